@@ -1,0 +1,291 @@
+//! What an artifact holds. Field order is the order of the bytes.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::MAX_LAYERS;
+use crate::views::{F32s, I8s, I16s, I32s, Names};
+
+/// A quantised network with its latent posterior and calibration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact<'a> {
+    /// Who made it.
+    #[serde(borrow)]
+    pub provenance: Provenance<'a>,
+    /// Names and normalisation of the inputs.
+    pub inputs: Inputs<'a>,
+    /// Layers from the input to the output.
+    pub layers: Vec<Layer<'a>, MAX_LAYERS>,
+    /// Latent code → modulation; without it only stored codes can be used.
+    pub trunk: Option<Trunk<'a>>,
+    /// Latent codes and how to draw them.
+    pub codes: Codes<'a>,
+    /// From network outputs to a calibrated prediction.
+    pub output: Output<'a>,
+    /// Working memory that the runtime needs, 32-bit words.
+    pub scratch_len: u32,
+}
+
+/// Who made the artifact, and from what seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance<'a> {
+    /// Version of the trainer.
+    pub fiberwalk: &'a str,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Date, if one was given.
+    pub date: Option<&'a str>,
+}
+
+/// Inputs become int8: q = clamp(round((x − mean) · scale), −127, 127), halves away from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inputs<'a> {
+    /// Feature names, `[features]`.
+    #[serde(borrow)]
+    pub names: Names<'a>,
+    /// Mean of the training rows, original units, `[features]`.
+    pub mean: F32s<'a>,
+    /// 127 / (5 standard deviations), `[features]`.
+    pub scale: F32s<'a>,
+}
+
+/// An integer matrix and bias: acc_o = bias_o + Σ_i weights_oi · q_i, in i32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dense<'a> {
+    /// Width of the input.
+    pub inputs: u16,
+    /// Width of the output.
+    pub outputs: u16,
+    /// `[outputs, inputs]`, row-major.
+    #[serde(borrow)]
+    pub weights: I8s<'a>,
+    /// `[outputs]`, in accumulator units.
+    pub bias: I32s<'a>,
+}
+
+/// Fixed-point scaling: (acc · multiplier + 2^(shift − 1)) >> shift, in i64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rescale<'a> {
+    /// One per output, not negative.
+    #[serde(borrow)]
+    pub multiplier: I32s<'a>,
+    /// 1 to 62.
+    pub shift: u8,
+}
+
+/// One layer: mean weights, the decoder's factors, and what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layer<'a> {
+    /// Mean weights W̃.
+    #[serde(borrow)]
+    pub mean: Dense<'a>,
+    /// How the latent code moves them.
+    pub factors: Factors<'a>,
+    /// What follows.
+    pub activation: Activation<'a>,
+}
+
+/// Activation after a layer, with the scaling of its accumulators.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Activation<'a> {
+    /// r = rescale(acc) in units of 1/64; output sign(r) · round(127 tanh(min(|r|, 255) / 64)).
+    Tanh(#[serde(borrow)] Rescale<'a>),
+    /// clamp(rescale(acc), 0, 127).
+    Relu(Rescale<'a>),
+    /// Outputs of the network: acc · scale in f32, logits or the standardised target, `[outputs]`.
+    Identity(F32s<'a>),
+}
+
+/// How a layer's weights depend on the latent code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Factors<'a> {
+    /// Not at all.
+    Frozen,
+    /// W̃ + A diag(s(z)) B̃.
+    LowRank(#[serde(borrow)] LowRank<'a>),
+    /// W̃ + Σ_j s_j(z) Ũ_j.
+    Dense(DenseFactors<'a>),
+}
+
+/// Right shifts, rounding halves up, that keep the decoder's arithmetic within 16 and 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shifts {
+    /// Of the projection's accumulators, 0 to 31.
+    pub projection: u8,
+    /// Of projection times modulation, 0 to 31.
+    pub modulation: u8,
+    /// Of the sum that is added to the mean's accumulator, 0 to 31.
+    pub sum: u8,
+}
+
+/// Low-rank factors: acc_o += (Σ_k a_ok · v_k) >> sum, v_k = sat16((p_k · m_k) >> modulation),
+/// p_k = sat16(projection_k >> projection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowRank<'a> {
+    /// B̃: inputs → rank.
+    #[serde(borrow)]
+    pub projection: Dense<'a>,
+    /// A, `[outputs, rank]`, row-major.
+    pub a: I8s<'a>,
+    /// Shifts of the steps above.
+    pub shifts: Shifts,
+}
+
+/// Dense factors: acc_o += (Σ_j v_jo) >> sum, v_jo = sat16((p_jo · m_j) >> modulation),
+/// p_jo = sat16(projection_jo >> projection).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenseFactors<'a> {
+    /// Number of matrices Ũ_j.
+    pub count: u8,
+    /// All Ũ_j under one another: inputs → count · outputs.
+    #[serde(borrow)]
+    pub projection: Dense<'a>,
+    /// Shifts of the steps above.
+    pub shifts: Shifts,
+}
+
+/// The trunk g: latent code z (int8, units of 1/32) → modulation (i16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trunk<'a> {
+    /// Latent code → hidden.
+    #[serde(borrow)]
+    pub hidden: Dense<'a>,
+    /// To units of 1/64 before the tanh table.
+    pub hidden_rescale: Rescale<'a>,
+    /// Hidden → modulation.
+    pub output: Dense<'a>,
+    /// To the modulation's i16, saturating.
+    pub output_rescale: Rescale<'a>,
+}
+
+/// Where latent codes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CodeSource {
+    /// The codes in the file.
+    Stored,
+    /// A low-discrepancy sequence through the trunk.
+    LowDiscrepancy,
+    /// Independent standard normal draws through the trunk.
+    Normal,
+}
+
+/// Latent codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Codes<'a> {
+    /// Dimension k of the latent code.
+    pub latent_dim: u8,
+    /// Source to use unless told otherwise.
+    pub source: CodeSource,
+    /// Number of samples to draw unless told otherwise.
+    pub samples: u16,
+    /// Modulations of codes chosen by the trainer, `[count, modulations]`; the first few are the
+    /// best few.
+    #[serde(borrow)]
+    pub stored: I16s<'a>,
+}
+
+/// From network outputs to a calibrated prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output<'a> {
+    /// Softmax over the outputs.
+    Classification {
+        /// Name of the target.
+        #[serde(borrow)]
+        target: &'a str,
+        /// Class names, `[outputs]`.
+        classes: Names<'a>,
+        /// 1 / T of the averaged predictive, above 0.
+        inverse_temperature: f32,
+        /// Classes with at least this probability are in the prediction set.
+        set_threshold: f32,
+        /// Coverage that the set was calibrated for, between 0 and 1.
+        coverage: f32,
+        /// Mutual information (nats) above which an input counts as out of distribution.
+        epistemic_threshold: f32,
+    },
+    /// A normal distribution of the target.
+    Regression {
+        /// Name of the target.
+        target: &'a str,
+        /// Mean of the training targets, original units.
+        mean: f32,
+        /// Standard deviation of the training targets, original units, above 0.
+        std: f32,
+        /// Variance of the noise (aleatoric), standardised units.
+        noise_variance: f32,
+        /// Half width of the interval in total standard deviations.
+        interval: f32,
+        /// Coverage that the interval was calibrated for, between 0 and 1.
+        coverage: f32,
+        /// Epistemic over aleatoric standard deviation above which an input counts as out of
+        /// distribution.
+        epistemic_threshold: f32,
+    },
+}
+
+impl Factors<'_> {
+    /// Number of modulation values that the layer reads.
+    pub fn modulations(&self) -> usize {
+        match self {
+            Self::Frozen => 0,
+            Self::LowRank(factors) => usize::from(factors.projection.outputs),
+            Self::Dense(factors) => usize::from(factors.count),
+        }
+    }
+
+    /// The projection of the layer's input and its shifts; none where frozen.
+    pub fn projection(&self) -> Option<(&Dense<'_>, Shifts)> {
+        match self {
+            Self::Frozen => None,
+            Self::LowRank(factors) => Some((&factors.projection, factors.shifts)),
+            Self::Dense(factors) => Some((&factors.projection, factors.shifts)),
+        }
+    }
+}
+
+impl Artifact<'_> {
+    /// Number of network outputs: classes, or 1.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(0, |layer| usize::from(layer.mean.outputs))
+    }
+
+    /// Total number of modulation values.
+    pub fn modulations(&self) -> usize {
+        self.layers.iter().map(|layer| layer.factors.modulations()).sum()
+    }
+
+    /// Number of codes in the file.
+    pub fn stored_codes(&self) -> usize {
+        self.codes.stored.len().checked_div(self.modulations()).unwrap_or(0)
+    }
+
+    /// Index of the first stochastic layer, or the number of layers.
+    pub fn first_stochastic(&self) -> usize {
+        let stochastic = |layer: &Layer| layer.factors.modulations() > 0;
+        self.layers.iter().position(stochastic).unwrap_or(self.layers.len())
+    }
+
+    /// Words of working memory that the runtime needs: two int8 activations and the int8 input,
+    /// the shared accumulators and projection of the first stochastic layer, a later layer's
+    /// projection and accumulators, one modulation with the trunk's activations, and the outputs.
+    pub fn required_scratch(&self) -> usize {
+        let widest = |width: fn(&Layer) -> usize| self.layers.iter().map(width).max().unwrap_or(0);
+        let words = |bytes: usize| bytes.div_ceil(4);
+        let inputs = widest(|layer| usize::from(layer.mean.inputs));
+        let outputs = widest(|layer| usize::from(layer.mean.outputs));
+        let projection = widest(|layer| {
+            layer.factors.projection().map_or(0, |(dense, _)| usize::from(dense.outputs))
+        });
+        let modulations = self.modulations();
+        let trunk = self.trunk.map_or(0, |trunk| usize::from(trunk.hidden.outputs));
+        let activations = 2 * words(inputs.max(outputs));
+        let shared = outputs + words(2 * projection);
+        let each = outputs.max(projection).max(trunk).max(modulations)
+            + words(2 * projection)
+            + words(2 * modulations)
+            + words(usize::from(self.codes.latent_dim))
+            + words(trunk);
+        let results = 3 * self.outputs();
+        activations + shared + each + results
+    }
+}

@@ -1,0 +1,117 @@
+//! Arrays and names borrowed from the file: little-endian bytes, read element by element.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a view of little-endian elements.
+macro_rules! view {
+    ($(#[$doc:meta])* $name:ident, $element:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name<'a>(#[serde(borrow)] &'a [u8]);
+
+        impl<'a> $name<'a> {
+            /// Size of one element, bytes.
+            pub const ELEMENT: usize = core::mem::size_of::<$element>();
+
+            /// Views `bytes`, the elements' little-endian bytes one after another.
+            pub const fn new(bytes: &'a [u8]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes.
+            pub const fn bytes(&self) -> &'a [u8] {
+                self.0
+            }
+
+            /// Number of whole elements.
+            pub const fn len(&self) -> usize {
+                self.0.len() / Self::ELEMENT
+            }
+
+            /// Whether there is no element.
+            pub const fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Whether the bytes end with an element.
+            pub(crate) const fn is_whole(&self) -> bool {
+                self.0.len() % Self::ELEMENT == 0
+            }
+
+            /// The elements in order.
+            pub fn iter(&self) -> impl ExactSizeIterator<Item = $element> + Clone + 'a {
+                self.0.chunks_exact(Self::ELEMENT).map(|chunk| {
+                    let mut bytes = [0; core::mem::size_of::<$element>()];
+                    bytes.copy_from_slice(chunk);
+                    <$element>::from_le_bytes(bytes)
+                })
+            }
+
+            /// Elements `start .. start + len`, or as many of them as there are.
+            pub fn slice(&self, start: usize, len: usize) -> Self {
+                let end = (start + len).min(self.len());
+                let start = start.min(end);
+                Self(&self.0[start * Self::ELEMENT..end * Self::ELEMENT])
+            }
+        }
+    };
+}
+
+view!(
+    /// Signed bytes.
+    I8s,
+    i8
+);
+view!(
+    /// 16-bit signed integers.
+    I16s,
+    i16
+);
+view!(
+    /// 32-bit signed integers.
+    I32s,
+    i32
+);
+view!(
+    /// 32-bit floats.
+    F32s,
+    f32
+);
+
+impl<'a> I8s<'a> {
+    /// The elements as a slice.
+    pub fn as_slice(&self) -> &'a [i8] {
+        bytemuck::cast_slice(self.0)
+    }
+}
+
+/// Names separated by line feeds, which a name cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names<'a>(&'a str);
+
+impl<'a> Names<'a> {
+    /// Views names joined by `'\n'`.
+    pub const fn new(joined: &'a str) -> Self {
+        Self(joined)
+    }
+
+    /// Number of names; the empty string holds one empty name.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Always false: there is at least one name.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The names in order.
+    pub fn iter(&self) -> core::str::Split<'a, char> {
+        self.0.split('\n')
+    }
+
+    /// The name at `index`.
+    pub fn get(&self, index: usize) -> Option<&'a str> {
+        self.iter().nth(index)
+    }
+}
