@@ -285,7 +285,7 @@ impl Artifact<'_> {
             + words(2 * modulations)
             + words(usize::from(self.codes.latent_dim))
             + words(trunk);
-        let results = 3 * self.outputs();
+        let results = 2 * self.outputs();
         activations + shared + each + results
     }
 }

@@ -53,8 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
     if crc != actual {
         return Err(DecodeError::BadCrc { expected: crc, found: actual });
     }
-    let (artifact, rest) =
-        postcard::take_from_bytes(body).map_err(|_| DecodeError::Malformed)?;
+    let (artifact, rest) = postcard::take_from_bytes(body).map_err(|_| DecodeError::Malformed)?;
     if !rest.is_empty() {
         return Err(DecodeError::Malformed);
     }
@@ -72,9 +71,8 @@ pub fn encode(artifact: &Artifact<'_>, buffer: &mut [u8]) -> Result<usize, Encod
     let Some((header, body)) = buffer.split_first_chunk_mut::<HEADER_LEN>() else {
         return Err(EncodeError::BufferTooSmall);
     };
-    let body_len = postcard::to_slice(artifact, body)
-        .map_err(|_| EncodeError::BufferTooSmall)?
-        .len();
+    let body_len =
+        postcard::to_slice(artifact, body).map_err(|_| EncodeError::BufferTooSmall)?.len();
     let length = u32::try_from(body_len).map_err(|_| EncodeError::BufferTooSmall)?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());

@@ -125,7 +125,7 @@ fn dense(dense: &Dense<'_>) -> Result<(), DecodeError> {
     within((1..=MAX_WIDTH).contains(&inputs), "layer width")?;
     within(outputs <= MAX_WIDTH, "layer width")?;
     length("weights", dense.weights.len(), inputs * outputs)?;
-    within(dense.bias.is_whole(), "bias")?;
+    within(dense.weights.is_whole() && dense.bias.is_whole(), "weights or bias")?;
     length("bias", dense.bias.len(), outputs)?;
     within(dense.bias.iter().all(|bias| (-MAX_BIAS..=MAX_BIAS).contains(&bias)), "bias")
 }

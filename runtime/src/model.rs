@@ -1,0 +1,104 @@
+//! A decoded and checked artifact.
+
+use fiberwalk_formats::{Artifact, DecodeError, Names, Output, decode};
+
+use crate::codes::Codes;
+use crate::error::PredictError;
+use crate::prediction::Prediction;
+use crate::session::Session;
+
+/// A network with its latent posterior and calibration, borrowed from the bytes of a `.fwk` file.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    artifact: Artifact<'a>,
+    first_stochastic: usize,
+}
+
+impl<'a> Model<'a> {
+    /// Reads and checks a `.fwk` file; no later call can find fault with it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says what is wrong with the bytes.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let artifact = decode(bytes)?;
+        let first_stochastic = artifact.first_stochastic();
+        Ok(Self { artifact, first_stochastic })
+    }
+
+    /// Everything in the file.
+    pub const fn artifact(&self) -> &Artifact<'a> {
+        &self.artifact
+    }
+
+    /// Number of input features.
+    pub fn input_len(&self) -> usize {
+        self.artifact.inputs.mean.len()
+    }
+
+    /// Length of the scratch buffer, 32-bit words.
+    pub const fn scratch_len(&self) -> usize {
+        self.artifact.scratch_len as usize
+    }
+
+    /// Number of samples that the trainer recommends.
+    pub fn samples(&self) -> usize {
+        usize::from(self.artifact.codes.samples)
+    }
+
+    /// Dimension of the latent code.
+    pub fn latent_dim(&self) -> usize {
+        usize::from(self.artifact.codes.latent_dim)
+    }
+
+    /// Feature names, in the order of the input.
+    pub const fn features(&self) -> Names<'a> {
+        self.artifact.inputs.names
+    }
+
+    /// Class names in the order of the probabilities; none for regression.
+    pub const fn classes(&self) -> Option<Names<'a>> {
+        match self.artifact.output {
+            Output::Classification { classes, .. } => Some(classes),
+            Output::Regression { .. } => None,
+        }
+    }
+
+    /// Index of the first layer that depends on the latent code; the number of layers if none.
+    pub(crate) const fn first_stochastic(&self) -> usize {
+        self.first_stochastic
+    }
+
+    /// The posterior predictive at `input`, from `samples` latent codes.
+    ///
+    /// `input` holds one value a feature, in the units of the training data. `scratch` holds at
+    /// least [`Self::scratch_len`] words, in any state.
+    ///
+    /// # Errors
+    /// [`PredictError`]: wrong length, NaN or infinite input, short scratch, no sample, more
+    /// samples than codes are stored, or drawn codes without a trunk.
+    pub fn predict<'s>(
+        &self,
+        input: &[f32],
+        codes: &mut impl Codes,
+        samples: usize,
+        scratch: &'s mut [u32],
+    ) -> Result<Prediction<'s>, PredictError> {
+        let mut session = Session::begin(self, input, scratch)?;
+        for _ in 0..samples {
+            session.sample(codes)?;
+        }
+        session.finish()
+    }
+
+    /// One deterministic pass with the mean weights: the price to compare samples with.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn predict_mean<'s>(
+        &self,
+        input: &[f32],
+        scratch: &'s mut [u32],
+    ) -> Result<Prediction<'s>, PredictError> {
+        Session::begin_mean(self, input, scratch)?.finish()
+    }
+}

@@ -1,0 +1,193 @@
+//! One prediction in steps: what all samples share, then sample after sample, then the summary.
+
+use fiberwalk_formats::{Activation, Layer};
+
+use crate::codes::{Codes, Draw};
+use crate::error::PredictError;
+use crate::kernels::{activate, add_factors, dense, narrow, rescale_to_i16, tanh};
+use crate::model::Model;
+use crate::prediction::{Moments, Prediction};
+use crate::scratch::Scratch;
+
+/// A prediction under way. The first n samples of a session are the n-sample prediction.
+pub struct Session<'m, 'a, 's> {
+    model: &'m Model<'a>,
+    scratch: Scratch<'s>,
+    /// Layers before this index are the same for all samples.
+    boundary: usize,
+    moments: Moments,
+}
+
+impl<'m, 'a, 's> Session<'m, 'a, 's> {
+    /// Computes what is the same for all samples: every layer before the first stochastic one,
+    /// and that layer's mean product and projection.
+    ///
+    /// # Errors
+    /// [`PredictError`]: wrong length, NaN or infinite input, or short scratch.
+    pub fn begin(
+        model: &'m Model<'a>,
+        input: &[f32],
+        scratch: &'s mut [u32],
+    ) -> Result<Self, PredictError> {
+        Self::begin_at(model, input, scratch, model.first_stochastic())
+    }
+
+    /// A session of one sample, the mean weights'.
+    pub(crate) fn begin_mean(
+        model: &'m Model<'a>,
+        input: &[f32],
+        scratch: &'s mut [u32],
+    ) -> Result<Self, PredictError> {
+        let layers = model.artifact().layers.len();
+        let mut session = Self::begin_at(model, input, scratch, layers)?;
+        session.forward();
+        session.moments.add(
+            &model.artifact().output,
+            session.scratch.outputs,
+            session.scratch.mean,
+        );
+        Ok(session)
+    }
+
+    fn begin_at(
+        model: &'m Model<'a>,
+        input: &[f32],
+        scratch: &'s mut [u32],
+        boundary: usize,
+    ) -> Result<Self, PredictError> {
+        let artifact = model.artifact();
+        let scratch = Scratch::new(artifact, scratch)?;
+        quantise_input(model, input, scratch.shared)?;
+        for (index, layer) in artifact.layers.iter().enumerate().take(boundary + 1) {
+            if index == boundary {
+                if let Some((projection, shifts)) = layer.factors.projection() {
+                    dense(projection, scratch.shared, scratch.sums);
+                    narrow(scratch.sums, shifts, scratch.shared_projection);
+                }
+            }
+            dense(&layer.mean, scratch.shared, scratch.shared_sums);
+            if index < boundary {
+                activate(&layer.activation, scratch.shared_sums, scratch.shared);
+            }
+        }
+        scratch.mean.fill(0.0);
+        Ok(Self { model, scratch, boundary, moments: Moments::default() })
+    }
+
+    /// Number of samples so far.
+    pub fn samples(&self) -> usize {
+        self.moments.samples()
+    }
+
+    /// Adds the next sample.
+    ///
+    /// # Errors
+    /// [`PredictError::TooManySamples`] past the last stored code, [`PredictError::NoTrunk`] for a
+    /// drawn code where the file has no trunk.
+    pub fn sample(&mut self, codes: &mut impl Codes) -> Result<(), PredictError> {
+        let artifact = self.model.artifact();
+        if !self.scratch.modulation.is_empty() {
+            match codes.draw(self.moments.samples(), self.scratch.code) {
+                Draw::Stored(index) => self.load_modulation(index)?,
+                Draw::Latent => self.decode_modulation()?,
+            }
+        }
+        self.forward();
+        self.moments.add(&artifact.output, self.scratch.outputs, self.scratch.mean);
+        Ok(())
+    }
+
+    /// The calibrated prediction from the samples so far.
+    ///
+    /// # Errors
+    /// [`PredictError::NoSamples`].
+    pub fn finish(self) -> Result<Prediction<'s>, PredictError> {
+        if self.moments.samples() == 0 {
+            return Err(PredictError::NoSamples);
+        }
+        Ok(self.moments.finish(&self.model.artifact().output, self.scratch.mean))
+    }
+
+    fn load_modulation(&mut self, index: usize) -> Result<(), PredictError> {
+        let artifact = self.model.artifact();
+        let stored = artifact.stored_codes();
+        if index >= stored {
+            return Err(PredictError::TooManySamples { stored });
+        }
+        let len = self.scratch.modulation.len();
+        let values = artifact.codes.stored.slice(index * len, len);
+        for (m, value) in self.scratch.modulation.iter_mut().zip(values.iter()) {
+            *m = value;
+        }
+        Ok(())
+    }
+
+    fn decode_modulation(&mut self) -> Result<(), PredictError> {
+        let Some(trunk) = &self.model.artifact().trunk else {
+            return Err(PredictError::NoTrunk);
+        };
+        let scratch = &mut self.scratch;
+        dense(&trunk.hidden, scratch.code, scratch.sums);
+        tanh(scratch.sums, &trunk.hidden_rescale, scratch.trunk);
+        dense(&trunk.output, scratch.trunk, scratch.sums);
+        rescale_to_i16(scratch.sums, &trunk.output_rescale, scratch.modulation);
+        Ok(())
+    }
+
+    /// Runs the layers from the first stochastic one on; leaves the network's outputs.
+    fn forward(&mut self) {
+        let layers = &self.model.artifact().layers;
+        let scratch = &mut self.scratch;
+        if self.boundary == layers.len() {
+            output_floats(layers.last(), scratch.shared_sums, scratch.outputs);
+            return;
+        }
+        let mut modulation = &*scratch.modulation;
+        for (index, layer) in layers.iter().enumerate().skip(self.boundary) {
+            let width = usize::from(layer.mean.outputs);
+            if index == self.boundary {
+                scratch.projection.copy_from_slice(scratch.shared_projection);
+                scratch.sums[..width].copy_from_slice(&scratch.shared_sums[..width]);
+            } else {
+                if let Some((projection, shifts)) = layer.factors.projection() {
+                    dense(projection, scratch.current, scratch.sums);
+                    narrow(scratch.sums, shifts, scratch.projection);
+                }
+                dense(&layer.mean, scratch.current, scratch.sums);
+            }
+            let (own, rest) = modulation.split_at(layer.factors.modulations());
+            modulation = rest;
+            add_factors(&layer.factors, scratch.projection, own, &mut scratch.sums[..width]);
+            activate(&layer.activation, &scratch.sums[..width], scratch.current);
+        }
+        output_floats(layers.last(), scratch.sums, scratch.outputs);
+    }
+}
+
+/// Accumulators of the last layer as floats.
+fn output_floats(layer: Option<&Layer<'_>>, sums: &[i32], outputs: &mut [f32]) {
+    if let Some(Layer { activation: Activation::Identity(scale), .. }) = layer {
+        for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(scale.iter()) {
+            *output = sum as f32 * scale;
+        }
+    }
+}
+
+/// q = clamp(round((x − mean) · scale), −127, 127), halves away from zero.
+fn quantise_input(model: &Model<'_>, input: &[f32], out: &mut [i8]) -> Result<(), PredictError> {
+    let expected = model.input_len();
+    if input.len() != expected {
+        return Err(PredictError::InputLen { expected, found: input.len() });
+    }
+    if let Some(index) = input.iter().position(|x| !x.is_finite()) {
+        return Err(PredictError::InputNotFinite { index });
+    }
+    let inputs = &model.artifact().inputs;
+    let normalisation = inputs.mean.iter().zip(inputs.scale.iter());
+    for ((out, &x), (mean, scale)) in out.iter_mut().zip(input).zip(normalisation) {
+        // Casting to an integer truncates and saturates; a half added first makes it round.
+        let steps = ((x - mean) * scale).clamp(-127.0, 127.0);
+        *out = (steps + if steps < 0.0 { -0.5 } else { 0.5 }) as i8;
+    }
+    Ok(())
+}
