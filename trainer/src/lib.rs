@@ -1,1 +1,20 @@
+//! Turns a network into a Bayesian one and exports it for microcontrollers.
+//!
+//! The flow, one module a step: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
+//! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (int8, codes) →
+//! [`calibrate`](calibration thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
+#![warn(missing_docs)]
 
+pub mod choose;
+pub mod config;
+pub mod data;
+pub mod descent;
+pub mod latent;
+pub mod metrics;
+pub mod network;
+pub mod predictions;
+pub mod predictive;
+pub mod progress;
+pub mod random;
+pub mod run_dir;
+pub mod walk;

@@ -1,0 +1,428 @@
+//! The configuration file: one home and one default for every setting.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::latent::LayerDecoder;
+use crate::network::Activation;
+use crate::walk::Drift;
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// File.
+        path: String,
+        /// Cause.
+        error: std::io::Error,
+    },
+    /// The file is no TOML, or has an unknown or mistyped field.
+    #[error("{path}: {message}")]
+    Malformed {
+        /// File.
+        path: String,
+        /// What and where, on one line.
+        message: String,
+    },
+    /// A field's value makes no sense.
+    #[error("configuration field {field}: found {found}, expected {expected}")]
+    OutOfRange {
+        /// Section and field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+}
+
+/// The word `"auto"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auto {
+    /// Chosen on validation data, or from the data's size.
+    Auto,
+}
+
+/// A setting that can be left to fiberwalk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Choice<T> {
+    /// `"auto"`.
+    Auto(Auto),
+    /// Fixed.
+    Fixed(T),
+}
+
+impl<T> Choice<T> {
+    /// Left to fiberwalk.
+    pub const AUTO: Self = Self::Auto(Auto::Auto);
+
+    /// The fixed value, if any.
+    pub const fn fixed(&self) -> Option<&T> {
+        match self {
+            Self::Auto(_) => None,
+            Self::Fixed(value) => Some(value),
+        }
+    }
+}
+
+/// One number for all layers, or one per layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerLayer {
+    /// The same for all layers.
+    Same(f32),
+    /// From the input to the output.
+    Each(Vec<f32>),
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Shape of the network.
+    pub network: Network,
+    /// MAP training.
+    pub map: Map,
+    /// The walk.
+    pub walk: Walk,
+    /// The latent posterior.
+    pub latent: Latent,
+    /// Calibration.
+    pub calibration: Calibration,
+    /// The exported artifact.
+    pub export: Export,
+}
+
+/// Shape of the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Widths of the hidden layers; `"auto"`: two layers of a size fit for the number of rows.
+    pub hidden: Choice<Vec<usize>>,
+    /// `"tanh"` or `"relu"`.
+    pub activation: Activation,
+}
+
+/// MAP training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Map {
+    /// Precision of the Gaussian prior on the weights: one number, one per layer, or `"auto"`.
+    pub prior_precision: Choice<PerLayer>,
+    /// Regression: standard deviation of the noise in units of the target's own, or `"auto"`.
+    pub noise_std: Choice<f32>,
+    /// Gradient steps.
+    pub steps: usize,
+    /// Adam's learning rate at the start.
+    pub learning_rate: f32,
+}
+
+/// The walk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Walk {
+    /// MAPs that the particles start from, shared out evenly.
+    pub maps: usize,
+    /// Number of particles.
+    pub particles: usize,
+    /// Gradient steps of a particle.
+    pub steps: usize,
+    /// Adam's learning rate at the start.
+    pub learning_rate: f32,
+    /// `"isotropic"`, `"data-noise"` or `"auto"`.
+    pub drift: Choice<Drift>,
+    /// Posterior temperature: 1 is the posterior, less is colder; or `"auto"`.
+    pub temperature: Choice<f32>,
+    /// Rows of a gradient step; more rows than this are cut into mini-batches.
+    pub batch_rows: usize,
+}
+
+/// The latent posterior.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Latent {
+    /// Dimension of the latent code.
+    pub dim: usize,
+    /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer, or `"auto"`.
+    pub decoder: Choice<Vec<LayerDecoder>>,
+    /// Weight λ of the encoder's reconstruction; 0 leaves the encoder out.
+    pub reconstruction: f32,
+    /// Gradient steps of the fit.
+    pub steps: usize,
+    /// Adam's learning rate at the start.
+    pub learning_rate: f32,
+}
+
+/// Calibration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calibration {
+    /// Share of the rows that thresholds are set on.
+    pub fraction: f64,
+    /// Coverage of prediction sets and intervals.
+    pub coverage: f64,
+}
+
+/// Where the board's latent codes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CodesChoice {
+    /// The best measured: stored codes.
+    Auto,
+    /// Chosen by the trainer and stored in the file.
+    Stored,
+    /// A low-discrepancy sequence.
+    LowDiscrepancy,
+    /// Independent normal draws.
+    Normal,
+}
+
+/// The exported artifact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Export {
+    /// Samples that a prediction draws unless told otherwise.
+    pub samples: usize,
+    /// `"stored"`, `"low-discrepancy"`, `"normal"` or `"auto"`.
+    pub codes: CodesChoice,
+    /// Budget of an automatic decoder: `samples` samples cost at most this many deterministic
+    /// passes.
+    pub cost: f64,
+    /// A date to record in the artifact; none keeps the bytes independent of the day.
+    pub date: Option<String>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { hidden: Choice::AUTO, activation: Activation::Tanh }
+    }
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self {
+            prior_precision: Choice::AUTO,
+            noise_std: Choice::AUTO,
+            steps: 1000,
+            learning_rate: 0.01,
+        }
+    }
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self {
+            maps: 1,
+            particles: 64,
+            steps: 1000,
+            learning_rate: 0.01,
+            drift: Choice::AUTO,
+            temperature: Choice::AUTO,
+            batch_rows: 2048,
+        }
+    }
+}
+
+impl Default for Latent {
+    fn default() -> Self {
+        Self {
+            dim: 4,
+            decoder: Choice::AUTO,
+            reconstruction: 0.01,
+            steps: 3000,
+            learning_rate: 0.01,
+        }
+    }
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { fraction: 0.1, coverage: 0.9 }
+    }
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self { samples: 16, codes: CodesChoice::Auto, cost: 4.0, date: None }
+    }
+}
+
+impl Config {
+    /// Reads and checks a TOML file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the field.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let path_text = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path_text.clone(), error })?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            let place = line.map_or(String::new(), |line| format!("line {line}: "));
+            let message = error.message().replace('\n', " ");
+            ConfigError::Malformed { path: path_text, message: format!("{place}{message}") }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks every field's range.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] names the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let at_least_one =
+            |field, value: usize| check(value > 0, field, value, "a whole number above 0");
+        let positive = |field, value: f32| {
+            check(value.is_finite() && value > 0.0, field, value, "a number above 0")
+        };
+        if let Some(hidden) = self.network.hidden.fixed() {
+            let widest = fiberwalk_formats::MAX_WIDTH;
+            let fits = |&width: &usize| (1..=widest).contains(&width);
+            let most = fiberwalk_formats::MAX_LAYERS - 1;
+            check(
+                hidden.iter().all(fits) && hidden.len() <= most,
+                "network.hidden",
+                format!("{hidden:?}"),
+                "at most 7 widths from 1 to 4096",
+            )?;
+        }
+        match self.map.prior_precision.fixed() {
+            Some(PerLayer::Same(precision)) => positive("map.prior_precision", *precision)?,
+            Some(PerLayer::Each(precisions)) => {
+                for &precision in precisions {
+                    positive("map.prior_precision", precision)?;
+                }
+            }
+            None => {}
+        }
+        if let Some(&noise_std) = self.map.noise_std.fixed() {
+            positive("map.noise_std", noise_std)?;
+        }
+        at_least_one("map.steps", self.map.steps)?;
+        positive("map.learning_rate", self.map.learning_rate)?;
+        at_least_one("walk.maps", self.walk.maps)?;
+        check(self.walk.particles >= 2, "walk.particles", self.walk.particles, "at least 2")?;
+        at_least_one("walk.steps", self.walk.steps)?;
+        positive("walk.learning_rate", self.walk.learning_rate)?;
+        if let Some(&temperature) = self.walk.temperature.fixed() {
+            positive("walk.temperature", temperature)?;
+        }
+        at_least_one("walk.batch_rows", self.walk.batch_rows)?;
+        check(
+            (1..=fiberwalk_formats::MAX_LATENT_DIM).contains(&self.latent.dim),
+            "latent.dim",
+            self.latent.dim,
+            "a whole number from 1 to 32",
+        )?;
+        let lambda = self.latent.reconstruction;
+        let sound = lambda.is_finite() && lambda >= 0.0;
+        check(sound, "latent.reconstruction", lambda, "a number from 0 up")?;
+        at_least_one("latent.steps", self.latent.steps)?;
+        positive("latent.learning_rate", self.latent.learning_rate)?;
+        let fraction = self.calibration.fraction;
+        check(
+            fraction > 0.0 && fraction <= 0.5,
+            "calibration.fraction",
+            fraction,
+            "a number above 0, at most 0.5",
+        )?;
+        let coverage = self.calibration.coverage;
+        check(
+            (0.5..=0.99).contains(&coverage),
+            "calibration.coverage",
+            coverage,
+            "a number from 0.5 to 0.99",
+        )?;
+        let samples = self.export.samples;
+        check(
+            (1..=1024).contains(&samples),
+            "export.samples",
+            samples,
+            "a whole number from 1 to 1024",
+        )?;
+        let cost = self.export.cost;
+        check(cost.is_finite() && cost >= 1.0, "export.cost", cost, "a number from 1 up")
+    }
+
+    /// Checks what depends on the number of layers.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] names the field.
+    pub fn check_depth(&self, depth: usize) -> Result<(), ConfigError> {
+        if let Some(PerLayer::Each(precisions)) = self.map.prior_precision.fixed() {
+            let found = format!("{} numbers for {depth} layers", precisions.len());
+            let expected = "one number, or one per layer";
+            check(precisions.len() == depth, "map.prior_precision", found, expected)?;
+        }
+        if let Some(decoder) = self.latent.decoder.fixed() {
+            let found = format!("{} entries for {depth} layers", decoder.len());
+            check(decoder.len() == depth, "latent.decoder", found, "one entry per layer")?;
+            let stochastic = decoder.iter().any(|layer| layer.is_stochastic());
+            let expected = "at least one layer that is not frozen";
+            check(stochastic, "latent.decoder", "only frozen layers", expected)?;
+        }
+        Ok(())
+    }
+
+    /// The file's text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain tables and values")
+    }
+}
+
+fn check(
+    holds: bool,
+    field: &'static str,
+    found: impl ToString,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::OutOfRange { field, found: found.to_string(), expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        std::fs::write(file.path(), text).expect("temporary file");
+        Config::read(file.path())
+    }
+
+    #[test]
+    fn settings_keep_their_meaning_through_a_file() {
+        let text = "[network]\nhidden = [50]\nactivation = \"relu\"\n[map]\nprior_precision = [10, 0.1]\n\
+                    [walk]\ndrift = \"data-noise\"\n[latent]\ndecoder = [\"frozen\", \"low-rank:8\"]\n";
+        let config = read(text).expect("valid");
+        assert_eq!(config.network.hidden.fixed(), Some(&vec![50]));
+        assert_eq!(config.walk.drift.fixed(), Some(&Drift::DataNoise));
+        let frozen = LayerDecoder::Frozen;
+        assert_eq!(config.latent.decoder.fixed(), Some(&vec![frozen, LayerDecoder::LowRank(8)]));
+        assert_eq!(read(&config.to_toml()).expect("own output"), config);
+        assert_eq!(read(&Config::default().to_toml()).expect("defaults"), Config::default());
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (text, expected) in [
+            ("[walk]\nparticels = 3", "line 2: unknown field `particels`"),
+            ("[walk]\nsteps = 0", "walk.steps: found 0, expected a whole number above 0"),
+            ("[calibration]\ncoverage = 1.5", "calibration.coverage: found 1.5"),
+            ("[latent]\nsteps = -3", "line 2"),
+        ] {
+            let message = read(text).expect_err(text).to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! From a CSV file to standardised rows.
+
+mod rows;
+mod schema;
+mod split;
+mod table;
+
+pub use rows::{Rows, Targets};
+pub use schema::{Features, Schema, Target, Task, TaskKind};
+pub use split::{Split, folds, split};
+pub use table::{Table, TableError};

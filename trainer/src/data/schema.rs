@@ -1,0 +1,408 @@
+//! What the columns of a data file mean, and their normalisation.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use fiberwalk_formats::INPUT_CLIP;
+
+use super::table::list;
+use super::{Rows, Table, TableError, Targets};
+
+/// A text column with more categories than this is no feature but an identifier.
+const MAX_CATEGORIES: usize = 32;
+/// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
+const MAX_AUTO_CLASSES: usize = 20;
+
+/// The task asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TaskKind {
+    /// Classification for text and for whole numbers with few distinct values, else regression.
+    Auto,
+    /// The target is a class.
+    Classification,
+    /// The target is a number.
+    Regression,
+}
+
+/// What is predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One of these classes.
+    Classification {
+        /// Class names, in the order of their indices.
+        classes: Vec<String>,
+    },
+    /// A number.
+    Regression {
+        /// Mean of the training rows, original units.
+        mean: f32,
+        /// Standard deviation of the training rows, original units.
+        std: f32,
+    },
+}
+
+/// Names of the features in the order of the network's inputs. A feature `column=value` is 1 where
+/// a text column holds that value, else 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Features(pub Vec<String>);
+
+/// The meaning of a data file's columns, learned from training rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// Feature names.
+    pub features: Features,
+    /// Mean of each feature over the training rows.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each feature over the training rows; 1 for a constant feature.
+    pub std: Vec<f32>,
+    /// Name of the target column.
+    pub target: String,
+    /// What is predicted.
+    pub task: Task,
+}
+
+/// The target column, as read.
+pub enum Target {
+    /// Class index of every row, and the classes' names.
+    Classes(Vec<u32>, Vec<String>),
+    /// Value of every row, original units.
+    Values(Vec<f32>),
+}
+
+impl Features {
+    /// The features of a training file: every column but the target.
+    ///
+    /// # Errors
+    /// A text column with too many values, or no column but the target.
+    pub fn of(table: &Table, target: &str) -> Result<Self, TableError> {
+        let mut names = Vec::new();
+        for (column, name) in table.columns.iter().enumerate().filter(|(_, name)| *name != target) {
+            if table.is_numeric(column) {
+                names.push(name.clone());
+                continue;
+            }
+            let values: BTreeSet<&str> = table.fields(column).collect();
+            if values.len() > MAX_CATEGORIES {
+                let text = |field: &&str| field.parse::<f32>().is_err();
+                let (row, _) = table
+                    .fields(column)
+                    .enumerate()
+                    .find(|(_, field)| text(field))
+                    .unwrap_or_default();
+                return Err(table.bad_field(
+                    row,
+                    column,
+                    format!(
+                        "a number, or one of at most {MAX_CATEGORIES} categories (the column has {} \
+                         different values); correct the value or drop the column",
+                        values.len()
+                    ),
+                ));
+            }
+            names.extend(values.iter().map(|value| format!("{name}={value}")));
+        }
+        if names.is_empty() {
+            return Err(table.unusable(format!("there is no column besides the target `{target}`")));
+        }
+        Ok(Self(names))
+    }
+
+    /// The features of every row, original units, row-major `[n, features]`. A column that is
+    /// neither a feature nor `target` is refused.
+    ///
+    /// # Errors
+    /// Missing and unknown columns, and fields that are no numbers or unknown categories.
+    pub fn read(&self, table: &Table, target: &str) -> Result<Vec<f32>, TableError> {
+        let sources: Vec<_> = self.0.iter().map(|name| self.source(table, name)).collect();
+        let missing: Vec<&String> = self
+            .0
+            .iter()
+            .zip(&sources)
+            .filter(|(_, source)| source.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        if !missing.is_empty() {
+            return Err(table.unusable(format!(
+                "feature columns are missing: {}; the model was trained with them",
+                list(&missing)
+            )));
+        }
+        let sources: Vec<_> = sources.into_iter().flatten().collect();
+        let known = |column: &usize| sources.iter().any(|(source, _)| source == column);
+        let extra: Vec<&String> = (0..table.columns.len())
+            .filter(|column| !known(column) && table.columns[*column] != target)
+            .map(|column| &table.columns[column])
+            .collect();
+        if !extra.is_empty() {
+            return Err(table.unusable(format!(
+                "found columns that the model does not know: {}; remove them",
+                list(&extra)
+            )));
+        }
+        let n = table.len();
+        let mut x = vec![0.0; n * self.0.len()];
+        for (feature, (column, category)) in sources.iter().enumerate() {
+            let values = match category {
+                None => table.numbers(*column)?,
+                Some(category) => self.indicators(table, *column, category)?,
+            };
+            for (row, value) in values.into_iter().enumerate() {
+                x[row * self.0.len() + feature] = value;
+            }
+        }
+        Ok(x)
+    }
+
+    /// The column behind a feature, and its category where the column is text.
+    fn source<'n>(&self, table: &Table, name: &'n str) -> Option<(usize, Option<&'n str>)> {
+        let find = |name: &str| table.columns.iter().position(|column| column == name);
+        if let Some(column) = find(name) {
+            return Some((column, None));
+        }
+        let mut splits = name.match_indices('=').map(|(at, _)| (&name[..at], &name[at + 1..]));
+        splits.find_map(|(column, category)| Some((find(column)?, Some(category))))
+    }
+
+    fn indicators(
+        &self,
+        table: &Table,
+        column: usize,
+        category: &str,
+    ) -> Result<Vec<f32>, TableError> {
+        let prefix = format!("{}=", table.columns[column]);
+        let known: Vec<&str> =
+            self.0.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
+        table
+            .fields(column)
+            .enumerate()
+            .map(|(row, field)| {
+                if known.contains(&field) {
+                    Ok(if field == category { 1.0 } else { 0.0 })
+                } else {
+                    let expected = format!("a category seen in training: {}", list(&known));
+                    Err(table.bad_field(row, column, expected))
+                }
+            })
+            .collect()
+    }
+}
+
+impl Target {
+    /// Reads the target column of a training file. Also says, where the task was left open, what
+    /// was decided and why.
+    ///
+    /// # Errors
+    /// No such column, a value that does not fit the task, or a target that never varies.
+    pub fn read(
+        table: &Table,
+        target: &str,
+        task: TaskKind,
+    ) -> Result<(Self, Option<String>), TableError> {
+        let column = table.column(target)?;
+        let values: BTreeSet<&str> = table.fields(column).collect();
+        let numeric = table.is_numeric(column);
+        let whole = numeric && values.iter().all(|value| value.parse::<i64>().is_ok());
+        let (classification, reason) = match task {
+            TaskKind::Classification => (true, None),
+            TaskKind::Regression => (false, None),
+            TaskKind::Auto if !numeric => (true, Some(format!("`{target}` holds text"))),
+            TaskKind::Auto if whole && values.len() <= MAX_AUTO_CLASSES => {
+                (true, Some(format!("`{target}` holds {} different whole numbers", values.len())))
+            }
+            TaskKind::Auto => (false, Some(format!("`{target}` holds numbers"))),
+        };
+        if values.len() < 2 {
+            let only = table.fields(column).next().unwrap_or_default();
+            return Err(table.unusable(format!(
+                "the target `{target}` is `{only}` in every row: there is nothing to learn"
+            )));
+        }
+        if !classification {
+            return Ok((
+                Self::Values(table.numbers(column)?),
+                reason.map(|r| format!("regression, since {r}")),
+            ));
+        }
+        let mut classes: Vec<String> = values.into_iter().map(str::to_owned).collect();
+        if numeric {
+            let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
+            classes.sort_by(|a, b| number(a).total_cmp(&number(b)));
+        }
+        if classes.len() > table.len() / 2 {
+            return Err(table.unusable(format!(
+                "the target `{target}` has {} classes in {} rows; is it a number? use --task regression",
+                classes.len(),
+                table.len()
+            )));
+        }
+        let index =
+            |field: &str| classes.iter().position(|class| class == field).unwrap_or(0) as u32;
+        let labels = table.fields(column).map(index).collect();
+        Ok((Self::Classes(labels, classes), reason.map(|r| format!("classification, since {r}"))))
+    }
+}
+
+impl Schema {
+    /// Learns normalisation from the training rows `rows` of raw features `x: [n, features]`.
+    ///
+    /// # Errors
+    /// All features constant, or a constant target.
+    pub fn learn(
+        table: &Table,
+        features: Features,
+        x: &[f32],
+        target_name: &str,
+        target: &Target,
+        rows: &[usize],
+    ) -> Result<Self, TableError> {
+        let width = features.0.len();
+        let (mut means, mut stds) = (Vec::with_capacity(width), Vec::with_capacity(width));
+        let mut constant = 0;
+        for feature in 0..width {
+            let (mean, std) = mean_std(rows.iter().map(|&row| x[row * width + feature]));
+            // A value that moves by less than its own rounding does not vary.
+            let varies = std > 1e-6 * mean.abs() && std > 0.0;
+            constant += usize::from(!varies);
+            means.push(mean);
+            stds.push(if varies { std } else { 1.0 });
+        }
+        if constant == width {
+            return Err(table.unusable(
+                "every feature column is constant: there is nothing to learn from".into(),
+            ));
+        }
+        let task = match target {
+            Target::Classes(_, classes) => Task::Classification { classes: classes.clone() },
+            Target::Values(values) => {
+                let (mean, std) = mean_std(rows.iter().map(|&row| values[row]));
+                if std <= 1e-6 * mean.abs() || std <= 0.0 {
+                    let message =
+                        format!("the target `{target_name}` is constant in the training rows");
+                    return Err(table.unusable(message));
+                }
+                Task::Regression { mean, std }
+            }
+        };
+        Ok(Self { features, mean: means, std: stds, target: target_name.to_owned(), task })
+    }
+
+    /// Names of the features that did not vary in the training rows `rows` of `x`.
+    pub fn constant_features(&self, x: &[f32], rows: &[usize]) -> Vec<&str> {
+        let width = self.features.0.len();
+        let constant = |feature: &usize| {
+            rows.iter().all(|&row| x[row * width + feature] == x[rows[0] * width + feature])
+        };
+        (0..width).filter(constant).map(|feature| self.features.0[feature].as_str()).collect()
+    }
+
+    /// Standardises raw features `[n, features]` and clips them to ± [`INPUT_CLIP`].
+    pub fn standardise(&self, raw: &[f32]) -> Vec<f32> {
+        let normalisation = self.mean.iter().zip(&self.std).cycle();
+        raw.iter()
+            .zip(normalisation)
+            .map(|(&x, (&mean, &std))| ((x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP))
+            .collect()
+    }
+
+    /// Standardised rows with their targets.
+    pub fn rows(&self, raw: &[f32], target: &Target) -> Rows {
+        let targets = match (target, &self.task) {
+            (Target::Values(values), Task::Regression { mean, std }) => {
+                Targets::Values(values.iter().map(|value| (value - mean) / std).collect())
+            }
+            (Target::Classes(labels, classes), _) => {
+                Targets::Classes { labels: labels.clone(), classes: classes.len() }
+            }
+            (Target::Values(_), Task::Classification { .. }) => {
+                unreachable!("the task was learned from this target")
+            }
+        };
+        Rows { x: self.standardise(raw), n: targets.len(), targets }
+    }
+
+    /// Number of network outputs: classes, or 1.
+    pub fn outputs(&self) -> usize {
+        match &self.task {
+            Task::Classification { classes } => classes.len(),
+            Task::Regression { .. } => 1,
+        }
+    }
+
+    /// The target column of an evaluation file, original units.
+    ///
+    /// # Errors
+    /// No such column, a class that training did not see, or a field that is no number.
+    pub fn read_target(&self, table: &Table, target: &str) -> Result<Target, TableError> {
+        let column = table.column(target)?;
+        match &self.task {
+            Task::Regression { .. } => Ok(Target::Values(table.numbers(column)?)),
+            Task::Classification { classes } => {
+                let label = |(row, field): (usize, &str)| {
+                    let found = classes.iter().position(|class| class == field);
+                    found.map(|class| class as u32).ok_or_else(|| {
+                        let expected = format!("a class seen in training: {}", list(classes));
+                        table.bad_field(row, column, expected)
+                    })
+                };
+                let labels =
+                    table.fields(column).enumerate().map(label).collect::<Result<_, _>>()?;
+                Ok(Target::Classes(labels, classes.clone()))
+            }
+        }
+    }
+}
+
+/// Mean and standard deviation (divisor n).
+fn mean_std(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().map(f64::from).sum::<f64>() / count;
+    let variance = values.map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
+    (mean as f32, variance.sqrt() as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::table_from;
+    use super::*;
+
+    #[test]
+    fn text_columns_become_indicators_and_are_found_again() {
+        let table = table_from("c,x,y\nred,1,0\nblue,2,1\nred,3,1\nblue,4,0\n").expect("table");
+        let features = Features::of(&table, "y").expect("features");
+        assert_eq!(features.0, ["c=blue", "c=red", "x"]);
+        let other = table_from("x,c\n7,blue\n").expect("table");
+        assert_eq!(features.read(&other, "y").expect("row"), [1.0, 0.0, 7.0]);
+        let unknown = table_from("x,c\n7,green\n").expect("table");
+        let message = features.read(&unknown, "y").expect_err("green").to_string();
+        assert!(message.contains("row 1 (line 2), column `c`: found `green`"), "{message}");
+    }
+
+    #[test]
+    fn missing_and_extra_columns_are_named() {
+        let features = Features(vec!["a".into(), "b".into()]);
+        let table = table_from("a,y\n1,2\n").expect("table");
+        assert!(features.read(&table, "y").expect_err("b").to_string().contains("missing: `b`"));
+        let table = table_from("a,b,c,y\n1,2,3,4\n").expect("table");
+        assert!(features.read(&table, "y").expect_err("c").to_string().contains("know: `c`"));
+    }
+
+    #[test]
+    fn the_task_follows_from_the_target() {
+        for (target, task) in
+            [("0\n1\n2\n0\n1\n2", "classification"), ("0.5\n1\n2\n3", "regression")]
+        {
+            let table =
+                table_from(&format!("x,y\n{}", target.replace('\n', "\n1,").replacen("", "1,", 1)))
+                    .expect("table");
+            let (_, reason) = Target::read(&table, "y", TaskKind::Auto).expect("target");
+            assert!(reason.expect("a reason").starts_with(task));
+        }
+        let table = table_from("x,y\n1,a\n2,a\n").expect("table");
+        let message =
+            Target::read(&table, "y", TaskKind::Auto).err().expect("one class").to_string();
+        assert!(message.contains("`y` is `a` in every row"), "{message}");
+    }
+}

@@ -1,0 +1,118 @@
+//! Rows set aside: for calibration, and for cross-validation.
+
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::{Target, Targets};
+use crate::random::{Purpose, stream};
+
+/// Fewest rows that anything is trained on.
+const MIN_TRAINING_ROWS: usize = 20;
+
+/// Row indices of the training and the calibration part, ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Rows that weights and hyper-parameters are fitted to.
+    pub training: Vec<usize>,
+    /// Rows that conformal and out-of-distribution thresholds are set on.
+    pub calibration: Vec<usize>,
+}
+
+/// Sets aside `fraction` of the rows for calibration, at least as many as a conformal threshold at
+/// `coverage` needs; classes keep their shares. A class is never absent from the training part.
+///
+/// # Errors
+/// A message that says how many rows are needed.
+pub fn split(target: &Target, fraction: f64, coverage: f64, seed: u64) -> Result<Split, String> {
+    let labels: Vec<u32> = match target {
+        Target::Classes(labels, _) => labels.clone(),
+        Target::Values(values) => vec![0; values.len()],
+    };
+    let n = labels.len();
+    // Rounding must not ask for one row more.
+    let needed = (1.0 / (1.0 - coverage) - 1e-6).ceil() as usize;
+    let wanted = ((fraction * n as f64).round() as usize).max(needed);
+    if n < MIN_TRAINING_ROWS + wanted {
+        return Err(format!(
+            "found {n} rows, expected at least {}: {MIN_TRAINING_ROWS} to train and {wanted} to \
+             calibrate at coverage {coverage}",
+            MIN_TRAINING_ROWS + wanted
+        ));
+    }
+    let order = stratified_order(&labels, Purpose::Split, seed);
+    // Taking every n/wanted-th row of an order sorted by class keeps the classes' shares.
+    let mut aside = vec![false; n];
+    for index in 0..wanted {
+        aside[order[index * n / wanted]] = true;
+    }
+    let mut left = vec![0usize; labels.iter().max().map_or(0, |&class| class as usize + 1)];
+    (0..n).filter(|&row| !aside[row]).for_each(|row| left[labels[row] as usize] += 1);
+    for row in 0..n {
+        if aside[row] && left[labels[row] as usize] == 0 {
+            aside[row] = false;
+            left[labels[row] as usize] += 1;
+        }
+    }
+    let (calibration, training) = (0..n).partition(|&row| aside[row]);
+    Ok(Split { training, calibration })
+}
+
+/// Shares the rows out over `count` folds of nearly equal size; classes keep their shares.
+pub fn folds(targets: &Targets, count: usize, seed: u64) -> Vec<Vec<usize>> {
+    let labels = match targets {
+        Targets::Classes { labels, .. } => labels.clone(),
+        Targets::Values(values) => vec![0; values.len()],
+    };
+    let mut folds = vec![Vec::new(); count];
+    for (index, row) in stratified_order(&labels, Purpose::Folds, seed).into_iter().enumerate() {
+        folds[index % count].push(row);
+    }
+    folds.iter_mut().for_each(|fold| fold.sort_unstable());
+    folds
+}
+
+/// All rows, shuffled within their class, one class after another.
+fn stratified_order(labels: &[u32], purpose: Purpose, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.shuffle(&mut stream(seed, purpose, 0));
+    order.sort_by_key(|&row| labels[row]);
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_disjoint_complete_and_stratified() {
+        let labels: Vec<u32> = (0..200).map(|row| u32::from(row % 4 == 0)).collect();
+        let target = Target::Classes(labels.clone(), vec!["a".into(), "b".into()]);
+        let split = split(&target, 0.1, 0.9, 3).expect("enough rows");
+        assert_eq!(split.calibration.len(), 20);
+        assert_eq!(split.calibration.iter().filter(|&&row| labels[row] == 1).count(), 5);
+        let mut all = [split.training, split.calibration].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<_>>());
+
+        let folds = folds(&Targets::Classes { labels, classes: 2 }, 5, 3);
+        assert!(folds.iter().all(|fold| fold.len() == 40));
+    }
+
+    #[test]
+    fn a_rare_class_stays_in_training() {
+        let mut labels = vec![0; 60];
+        labels[17] = 1;
+        let target = Target::Classes(labels, vec!["a".into(), "b".into()]);
+        for seed in 0..50 {
+            let split = split(&target, 0.3, 0.9, seed).expect("enough rows");
+            assert!(split.training.contains(&17));
+        }
+    }
+
+    #[test]
+    fn too_few_rows_are_refused_with_the_number_needed() {
+        let target = Target::Values(vec![0.0; 25]);
+        let message = split(&target, 0.1, 0.9, 0).expect_err("25 rows");
+        assert!(message.contains("found 25 rows, expected at least 30"), "{message}");
+    }
+}

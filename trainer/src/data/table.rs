@@ -1,0 +1,304 @@
+//! A CSV file as text, checked for shape.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// What is wrong with a data file. Rows are counted from 1, the header not counted.
+#[derive(Debug, Error)]
+pub enum TableError {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// File.
+        path: PathBuf,
+        /// Cause.
+        error: std::io::Error,
+    },
+    /// There is nothing in the file.
+    #[error("{}: the file is empty; expected a header row and data rows", .0.display())]
+    Empty(PathBuf),
+    /// There is a header and nothing else.
+    #[error("{}: found a header and no data rows", .0.display())]
+    NoRows(PathBuf),
+    /// The first row looks like data.
+    #[error(
+        "{}: the first row holds only numbers ({first}, …), expected column names; add a header row",
+        path.display()
+    )]
+    NoHeader {
+        /// File.
+        path: PathBuf,
+        /// First field.
+        first: String,
+    },
+    /// Two columns have one name, or a column has none.
+    #[error("{}: column {} is named `{name}`, like another one or like none; rename it", path.display(), index + 1)]
+    BadColumnName {
+        /// File.
+        path: PathBuf,
+        /// Index of the column.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
+    /// The row has too few or too many fields, or is no text.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// File.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// A field is empty or stands for a missing value.
+    #[error(
+        "{}: row {row} (line {line}), column `{column}`: found a missing value (`{found}`); \
+         remove the row or fill the value in",
+        path.display()
+    )]
+    Missing {
+        /// File.
+        path: PathBuf,
+        /// Data row.
+        row: usize,
+        /// Line of the file.
+        line: u64,
+        /// Column.
+        column: String,
+        /// Field.
+        found: String,
+    },
+    /// A field is not what the column holds.
+    #[error(
+        "{}: row {row} (line {line}), column `{column}`: found `{found}`, expected {expected}",
+        path.display()
+    )]
+    BadField {
+        /// File.
+        path: PathBuf,
+        /// Data row.
+        row: usize,
+        /// Line of the file.
+        line: u64,
+        /// Column.
+        column: String,
+        /// Field.
+        found: String,
+        /// What a field of the column is.
+        expected: String,
+    },
+    /// The file lacks a column.
+    #[error("{}: there is no column `{column}`; the columns are {existing}", path.display())]
+    NoColumn {
+        /// File.
+        path: PathBuf,
+        /// Column asked for.
+        column: String,
+        /// Columns there are.
+        existing: String,
+    },
+    /// The columns or their values cannot be used.
+    #[error("{}: {message}", path.display())]
+    Unusable {
+        /// File.
+        path: PathBuf,
+        /// What, where, and what to do.
+        message: String,
+    },
+}
+
+/// Texts that stand for a missing value.
+const MISSING: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
+
+/// A CSV file: column names and fields, every row as long as the header.
+#[derive(Debug)]
+pub struct Table {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Column names.
+    pub columns: Vec<String>,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    rows: Vec<csv::StringRecord>,
+}
+
+impl Table {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`TableError`] names the file and where in it.
+    pub fn read(path: &Path) -> Result<Self, TableError> {
+        let owned = || path.to_owned();
+        let bytes =
+            std::fs::read(path).map_err(|error| TableError::Unreadable { path: owned(), error })?;
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(TableError::Empty(owned()));
+        }
+        let digest = Sha256::digest(bytes);
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+        let malformed =
+            |error: csv::Error| TableError::Malformed { path: owned(), message: describe(&error) };
+        let columns: Vec<String> =
+            reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
+        if columns.iter().all(|name| name.parse::<f64>().is_ok()) {
+            return Err(TableError::NoHeader { path: owned(), first: columns[0].clone() });
+        }
+        let mut seen = HashSet::new();
+        for (index, name) in columns.iter().enumerate() {
+            if name.is_empty() || name.contains('\n') || !seen.insert(name) {
+                return Err(TableError::BadColumnName { path: owned(), index, name: name.clone() });
+            }
+        }
+        let rows: Vec<_> = reader.records().collect::<Result<_, _>>().map_err(malformed)?;
+        if rows.is_empty() {
+            return Err(TableError::NoRows(owned()));
+        }
+        let table = Self { path: owned(), columns, sha256, rows };
+        table.check_missing()?;
+        Ok(table)
+    }
+
+    /// Number of data rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no data row; reading refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Index of the column named `name`.
+    ///
+    /// # Errors
+    /// [`TableError::NoColumn`] lists the columns that exist.
+    pub fn column(&self, name: &str) -> Result<usize, TableError> {
+        self.columns.iter().position(|column| column == name).ok_or_else(|| TableError::NoColumn {
+            path: self.path.clone(),
+            column: name.to_owned(),
+            existing: list(&self.columns),
+        })
+    }
+
+    /// Fields of a column.
+    pub fn fields(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
+        self.rows.iter().map(move |row| &row[column])
+    }
+
+    /// Whether every field of the column is a number, finite or not.
+    pub fn is_numeric(&self, column: usize) -> bool {
+        self.fields(column).all(|field| field.parse::<f32>().is_ok())
+    }
+
+    /// The column as finite numbers.
+    ///
+    /// # Errors
+    /// [`TableError::BadField`] names the first field that is none.
+    pub fn numbers(&self, column: usize) -> Result<Vec<f32>, TableError> {
+        let number = |(row, field): (usize, &str)| match field.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(self.bad_field(row, column, "a finite number".to_owned())),
+        };
+        self.fields(column).enumerate().map(number).collect()
+    }
+
+    /// An error about one field.
+    pub fn bad_field(&self, row: usize, column: usize, expected: String) -> TableError {
+        TableError::BadField {
+            path: self.path.clone(),
+            row: row + 1,
+            line: self.line(row),
+            column: self.columns[column].clone(),
+            found: self.rows[row][column].to_owned(),
+            expected,
+        }
+    }
+
+    /// An error about the file as a whole.
+    pub fn unusable(&self, message: String) -> TableError {
+        TableError::Unusable { path: self.path.clone(), message }
+    }
+
+    fn line(&self, row: usize) -> u64 {
+        self.rows[row].position().map_or(0, csv::Position::line)
+    }
+
+    fn check_missing(&self) -> Result<(), TableError> {
+        for (row, record) in self.rows.iter().enumerate() {
+            for (column, field) in record.iter().enumerate() {
+                if MISSING.contains(&field.to_ascii_lowercase().as_str()) {
+                    return Err(TableError::Missing {
+                        path: self.path.clone(),
+                        row: row + 1,
+                        line: self.line(row),
+                        column: self.columns[column].clone(),
+                        found: field.to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names between backquotes, separated by commas.
+pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
+    quoted.join(", ")
+}
+
+/// A reader's error on one line, with its row.
+fn describe(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let (row, line) = pos.as_ref().map_or((0, 0), |pos| (pos.record(), pos.line()));
+            format!(
+                "row {row} (line {line}) has {len} fields, expected {expected_len} as in the header"
+            )
+        }
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            let line = pos.as_ref().map_or(0, csv::Position::line);
+            format!("line {line} is not UTF-8 text; save the file as UTF-8")
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn table_from(text: &str) -> Result<Table, TableError> {
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    std::fs::write(file.path(), text).expect("temporary file");
+    Table::read(file.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_row_and_column() {
+        for (text, expected) in [
+            ("", "the file is empty"),
+            ("a,b\n", "no data rows"),
+            ("1,2\n3,4\n", "add a header row"),
+            ("a,a\n1,2\n", "column 2 is named `a`"),
+            ("a,b\n1,2\n3\n", "row 2 (line 3) has 1 fields, expected 2"),
+            ("a,b\n1,2\n3,\n", "row 2 (line 3), column `b`: found a missing value (``)"),
+            ("a,b\n1,NaN\n", "row 1 (line 2), column `b`: found a missing value (`NaN`)"),
+        ] {
+            let message = table_from(text).expect_err(text).to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn infinite_numbers_are_refused_where_they_stand() {
+        let table = table_from("a,b\n1,2\n3,inf\n").expect("readable");
+        let message = table.numbers(1).expect_err("inf").to_string();
+        assert!(message.contains("row 2 (line 3), column `b`: found `inf`, expected a finite"));
+    }
+}

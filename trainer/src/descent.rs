@@ -1,0 +1,234 @@
+//! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk.
+
+use rand::seq::SliceRandom;
+
+use crate::data::Targets;
+use crate::network::{Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step};
+use crate::random::{Purpose, stream};
+
+/// Steps between two reports of progress.
+const REPORT_EVERY: usize = 25;
+
+/// The learning rate falls along a half cosine to this share of its start.
+const FINAL_RATE: f32 = 0.02;
+
+/// Length and pace of a descent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// Number of gradient steps.
+    pub steps: usize,
+    /// Adam's learning rate at the start; it decays along a half cosine.
+    pub learning_rate: f32,
+}
+
+impl Schedule {
+    /// Learning rate of a step.
+    pub(crate) fn rate(&self, step: usize) -> f32 {
+        let progress = step as f32 / self.steps as f32;
+        let cosine = 0.5 * (1.0 + (std::f32::consts::PI * progress).cos());
+        self.learning_rate * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
+    }
+}
+
+/// Adam (Kingma & Ba 2015): the moments of every parameter's gradient.
+pub struct Adam {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    decay1: f32,
+    decay2: f32,
+}
+
+impl Adam {
+    /// Moments at zero for `parameters` parameters.
+    pub fn new(parameters: usize) -> Self {
+        Self {
+            first: vec![0.0; parameters],
+            second: vec![0.0; parameters],
+            decay1: 1.0,
+            decay2: 1.0,
+        }
+    }
+
+    /// One step down `gradient`.
+    pub fn step(&mut self, theta: &mut [f32], gradient: &[f32], learning_rate: f32) {
+        self.decay1 *= BETA1;
+        self.decay2 *= BETA2;
+        let rate = learning_rate / (1.0 - self.decay1);
+        let correction = 1.0 / (1.0 - self.decay2);
+        adam_step(theta, gradient, &mut self.first, &mut self.second, rate, correction);
+    }
+}
+
+/// Training rows, whole or in mini-batches of a fixed partition that every particle shares.
+pub struct TrainingSet {
+    parts: Vec<(Batch, Targets)>,
+    rows: usize,
+    seed: u64,
+}
+
+impl TrainingSet {
+    /// Cuts the rows into mini-batches of about `batch_rows`; one batch where they all fit.
+    /// `x` is row-major `[rows, features]`.
+    pub fn new(
+        x: &[f32],
+        features: usize,
+        targets: &Targets,
+        batch_rows: usize,
+        seed: u64,
+    ) -> Self {
+        let all = Batch::from_rows(x, features);
+        let rows = all.rows();
+        let count = rows.div_ceil(batch_rows.max(1)).max(1);
+        if count == 1 {
+            return Self { parts: vec![(all, targets.clone())], rows, seed };
+        }
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.shuffle(&mut stream(seed, Purpose::Batches, u64::MAX));
+        let parts = (0..count)
+            .map(|part| {
+                let chosen = &order[part * rows / count..(part + 1) * rows / count];
+                (all.select(chosen), targets.subset(chosen))
+            })
+            .collect();
+        Self { parts, rows, seed }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of mini-batches; 1 means full batches.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The objective of each mini-batch.
+    pub fn objectives<'a>(
+        &'a self,
+        architecture: &'a Architecture,
+        likelihood: Likelihood,
+    ) -> impl Iterator<Item = Objective<'a>> {
+        self.parts.iter().map(move |(batch, targets)| Objective {
+            architecture,
+            batch,
+            targets,
+            likelihood,
+        })
+    }
+
+    /// Σ −log p(y | x, θ) over all rows, in nats.
+    pub fn nll(&self, architecture: &Architecture, likelihood: Likelihood, theta: &[f32]) -> f64 {
+        self.objectives(architecture, likelihood).map(|objective| objective.nll(theta)).sum()
+    }
+
+    /// The mini-batch of a step: every epoch visits all of them in a new order.
+    fn part(&self, step: usize) -> usize {
+        let count = self.parts.len();
+        if count == 1 {
+            return 0;
+        }
+        let mut order: Vec<usize> = (0..count).collect();
+        order.shuffle(&mut stream(self.seed, Purpose::Batches, (step / count) as u64));
+        order[step % count]
+    }
+}
+
+/// Gradients of every mini-batch at θ*, the control variate of a mini-batch walk: the estimate
+/// (n / n_B) (∇L_B(θ) − ∇L_B(θ*)) + ∇L(θ*) stays unbiased and its noise vanishes at θ*.
+pub struct ControlVariate {
+    parts: Vec<Vec<f32>>,
+    total: Vec<f32>,
+}
+
+impl ControlVariate {
+    /// Evaluates the gradients at `anchor`. `None` for full batches, which have no such noise.
+    pub fn at(
+        anchor: &[f32],
+        set: &TrainingSet,
+        architecture: &Architecture,
+        likelihood: Likelihood,
+    ) -> Option<Self> {
+        if set.parts() == 1 {
+            return None;
+        }
+        let mut tape = Tape::default();
+        let mut total = vec![0.0; anchor.len()];
+        let parts = set
+            .objectives(architecture, likelihood)
+            .map(|objective| {
+                let mut gradient = vec![0.0; anchor.len()];
+                objective.nll_gradient(anchor, &mut tape, &mut gradient);
+                total.iter_mut().zip(&gradient).for_each(|(sum, &g)| *sum += g);
+                gradient
+            })
+            .collect();
+        Some(Self { parts, total })
+    }
+}
+
+/// One descent: what is minimised and from where.
+pub struct Descent<'a> {
+    /// Network.
+    pub architecture: &'a Architecture,
+    /// Rows that the likelihood is summed over.
+    pub set: &'a TrainingSet,
+    /// Likelihood of a target.
+    pub likelihood: Likelihood,
+    /// Prior precision α of every parameter, `[P]`.
+    pub prior_precision: &'a [f32],
+    /// Drift d, `[P]`; none for MAP.
+    pub drift: Option<&'a [f32]>,
+    /// Control variate for mini-batches.
+    pub control: Option<&'a ControlVariate>,
+    /// Number of steps and learning rate.
+    pub schedule: Schedule,
+}
+
+impl Descent<'_> {
+    /// Minimises Σ −log p(y | x, θ) + ½ Σ α θ² − dᵀθ by Adam, starting from `theta: [P]`.
+    /// `report` is called with the number of steps done since its last call.
+    pub fn run(&self, mut theta: Vec<f32>, report: &(dyn Fn(usize) + Sync)) -> Vec<f32> {
+        let mut adam = Adam::new(theta.len());
+        let mut gradient = vec![0.0; theta.len()];
+        let mut tape = Tape::default();
+        for step in 0..self.schedule.steps {
+            self.gradient(step, &theta, &mut tape, &mut gradient);
+            adam.step(&mut theta, &gradient, self.schedule.rate(step));
+            if (step + 1) % REPORT_EVERY == 0 {
+                report(REPORT_EVERY);
+            }
+        }
+        report(self.schedule.steps % REPORT_EVERY);
+        theta
+    }
+
+    fn gradient(&self, step: usize, theta: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
+        let part = self.set.part(step);
+        let (batch, targets) = &self.set.parts[part];
+        let objective = Objective {
+            architecture: self.architecture,
+            batch,
+            targets,
+            likelihood: self.likelihood,
+        };
+        gradient.fill(0.0);
+        objective.nll_gradient(theta, tape, gradient);
+        let scale = self.set.rows() as f32 / batch.rows() as f32;
+        if let Some(control) = self.control {
+            for ((g, &own), &all) in
+                gradient.iter_mut().zip(&control.parts[part]).zip(&control.total)
+            {
+                *g = scale * (*g - own) + all;
+            }
+        } else if self.set.parts() > 1 {
+            gradient.iter_mut().for_each(|g| *g *= scale);
+        }
+        for ((g, &theta), &alpha) in gradient.iter_mut().zip(theta).zip(self.prior_precision) {
+            *g += alpha * theta;
+        }
+        if let Some(drift) = self.drift {
+            gradient.iter_mut().zip(drift).for_each(|(g, &d)| *g -= d);
+        }
+    }
+}

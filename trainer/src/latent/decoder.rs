@@ -1,0 +1,237 @@
+//! The decoder: latent code z → modulation s(z) → parameters θ(z), and its derivative.
+
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use super::structure::{LayerDecoder, Structure, modulation_len};
+use crate::network::{Activation, Architecture, Batch, LayerShape, outputs};
+
+/// Width of the trunk's hidden layer.
+const TRUNK_WIDTH: usize = 32;
+
+/// Standard deviation of the initial A (and Ũ) relative to a weight matrix of unit gain. Small, so
+/// that the first draws stay near θ*; not zero, so that gradients reach every factor.
+const INITIAL_SPREAD: f32 = 0.3;
+
+/// Shapes of a decoder, which fix the layout of its parameters:
+/// `[W̃ (P) | factors of layer 0 | factors of layer 1 | … | trunk]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecoderShape {
+    /// The network whose parameters are decoded.
+    pub architecture: Architecture,
+    /// One entry a layer.
+    pub structure: Structure,
+    /// Dimension k of the latent code.
+    pub latent_dim: usize,
+}
+
+/// One stochastic layer's place in the decoder's parameters and in the modulation.
+#[derive(Clone, Copy)]
+pub struct FactorPlace {
+    /// Kind and size of the factors.
+    pub decoder: LayerDecoder,
+    /// The layer in θ.
+    pub layer: LayerShape,
+    /// Start of the factors: A then B̃, or Ũ.
+    pub offset: usize,
+    /// Start of the layer's modulation.
+    pub modulation: usize,
+}
+
+impl FactorPlace {
+    /// Number of factor values.
+    pub fn len(&self) -> usize {
+        match self.decoder {
+            LayerDecoder::Frozen => 0,
+            LayerDecoder::LowRank(rank) => rank * (self.layer.outputs + self.layer.inputs + 1),
+            LayerDecoder::Dense(count) => count * self.layer.outputs * (self.layer.inputs + 1),
+        }
+    }
+}
+
+impl DecoderShape {
+    /// The trunk g: z → s, one hidden tanh layer.
+    pub fn trunk(&self) -> Architecture {
+        Architecture {
+            widths: vec![self.latent_dim, TRUNK_WIDTH, modulation_len(&self.structure)],
+            activation: Activation::Tanh,
+        }
+    }
+
+    /// The stochastic layers in order.
+    pub fn factors(&self) -> Vec<FactorPlace> {
+        let mut offset = self.architecture.parameters();
+        let mut modulation = 0;
+        let mut places = Vec::new();
+        for (layer, &decoder) in self.architecture.layers().zip(&self.structure) {
+            if !decoder.is_stochastic() {
+                continue;
+            }
+            let place = FactorPlace { decoder, layer, offset, modulation };
+            offset += place.len();
+            modulation += decoder.modulations();
+            places.push(place);
+        }
+        places
+    }
+
+    /// Index of the trunk's first parameter.
+    pub fn trunk_offset(&self) -> usize {
+        self.architecture.parameters() + self.factors().iter().map(FactorPlace::len).sum::<usize>()
+    }
+
+    /// Number of parameters of the decoder.
+    pub fn parameters(&self) -> usize {
+        self.trunk_offset() + self.trunk().parameters()
+    }
+
+    /// Initial parameters round `theta: [P]`.
+    pub fn initialise(&self, theta: &[f32], rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+        let mut parameters = theta.to_vec();
+        for place in self.factors() {
+            let (inputs, outputs) = (place.layer.inputs + 1, place.layer.outputs);
+            let fan_in = (inputs as f32).sqrt();
+            let mut normals = |count: usize, std: f32| {
+                parameters.extend((0..count).map(|_| {
+                    let normal: f32 = StandardNormal.sample(rng);
+                    std * normal
+                }));
+            };
+            match place.decoder {
+                LayerDecoder::Frozen => {}
+                LayerDecoder::LowRank(rank) => {
+                    normals(outputs * rank, INITIAL_SPREAD / (rank as f32).sqrt());
+                    normals(rank * inputs, 1.0 / fan_in);
+                }
+                LayerDecoder::Dense(count) => {
+                    let std = INITIAL_SPREAD / (fan_in * (count as f32).sqrt());
+                    normals(count * outputs * inputs, std);
+                }
+            }
+        }
+        parameters.extend(self.trunk().initialise(rng));
+        parameters
+    }
+
+    /// The modulation of every code: `codes` is `[k, M]`, the result `[M][modulation_len]`.
+    pub fn modulations(&self, parameters: &[f32], codes: &Batch) -> Vec<Vec<f32>> {
+        let trunk = self.trunk();
+        let values = outputs(&trunk, &parameters[self.trunk_offset()..], codes);
+        columns(&values, trunk.outputs(), codes.rows())
+    }
+
+    /// θ(z) for the modulation s(z): `[P]`.
+    pub fn decode(&self, parameters: &[f32], modulation: &[f32]) -> Vec<f32> {
+        let mut theta = parameters[..self.architecture.parameters()].to_vec();
+        for place in self.factors() {
+            let (inputs, outputs) = (place.layer.inputs, place.layer.outputs);
+            let factors = &parameters[place.offset..place.offset + place.len()];
+            let s = &modulation[place.modulation..place.modulation + place.decoder.modulations()];
+            let (weights, biases) = theta[place.layer.parameters()].split_at_mut(inputs * outputs);
+            match place.decoder {
+                LayerDecoder::Frozen => {}
+                LayerDecoder::LowRank(rank) => {
+                    let (a, b) = factors.split_at(outputs * rank);
+                    for (output, a) in a.chunks_exact(rank).enumerate() {
+                        let row = &mut weights[output * inputs..(output + 1) * inputs];
+                        for ((&a, &s), b) in a.iter().zip(s).zip(b.chunks_exact(inputs + 1)) {
+                            add_scaled(row, a * s, &b[..inputs]);
+                            biases[output] += a * s * b[inputs];
+                        }
+                    }
+                }
+                LayerDecoder::Dense(_) => {
+                    for (&s, u) in s.iter().zip(factors.chunks_exact(outputs * (inputs + 1))) {
+                        for (output, u) in u.chunks_exact(inputs + 1).enumerate() {
+                            let row = &mut weights[output * inputs..(output + 1) * inputs];
+                            add_scaled(row, s, &u[..inputs]);
+                            biases[output] += s * u[inputs];
+                        }
+                    }
+                }
+            }
+        }
+        theta
+    }
+
+    /// Pulls `d_theta: [P]` back through [`Self::decode`]: adds to `gradient` (W̃ and factors) and
+    /// returns the gradient with respect to the modulation.
+    pub fn pull_back(
+        &self,
+        parameters: &[f32],
+        modulation: &[f32],
+        d_theta: &[f32],
+        gradient: &mut [f32],
+    ) -> Vec<f32> {
+        add_scaled(&mut gradient[..d_theta.len()], 1.0, d_theta);
+        let mut d_modulation = vec![0.0; modulation.len()];
+        for place in self.factors() {
+            let (inputs, outputs) = (place.layer.inputs, place.layer.outputs);
+            let range = place.offset..place.offset + place.len();
+            let factors = &parameters[range.clone()];
+            let d_factors = &mut gradient[range];
+            let span = place.modulation..place.modulation + place.decoder.modulations();
+            let (s, d_s) = (&modulation[span.clone()], &mut d_modulation[span]);
+            let (d_weights, d_biases) =
+                d_theta[place.layer.parameters()].split_at(inputs * outputs);
+            match place.decoder {
+                LayerDecoder::Frozen => {}
+                LayerDecoder::LowRank(rank) => {
+                    let (a, b) = factors.split_at(outputs * rank);
+                    let (d_a, d_b) = d_factors.split_at_mut(outputs * rank);
+                    for output in 0..outputs {
+                        let d_row = &d_weights[output * inputs..(output + 1) * inputs];
+                        for k in 0..rank {
+                            let b = &b[k * (inputs + 1)..(k + 1) * (inputs + 1)];
+                            let d_b = &mut d_b[k * (inputs + 1)..(k + 1) * (inputs + 1)];
+                            let a = a[output * rank + k];
+                            let product = dot(d_row, &b[..inputs]) + d_biases[output] * b[inputs];
+                            d_a[output * rank + k] += s[k] * product;
+                            d_s[k] += a * product;
+                            add_scaled(&mut d_b[..inputs], s[k] * a, d_row);
+                            d_b[inputs] += s[k] * a * d_biases[output];
+                        }
+                    }
+                }
+                LayerDecoder::Dense(count) => {
+                    let size = outputs * (inputs + 1);
+                    for j in 0..count {
+                        for output in 0..outputs {
+                            let start = j * size + output * (inputs + 1);
+                            let u = &factors[start..start + inputs + 1];
+                            let d_u = &mut d_factors[start..start + inputs + 1];
+                            let d_row = &d_weights[output * inputs..(output + 1) * inputs];
+                            d_s[j] += dot(d_row, &u[..inputs]) + d_biases[output] * u[inputs];
+                            add_scaled(&mut d_u[..inputs], s[j], d_row);
+                            d_u[inputs] += s[j] * d_biases[output];
+                        }
+                    }
+                }
+            }
+        }
+        d_modulation
+    }
+}
+
+/// `[rows]` vectors of length `width` from feature-major values `[width, rows]`.
+pub(crate) fn columns(values: &[f32], width: usize, rows: usize) -> Vec<Vec<f32>> {
+    (0..rows).map(|row| (0..width).map(|feature| values[feature * rows + row]).collect()).collect()
+}
+
+fn add_scaled(out: &mut [f32], scale: f32, values: &[f32]) {
+    out.iter_mut().zip(values).for_each(|(out, &value)| *out += scale * value);
+}
+
+/// Dot product in 8 interleaved partial sums, which vectorises.
+fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let mut partial = [0.0f32; 8];
+    let (left, right) = (left.chunks_exact(8), right.chunks_exact(8));
+    let rest: f32 = left.remainder().iter().zip(right.remainder()).map(|(l, r)| l * r).sum();
+    for (left, right) in left.zip(right) {
+        for ((partial, l), r) in partial.iter_mut().zip(left).zip(right) {
+            *partial += l * r;
+        }
+    }
+    partial.iter().sum::<f32>() + rest
+}

@@ -1,0 +1,19 @@
+//! The latent posterior: a decoder z ~ N(0, I_k) → θ(z) whose posterior predictive is that of the
+//! particles, and an encoder that gives every particle a code.
+//!
+//! Weight space is the wrong place to compare (random drifts are nearly orthogonal), and a
+//! prediction at x depends on nothing but the distribution of f(x): the decoder is fitted to the
+//! marginals of the particles' functions at probe inputs, by the energy score.
+
+mod decoder;
+mod energy;
+mod fit;
+mod probes;
+mod structure;
+
+pub(crate) use decoder::columns;
+pub use decoder::{DecoderShape, FactorPlace};
+pub use energy::{energy_score, mean_distance};
+pub use fit::{Fit, Fitted};
+pub use probes::{ProbePool, Probes};
+pub use structure::{LayerDecoder, Structure, modulation_len, multiply_accumulates};

@@ -1,0 +1,158 @@
+//! Probe inputs and the particles' functions at them.
+
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use fiberwalk_formats::INPUT_CLIP;
+
+use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
+
+/// Half the probes lie away from the training rows by up to this many standard deviations.
+const MAX_SPREAD: f32 = 3.0;
+
+/// Added to the particles' spread at a probe, in units of logits or of the noise: where all
+/// particles agree, differences below this do not change a prediction.
+const SCALE_FLOOR: f32 = 0.3;
+
+/// Probe inputs with the scale that outputs are compared at.
+#[derive(Clone)]
+pub struct Probes {
+    /// Inputs, `[features, n]`.
+    pub batch: Batch,
+    /// Scale of the outputs at each probe: the particles' standard deviation plus a floor, `[n]`.
+    pub scale: Vec<f32>,
+}
+
+impl Probes {
+    /// Brings `outputs: [C, n]` of these probes into the units that functions are compared in:
+    /// logits are centred over classes, everything is divided by the scale.
+    pub fn standardise(&self, outputs: &mut [f32]) {
+        centre(outputs, self.scale.len());
+        self.divide(outputs);
+    }
+
+    /// Turns the gradient with respect to standardised outputs into that with respect to outputs.
+    pub fn pull_back(&self, gradient: &mut [f32]) {
+        self.divide(gradient);
+        centre(gradient, self.scale.len());
+    }
+
+    fn divide(&self, values: &mut [f32]) {
+        for row in values.chunks_exact_mut(self.scale.len()) {
+            row.iter_mut().zip(&self.scale).for_each(|(value, &scale)| *value /= scale);
+        }
+    }
+}
+
+/// Probes together with every particle's standardised outputs at them.
+pub struct ProbePool {
+    /// The probes; the first half are training inputs, the second half perturbed ones.
+    pub probes: Probes,
+    /// Standardised outputs of every particle, `[N][C, n]`.
+    pub particles: Vec<Vec<f32>>,
+    outputs: usize,
+}
+
+impl ProbePool {
+    /// Draws `size` probes from row-major training inputs `x: [rows, features]`, half as they are,
+    /// half with σ·N(0, I) added, σ ~ U(0, 3), and evaluates the particles there.
+    pub fn new(
+        x: &[f32],
+        architecture: &Architecture,
+        likelihood: Likelihood,
+        particles: &[Vec<f32>],
+        size: usize,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let features = architecture.inputs();
+        let inputs = draw_inputs(x, features, size, rng);
+        let batch = Batch::from_rows(&inputs, features);
+        let mut values = outputs_of_each(architecture, particles, &batch);
+        let rows = batch.rows();
+        values.iter_mut().for_each(|outputs| centre(outputs, rows));
+        let floor = match likelihood {
+            Likelihood::Categorical => SCALE_FLOOR,
+            Likelihood::Gaussian { noise_std } => SCALE_FLOOR * noise_std,
+        };
+        let scale = spread(&values, rows).iter().map(|&std| std + floor).collect();
+        let probes = Probes { batch, scale };
+        values.iter_mut().for_each(|outputs| probes.divide(outputs));
+        Self { probes, particles: values, outputs: architecture.outputs() }
+    }
+
+    /// Number of probes.
+    pub fn len(&self) -> usize {
+        self.probes.scale.len()
+    }
+
+    /// Whether there is no probe.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The probes of the named indices.
+    pub fn select(&self, indices: &[usize]) -> Probes {
+        Probes {
+            batch: self.probes.batch.select(indices),
+            scale: indices.iter().map(|&index| self.probes.scale[index]).collect(),
+        }
+    }
+
+    /// Standardised outputs of one particle at the named probes, `[C, indices]`.
+    pub fn particle_at(&self, particle: usize, indices: &[usize]) -> Vec<f32> {
+        let rows = self.len();
+        let values = &self.particles[particle];
+        (0..self.outputs)
+            .flat_map(|output| indices.iter().map(move |&index| values[output * rows + index]))
+            .collect()
+    }
+}
+
+/// Row-major probe inputs `[size, features]`.
+fn draw_inputs(x: &[f32], features: usize, size: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    let row = Uniform::new(0, x.len() / features).expect("there is a training row");
+    let spread = Uniform::new(0.0f32, MAX_SPREAD).expect("0 < the largest spread");
+    let mut inputs = Vec::with_capacity(size * features);
+    for probe in 0..size {
+        let start = row.sample(rng) * features;
+        let source = &x[start..start + features];
+        if probe < size / 2 {
+            inputs.extend_from_slice(source);
+        } else {
+            let std = spread.sample(rng);
+            inputs.extend(source.iter().map(|&value| {
+                let normal: f32 = StandardNormal.sample(rng);
+                (value + std * normal).clamp(-INPUT_CLIP, INPUT_CLIP)
+            }));
+        }
+    }
+    inputs
+}
+
+/// Subtracts the mean over classes from `[C, rows]`; a single output stays as it is.
+fn centre(values: &mut [f32], rows: usize) {
+    let classes = values.len() / rows.max(1);
+    if classes < 2 {
+        return;
+    }
+    let mut mean = vec![0.0; rows];
+    for row in values.chunks_exact(rows) {
+        mean.iter_mut().zip(row).for_each(|(mean, &value)| *mean += value / classes as f32);
+    }
+    for row in values.chunks_exact_mut(rows) {
+        row.iter_mut().zip(&mean).for_each(|(value, &mean)| *value -= mean);
+    }
+}
+
+/// Root mean square over classes of the standard deviation over particles, `[rows]`.
+fn spread(values: &[Vec<f32>], rows: usize) -> Vec<f32> {
+    let count = values.len() as f32;
+    let classes = values[0].len() / rows;
+    let mut variance = vec![0.0f32; rows];
+    for index in 0..values[0].len() {
+        let mean = values.iter().map(|outputs| outputs[index]).sum::<f32>() / count;
+        let squares: f32 = values.iter().map(|outputs| (outputs[index] - mean).powi(2)).sum();
+        variance[index % rows] += squares / (count * classes as f32);
+    }
+    variance.iter().map(|&variance| variance.sqrt()).collect()
+}

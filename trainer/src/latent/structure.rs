@@ -1,0 +1,122 @@
+//! Which layers of the network are stochastic, and how.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Architecture;
+
+/// How the decoder makes the weights of one layer. `W̃ = [W b]` acts on the input with a 1
+/// appended, so weights and biases share their factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum LayerDecoder {
+    /// W̃ is the same for every latent code.
+    Frozen,
+    /// W̃(z) = W̃ + A diag(s(z)) B̃ with A `[outputs, rank]` and B̃ `[rank, inputs + 1]`.
+    LowRank(usize),
+    /// W̃(z) = W̃ + Σ_j s_j(z) Ũ_j with `count` matrices Ũ_j `[outputs, inputs + 1]`: the paper's
+    /// general decoder, for small layers.
+    Dense(usize),
+}
+
+impl LayerDecoder {
+    /// Number of modulation values s(z) that the layer reads.
+    pub fn modulations(self) -> usize {
+        match self {
+            Self::Frozen => 0,
+            Self::LowRank(rank) => rank,
+            Self::Dense(count) => count,
+        }
+    }
+
+    /// Whether the layer depends on the latent code.
+    pub fn is_stochastic(self) -> bool {
+        self.modulations() > 0
+    }
+}
+
+impl fmt::Display for LayerDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frozen => f.write_str("frozen"),
+            Self::LowRank(rank) => write!(f, "low-rank:{rank}"),
+            Self::Dense(count) => write!(f, "dense:{count}"),
+        }
+    }
+}
+
+impl From<LayerDecoder> for String {
+    fn from(decoder: LayerDecoder) -> Self {
+        decoder.to_string()
+    }
+}
+
+impl FromStr for LayerDecoder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "found \"{text}\", expected \"frozen\", \"low-rank:R\" or \"dense:M\" with R, M from 1 to {}",
+                fiberwalk_formats::MAX_RANK
+            )
+        };
+        if text == "frozen" {
+            return Ok(Self::Frozen);
+        }
+        let (kind, size) = text.split_once(':').ok_or_else(expected)?;
+        let size: usize = size.parse().map_err(|_| expected())?;
+        if size == 0 || size > fiberwalk_formats::MAX_RANK {
+            return Err(expected());
+        }
+        match kind {
+            "low-rank" => Ok(Self::LowRank(size)),
+            "dense" => Ok(Self::Dense(size)),
+            _ => Err(expected()),
+        }
+    }
+}
+
+impl TryFrom<String> for LayerDecoder {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// The decoders of all layers, from the input to the output.
+pub type Structure = Vec<LayerDecoder>;
+
+/// Total number of modulation values s(z).
+pub fn modulation_len(structure: &[LayerDecoder]) -> usize {
+    structure.iter().map(|layer| layer.modulations()).sum()
+}
+
+/// Multiply-accumulates of the runtime: those shared by all samples, and those of each sample.
+pub fn multiply_accumulates(
+    architecture: &Architecture,
+    structure: &[LayerDecoder],
+) -> (usize, usize) {
+    let first = structure.iter().position(|layer| layer.is_stochastic());
+    let (mut shared, mut each) = (0, 0);
+    for (index, (layer, decoder)) in architecture.layers().zip(structure).enumerate() {
+        let (projection, combination) = match *decoder {
+            LayerDecoder::Frozen => (0, 0),
+            LayerDecoder::LowRank(rank) => (rank * layer.inputs, rank * layer.outputs),
+            LayerDecoder::Dense(count) => {
+                (count * layer.inputs * layer.outputs, count * layer.outputs)
+            }
+        };
+        let common = layer.inputs * layer.outputs + projection;
+        if first.is_none_or(|first| index <= first) {
+            shared += common;
+        } else {
+            each += common;
+        }
+        each += combination;
+    }
+    (shared, each)
+}

@@ -1,0 +1,70 @@
+//! Inputs in the layout that the kernels read.
+
+use std::ops::Range;
+
+/// Rows that pass through the network together: the activations of one tile stay in the cache.
+pub const TILE_ROWS: usize = 512;
+
+/// Network inputs, feature-major `[features, rows]`.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    values: Vec<f32>,
+    features: usize,
+    rows: usize,
+}
+
+impl Batch {
+    /// Transposes row-major `x: [rows, features]`.
+    pub fn from_rows(x: &[f32], features: usize) -> Self {
+        let rows = if features == 0 { 0 } else { x.len() / features };
+        let mut values = vec![0.0; rows * features];
+        for (row, x) in x.chunks_exact(features.max(1)).enumerate() {
+            for (feature, &value) in x.iter().enumerate() {
+                values[feature * rows + row] = value;
+            }
+        }
+        Self { values, features, rows }
+    }
+
+    /// Takes feature-major `values: [features, rows]` as they are.
+    pub fn from_features(values: Vec<f32>, features: usize) -> Self {
+        let rows = if features == 0 { 0 } else { values.len() / features };
+        Self { values, features, rows }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of features.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The rows of `feature`.
+    pub fn feature(&self, feature: usize) -> &[f32] {
+        &self.values[feature * self.rows..(feature + 1) * self.rows]
+    }
+
+    /// All values, `[features, rows]`.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The batch of the named rows, in the order named.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let mut values = Vec::with_capacity(rows.len() * self.features);
+        for feature in 0..self.features {
+            let source = self.feature(feature);
+            values.extend(rows.iter().map(|&row| source[row]));
+        }
+        Self { values, features: self.features, rows: rows.len() }
+    }
+
+    /// Consecutive ranges of at most [`TILE_ROWS`] rows.
+    pub fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let rows = self.rows;
+        (0..rows).step_by(TILE_ROWS).map(move |start| start..(start + TILE_ROWS).min(rows))
+    }
+}

@@ -1,0 +1,170 @@
+//! Forward and backward passes of one parameter vector.
+
+use rayon::prelude::*;
+
+use super::matmul::{Matrix, multiply};
+use super::simd::{tanh_in_place, vectorised};
+use super::{Activation, Architecture, Batch};
+
+/// The activations of one tile of rows, kept for the backward pass. Reused between calls.
+#[derive(Debug, Default)]
+pub struct Tape {
+    /// Hidden activations and outputs, one `[width, rows]` block a layer.
+    layers: Vec<Vec<f32>>,
+    /// Gradient with respect to a layer's pre-activations, `[width, rows]`.
+    delta: Vec<f32>,
+    previous_delta: Vec<f32>,
+    rows: usize,
+}
+
+impl Tape {
+    /// Evaluates rows `tile` of `batch` under `theta`. Returns the outputs, `[outputs, rows]`.
+    pub fn forward(
+        &mut self,
+        architecture: &Architecture,
+        theta: &[f32],
+        batch: &Batch,
+        tile: std::ops::Range<usize>,
+    ) -> &mut [f32] {
+        let rows = tile.len();
+        self.rows = rows;
+        self.layers.resize_with(architecture.depth(), Vec::new);
+        for (index, layer) in architecture.layers().enumerate() {
+            let (before, rest) = self.layers.split_at_mut(index);
+            let out = &mut rest[0];
+            out.resize(layer.outputs * rows, 0.0);
+            for (row, &bias) in out.chunks_exact_mut(rows.max(1)).zip(&theta[layer.biases()]) {
+                row.fill(bias);
+            }
+            let weights =
+                Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
+            let input = match before.last() {
+                Some(previous) => Matrix::new(previous, layer.inputs, rows, rows),
+                None => tile_of(batch, &tile),
+            };
+            multiply(out, true, weights, input);
+            if index + 1 < architecture.depth() {
+                match architecture.activation {
+                    Activation::Tanh => tanh_in_place(out),
+                    Activation::Relu => out.iter_mut().for_each(|value| *value = value.max(0.0)),
+                }
+            }
+        }
+        &mut self.layers[architecture.depth() - 1]
+    }
+
+    /// Outputs of the last forward pass, `[outputs, rows]`.
+    pub fn outputs(&self) -> &[f32] {
+        self.layers.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds to `gradient: [P]` the pull-back of `d_outputs: [outputs, rows]` through the last
+    /// forward pass, which must have been of the same `theta`, `batch` and `tile`. With
+    /// `d_inputs: [features, rows]`, writes the gradient with respect to the inputs too.
+    pub fn backward(
+        &mut self,
+        architecture: &Architecture,
+        theta: &[f32],
+        batch: &Batch,
+        tile: std::ops::Range<usize>,
+        d_outputs: &[f32],
+        gradient: &mut [f32],
+        d_inputs: Option<&mut Vec<f32>>,
+    ) {
+        let rows = self.rows;
+        self.delta.clear();
+        self.delta.extend_from_slice(d_outputs);
+        let wants_inputs = d_inputs.is_some();
+        for (index, layer) in architecture.layers().enumerate().rev() {
+            let delta = Matrix::new(&self.delta, layer.outputs, rows, rows);
+            let input = match index.checked_sub(1) {
+                Some(previous) => Matrix::new(&self.layers[previous], layer.inputs, rows, rows),
+                None => tile_of(batch, &tile),
+            };
+            multiply(&mut gradient[layer.weights()], true, delta, input.transposed());
+            for (d_bias, row) in
+                gradient[layer.biases()].iter_mut().zip(self.delta.chunks_exact(rows.max(1)))
+            {
+                *d_bias += sum(row);
+            }
+            if index == 0 && !wants_inputs {
+                return;
+            }
+            let weights =
+                Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
+            self.previous_delta.resize(layer.inputs * rows, 0.0);
+            multiply(&mut self.previous_delta, false, weights.transposed(), delta);
+            if let Some(previous) = index.checked_sub(1) {
+                let activations = &self.layers[previous];
+                through_activation(architecture.activation, activations, &mut self.previous_delta);
+            }
+            std::mem::swap(&mut self.delta, &mut self.previous_delta);
+        }
+        if let Some(d_inputs) = d_inputs {
+            std::mem::swap(&mut self.delta, d_inputs);
+        }
+    }
+}
+
+/// Outputs of `theta` at every row of `batch`, `[outputs, rows]`.
+pub fn outputs(architecture: &Architecture, theta: &[f32], batch: &Batch) -> Vec<f32> {
+    let mut values = vec![0.0; architecture.outputs() * batch.rows()];
+    let mut tape = Tape::default();
+    for tile in batch.tiles() {
+        let rows = tile.len();
+        let tile_outputs = tape.forward(architecture, theta, batch, tile.clone());
+        for (output, row) in tile_outputs.chunks_exact(rows).enumerate() {
+            let start = output * batch.rows() + tile.start;
+            values[start..start + rows].copy_from_slice(row);
+        }
+    }
+    values
+}
+
+/// Outputs of every particle of `thetas: [N, P]` at every row of `batch`, `[N][outputs, rows]`.
+pub fn outputs_of_each(
+    architecture: &Architecture,
+    thetas: &[Vec<f32>],
+    batch: &Batch,
+) -> Vec<Vec<f32>> {
+    thetas.par_iter().map(|theta| outputs(architecture, theta, batch)).collect()
+}
+
+/// A view of the rows `tile` of `batch`, `[features, rows]`.
+fn tile_of<'a>(batch: &'a Batch, tile: &std::ops::Range<usize>) -> Matrix<'a> {
+    Matrix::new(&batch.values()[tile.start..], batch.features(), tile.len(), batch.rows())
+}
+
+/// Multiplies `delta` by the activation's derivative, written in terms of its value.
+fn through_activation(activation: Activation, values: &[f32], delta: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        || match activation {
+            Activation::Tanh => {
+                delta.iter_mut().zip(values).for_each(|(d, &a)| *d *= 1.0 - a * a);
+            }
+            Activation::Relu => {
+                delta
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(d, &a)| *d = if a > 0.0 { *d } else { 0.0 });
+            }
+        },
+    );
+}
+
+/// Sum of a row in 16 interleaved partial sums, which vectorises and rounds less than one.
+fn sum(row: &[f32]) -> f32 {
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut partial = [0.0f32; 16];
+            let chunks = row.chunks_exact(16);
+            let rest: f32 = chunks.remainder().iter().sum();
+            for chunk in chunks {
+                partial.iter_mut().zip(chunk).for_each(|(p, &value)| *p += value);
+            }
+            partial.iter().sum::<f32>() + rest
+        },
+    )
+}

@@ -1,0 +1,122 @@
+//! Predictions for many rows, and their CSV file.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::run_dir::write_atomically;
+
+/// Calibrated predictions of `n` rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predictions {
+    /// Of a class.
+    Classification {
+        /// Number of classes C.
+        classes: usize,
+        /// Row-major `[n, C]`.
+        probabilities: Vec<f32>,
+        /// Entropy of the probabilities, nats, `[n]`.
+        entropy: Vec<f32>,
+        /// Mutual information between class and weights, nats, `[n]`.
+        mutual_information: Vec<f32>,
+        /// Conformal prediction sets, class indices, `[n]`.
+        sets: Vec<Vec<usize>>,
+        /// Out-of-distribution verdicts, `[n]`.
+        out_of_distribution: Vec<bool>,
+    },
+    /// Of a number, in the target's own units; all `[n]`.
+    Regression {
+        /// Mean.
+        mean: Vec<f32>,
+        /// Total standard deviation.
+        std: Vec<f32>,
+        /// Epistemic standard deviation.
+        epistemic_std: Vec<f32>,
+        /// Lower end of the conformal interval.
+        lower: Vec<f32>,
+        /// Upper end of the conformal interval.
+        upper: Vec<f32>,
+        /// Out-of-distribution verdicts.
+        out_of_distribution: Vec<bool>,
+    },
+}
+
+impl Predictions {
+    /// No rows yet: of `classes` classes, or of a number.
+    pub fn empty(classes: Option<usize>) -> Self {
+        match classes {
+            Some(classes) => Self::Classification {
+                classes,
+                probabilities: Vec::new(),
+                entropy: Vec::new(),
+                mutual_information: Vec::new(),
+                sets: Vec::new(),
+                out_of_distribution: Vec::new(),
+            },
+            None => Self::Regression {
+                mean: Vec::new(),
+                std: Vec::new(),
+                epistemic_std: Vec::new(),
+                lower: Vec::new(),
+                upper: Vec::new(),
+                out_of_distribution: Vec::new(),
+            },
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.doubt().len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What out-of-distribution rows are told by: predictive entropy, or epistemic deviation.
+    pub fn doubt(&self) -> &[f32] {
+        match self {
+            Self::Classification { entropy, .. } => entropy,
+            Self::Regression { epistemic_std, .. } => epistemic_std,
+        }
+    }
+
+    /// Writes one row a prediction: `p0,p1,…,entropy,mutual_information,set` or
+    /// `mean,std,epistemic_std,lower,upper`.
+    ///
+    /// # Errors
+    /// The file cannot be written; then nothing is left of it.
+    pub fn write_csv(&self, path: &Path) -> anyhow::Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        match self {
+            Self::Classification {
+                classes,
+                probabilities,
+                entropy,
+                mutual_information,
+                sets,
+                ..
+            } => {
+                let names = (0..*classes).map(|class| format!("p{class}"));
+                let rest = ["entropy", "mutual_information", "set"].map(str::to_owned);
+                writer.write_record(names.chain(rest))?;
+                for (row, p) in probabilities.chunks_exact(*classes).enumerate() {
+                    let set: Vec<_> = sets[row].iter().map(usize::to_string).collect();
+                    let numbers = p.iter().chain([&entropy[row], &mutual_information[row]]);
+                    let fields = numbers.map(f32::to_string).chain([set.join("|")]);
+                    writer.write_record(fields)?;
+                }
+            }
+            Self::Regression { mean, std, epistemic_std, lower, upper, .. } => {
+                writer.write_record(["mean", "std", "epistemic_std", "lower", "upper"])?;
+                for row in 0..mean.len() {
+                    let columns = [mean, std, epistemic_std, lower, upper];
+                    writer.write_record(columns.map(|column| column[row].to_string()))?;
+                }
+            }
+        }
+        let bytes = writer.into_inner().context("cannot format the predictions")?;
+        write_atomically(path, &bytes)
+    }
+}

@@ -1,0 +1,224 @@
+//! The posterior predictive of a set of parameter vectors, and its post-hoc calibration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::Targets;
+use crate::network::{Architecture, Batch, outputs_of_each, softmax};
+
+/// Smallest probability whose logarithm is taken.
+const SMALLEST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
+
+/// An equal mixture of networks, at some inputs.
+#[derive(Clone, Debug)]
+pub enum Predictive {
+    /// Mean class probabilities.
+    Classification {
+        /// Number of classes C.
+        classes: usize,
+        /// Mean of the networks' probabilities, row-major `[n, C]`.
+        probabilities: Vec<f32>,
+        /// Mean of the networks' entropies, nats, `[n]`.
+        expected_entropy: Vec<f32>,
+    },
+    /// Moments of the networks' outputs, in standardised target units.
+    Regression {
+        /// Mean, `[n]`.
+        mean: Vec<f32>,
+        /// Variance between networks (epistemic), `[n]`.
+        variance: Vec<f32>,
+    },
+}
+
+/// One number that makes a predictive match held-out rows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Calibration {
+    /// p ∝ p̄^(1/T), T > 0: temperature of the averaged predictive.
+    Temperature(f64),
+    /// Standard deviation of the noise, standardised target units.
+    NoiseStd(f64),
+}
+
+impl Predictive {
+    /// Evaluates `thetas: [N][P]` at every row of `batch`.
+    pub fn of(
+        architecture: &Architecture,
+        targets: &Targets,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> Self {
+        let rows = batch.rows();
+        let members = outputs_of_each(architecture, thetas, batch);
+        match targets {
+            Targets::Classes { classes, .. } => average_softmax(members, *classes, rows),
+            Targets::Values(_) => moments(&members, rows),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Classification { expected_entropy, .. } => expected_entropy.len(),
+            Self::Regression { mean, .. } => mean.len(),
+        }
+    }
+
+    /// Appends the rows of `other`, which is of the same kind.
+    pub fn append(&mut self, other: Self) {
+        match (self, other) {
+            (
+                Self::Classification { probabilities, expected_entropy, .. },
+                Self::Classification { probabilities: p, expected_entropy: h, .. },
+            ) => {
+                probabilities.extend(p);
+                expected_entropy.extend(h);
+            }
+            (Self::Regression { mean, variance }, Self::Regression { mean: m, variance: v }) => {
+                mean.extend(m);
+                variance.extend(v);
+            }
+            _ => unreachable!("both sides are predictives of one task"),
+        }
+    }
+
+    /// −log p(y | x) of every row after `calibration`, nats; regression in standardised units.
+    pub fn nll(&self, targets: &Targets, calibration: Calibration) -> Vec<f64> {
+        match (self, targets, calibration) {
+            (
+                Self::Classification { classes, probabilities, .. },
+                Targets::Classes { labels, .. },
+                Calibration::Temperature(temperature),
+            ) => probabilities
+                .chunks_exact(*classes)
+                .zip(labels)
+                .map(|(p, &label)| tempered_nll(p, label as usize, temperature))
+                .collect(),
+            (
+                Self::Regression { mean, variance },
+                Targets::Values(values),
+                Calibration::NoiseStd(noise_std),
+            ) => mean
+                .iter()
+                .zip(variance)
+                .zip(values)
+                .map(|((&mean, &variance), &y)| {
+                    let total = f64::from(variance) + noise_std * noise_std;
+                    let residual = f64::from(y) - f64::from(mean);
+                    0.5 * (residual * residual / total + (std::f64::consts::TAU * total).ln())
+                })
+                .collect(),
+            _ => unreachable!("predictive, targets and calibration are of one task"),
+        }
+    }
+
+    /// The calibration of least mean NLL on held-out `targets`.
+    pub fn calibrate(&self, targets: &Targets) -> Calibration {
+        let (make, range): (fn(f64) -> Calibration, _) = match self {
+            Self::Classification { .. } => {
+                (|log| Calibration::Temperature(log.exp()), TEMPERATURES)
+            }
+            Self::Regression { .. } => (|log| Calibration::NoiseStd(log.exp()), NOISE_STDS),
+        };
+        let mean_nll = |log: f64| mean(&self.nll(targets, make(log)));
+        make(minimise(mean_nll, range.0.ln(), range.1.ln()))
+    }
+}
+
+/// Range searched for the temperature. Held-out rows that are all classified right would ask for
+/// an ever lower one.
+const TEMPERATURES: (f64, f64) = (0.2, 5.0);
+/// Range searched for the noise's standard deviation, standardised target units.
+const NOISE_STDS: (f64, f64) = (1e-3, 3.0);
+
+/// Arithmetic mean.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Minimum of `f` on `[low, high]`: the best of a coarse grid, refined by golden sections.
+fn minimise(f: impl Fn(f64) -> f64, low: f64, high: f64) -> f64 {
+    const GRID: usize = 24;
+    const REFINEMENTS: usize = 24;
+    let step = (high - low) / GRID as f64;
+    let best = (0..=GRID)
+        .map(|index| low + step * index as f64)
+        .map(|x| (f(x), x))
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(low, |(_, x)| x);
+    let (mut low, mut high) = ((best - step).max(low), (best + step).min(high));
+    let golden = (5.0f64.sqrt() - 1.0) / 2.0;
+    for _ in 0..REFINEMENTS {
+        let (left, right) = (high - golden * (high - low), low + golden * (high - low));
+        if f(left) < f(right) { high = right } else { low = left }
+    }
+    0.5 * (low + high)
+}
+
+fn tempered_nll(probabilities: &[f32], label: usize, temperature: f64) -> f64 {
+    let log = |p: f32| f64::from(p).max(SMALLEST_PROBABILITY).ln() / temperature;
+    let max = probabilities.iter().map(|&p| log(p)).fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = probabilities.iter().map(|&p| (log(p) - max).exp()).sum();
+    max + sum.ln() - log(probabilities[label])
+}
+
+fn average_softmax(members: Vec<Vec<f32>>, classes: usize, rows: usize) -> Predictive {
+    let weight = 1.0 / members.len() as f32;
+    let mut probabilities = vec![0.0f32; rows * classes];
+    let mut expected_entropy = vec![0.0f32; rows];
+    for mut outputs in members {
+        softmax(&mut outputs, rows);
+        for (class, row) in outputs.chunks_exact(rows.max(1)).enumerate() {
+            for (index, &p) in row.iter().enumerate() {
+                probabilities[index * classes + class] += weight * p;
+                if p > 0.0 {
+                    expected_entropy[index] -= weight * p * p.ln();
+                }
+            }
+        }
+    }
+    Predictive::Classification { classes, probabilities, expected_entropy }
+}
+
+fn moments(members: &[Vec<f32>], rows: usize) -> Predictive {
+    let count = members.len() as f32;
+    let mean: Vec<f32> = (0..rows)
+        .map(|row| members.iter().map(|outputs| outputs[row]).sum::<f32>() / count)
+        .collect();
+    let variance = mean
+        .iter()
+        .enumerate()
+        .map(|(row, mean)| {
+            members.iter().map(|outputs| (outputs[row] - mean).powi(2)).sum::<f32>() / count
+        })
+        .collect();
+    Predictive::Regression { mean, variance }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_calibration_recovers_the_residuals_spread() {
+        let mean = vec![0.0; 4];
+        let predictive = Predictive::Regression { mean, variance: vec![0.0; 4] };
+        let targets = Targets::Values(vec![0.3, -0.3, 0.3, -0.3]);
+        let Calibration::NoiseStd(std) = predictive.calibrate(&targets) else { panic!("kind") };
+        assert!((std - 0.3).abs() < 1e-3, "{std}");
+    }
+
+    #[test]
+    fn temperature_calibration_softens_overconfident_predictions() {
+        // Says 0.99 and is right three times out of four: T with 0.99^(1/T) / (…) = 0.75.
+        let probabilities = [0.99, 0.01].repeat(4);
+        let predictive = Predictive::Classification {
+            classes: 2,
+            probabilities,
+            expected_entropy: vec![0.0; 4],
+        };
+        let targets = Targets::Classes { labels: vec![0, 0, 0, 1], classes: 2 };
+        let Calibration::Temperature(t) = predictive.calibrate(&targets) else { panic!("kind") };
+        let exact = (0.99f64 / 0.01).ln() / 3.0f64.ln();
+        assert!((t - exact).abs() < 1e-3, "{t} {exact}");
+    }
+}

@@ -1,0 +1,209 @@
+//! The directory of a training run: every stage's result, each written whole or not at all.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
+/// the new one.
+///
+/// # Errors
+/// The file cannot be written; then nothing is left of it.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".fiberwalk-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The directory of a run.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    root: PathBuf,
+}
+
+impl RunDir {
+    /// A directory for a new run: created if need be, and empty.
+    ///
+    /// # Errors
+    /// It cannot be created, or holds something already.
+    pub fn create(root: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
+        let mut entries =
+            fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+        if entries.next().is_some() {
+            bail!(
+                "{} is not empty: use --resume to go on with that run, or another --out",
+                root.display()
+            );
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The directory of an existing run.
+    ///
+    /// # Errors
+    /// There is no run.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let run = Self { root: root.to_owned() };
+        if !run.has("data.json") {
+            bail!("{} is not the directory of a run: it has no data.json", root.display());
+        }
+        Ok(run)
+    }
+
+    /// Path of a file in the run.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Whether the file is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// Writes a file, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.path(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        write_atomically(&path, bytes)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        let path = self.path(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Writes a value as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(value).context("cannot format JSON")?;
+        bytes.push(b'\n');
+        self.write(name, &bytes)
+    }
+
+    /// Reads a value from JSON.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not what this version writes.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
+        let bytes = self.read(name)?;
+        serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not what fiberwalk wrote", self.path(name).display()))
+    }
+
+    /// Writes named tensors, each `[rows, columns]` as rows.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_tensors(&self, name: &str, tensors: &[(&str, &[Vec<f32>])]) -> anyhow::Result<()> {
+        let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
+            .iter()
+            .map(|(tensor, rows)| {
+                let shape = vec![rows.len(), rows.first().map_or(0, Vec::len)];
+                let bytes = rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+                (*tensor, shape, bytes)
+            })
+            .collect();
+        let views = bytes
+            .iter()
+            .map(|(tensor, shape, bytes)| {
+                Ok((*tensor, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let file = safetensors::serialize(views, None).context("cannot format tensors")?;
+        self.write(name, &file)
+    }
+
+    /// Reads all tensors of a file as rows.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds something else.
+    pub fn read_tensors(&self, name: &str) -> anyhow::Result<HashMap<String, Vec<Vec<f32>>>> {
+        let bytes = self.read(name)?;
+        let wrong = || format!("{} is not what fiberwalk wrote", self.path(name).display());
+        let file = SafeTensors::deserialize(&bytes).with_context(wrong)?;
+        let mut tensors = HashMap::new();
+        for (tensor, view) in file.tensors() {
+            let &[_, columns] = view.shape() else { bail!("{}: {tensor} is no matrix", wrong()) };
+            if view.dtype() != Dtype::F32 {
+                bail!("{}: {tensor} is not of type F32", wrong());
+            }
+            let values: Vec<f32> = view
+                .data()
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+                .collect();
+            let rows = values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect();
+            tensors.insert(tensor, rows);
+        }
+        Ok(tensors)
+    }
+
+    /// Reads one tensor as rows.
+    ///
+    /// # Errors
+    /// The file cannot be read or lacks the tensor.
+    pub fn read_tensor(&self, name: &str, tensor: &str) -> anyhow::Result<Vec<Vec<f32>>> {
+        self.read_tensors(name)?
+            .remove(tensor)
+            .with_context(|| format!("{} has no tensor `{tensor}`", self.path(name).display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_come_back_as_they_were() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let run = RunDir::create(folder.path()).expect("empty folder");
+        let rows = vec![vec![1.0, -2.5], vec![f32::MIN_POSITIVE, 3e8]];
+        run.write_tensors("a/b.safetensors", &[("theta", &rows)]).expect("writable");
+        assert_eq!(run.read_tensor("a/b.safetensors", "theta").expect("readable"), rows);
+        let message = run.read_tensor("a/b.safetensors", "phi").expect_err("absent").to_string();
+        assert!(message.contains("no tensor `phi`"), "{message}");
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let target = folder.path().join("occupied");
+        fs::create_dir(&target).expect("folder");
+        fs::write(target.join("file"), b"x").expect("file");
+        assert!(write_atomically(&target, b"bytes").is_err());
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
+    }
+}

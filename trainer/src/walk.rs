@@ -1,0 +1,187 @@
+//! The walk: particles leave θ* along a fixed random drift while the gradient keeps them in the
+//! valley of good solutions (Reichlin, Vasco & Kragic, "Walking on the Fiber", arXiv 2512.01500).
+//!
+//! Particle i minimises L(θ) − d_iᵀθ. With the data-noise drift cov(d) = GGN + αI, so in the
+//! quadratic limit the end points are samples of Laplace's approximation; beyond it they follow
+//! the curved valley.
+
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::descent::{ControlVariate, Descent, Schedule, TrainingSet};
+use crate::network::{Architecture, Likelihood, Tape};
+use crate::random::{Purpose, stream};
+
+/// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drift {
+    /// d = √(α P) · u, u uniform on the unit sphere (the paper's drift, its length fixed by α).
+    Isotropic,
+    /// d = √α · ε + Σ_n ∇θ −log p(ỹ_n | x_n, θ*) with ỹ_n drawn from the MAP's own predictive.
+    DataNoise,
+}
+
+/// What every particle of a walk shares.
+pub struct Walk<'a> {
+    /// Network.
+    pub architecture: &'a Architecture,
+    /// Training rows.
+    pub set: &'a TrainingSet,
+    /// Likelihood of a target.
+    pub likelihood: Likelihood,
+    /// Prior precision of every parameter, `[P]`.
+    pub prior_precision: &'a [f32],
+    /// Kind of drift.
+    pub drift: Drift,
+    /// Posterior temperature T: the drift is scaled by √T (T < 1 is a cold posterior).
+    pub temperature: f32,
+    /// Number of steps and learning rate.
+    pub schedule: Schedule,
+    /// Seed of the drifts.
+    pub seed: u64,
+}
+
+/// Where a particle ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// Mean negative log-likelihood of the training rows at the particle, nats.
+    pub nll: f64,
+    /// Euclidean distance from θ*.
+    pub distance: f64,
+    /// Whether the particle explains the training rows at least half as well as θ* does, measured
+    /// from a model that ignores the inputs.
+    pub in_valley: bool,
+}
+
+impl Walk<'_> {
+    /// Walks particles `range` (particle i from `maps[i mod M]`) to their ends, `[N][P]`.
+    /// `report` is called with the number of particle-steps done since its last call.
+    pub fn run(
+        &self,
+        maps: &[Vec<f32>],
+        range: std::ops::Range<usize>,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Vec<Vec<f32>> {
+        let controls: Vec<_> = maps
+            .iter()
+            .map(|map| ControlVariate::at(map, self.set, self.architecture, self.likelihood))
+            .collect();
+        range
+            .into_par_iter()
+            .map(|particle| {
+                let start = &maps[particle % maps.len()];
+                let drift = self.draw_drift(start, particle);
+                let descent = Descent {
+                    architecture: self.architecture,
+                    set: self.set,
+                    likelihood: self.likelihood,
+                    prior_precision: self.prior_precision,
+                    drift: Some(&drift),
+                    control: controls[particle % maps.len()].as_ref(),
+                    schedule: self.schedule,
+                };
+                descent.run(start.clone(), report)
+            })
+            .collect()
+    }
+
+    /// Loss and distance of every particle from the MAP that it started at. `baseline_nll` is the
+    /// mean NLL of a model that ignores the inputs.
+    pub fn diagnose(
+        &self,
+        maps: &[Vec<f32>],
+        particles: &[Vec<f32>],
+        baseline_nll: f64,
+    ) -> Vec<Diagnostics> {
+        let mean_nll = |theta: &[f32]| {
+            self.set.nll(self.architecture, self.likelihood, theta) / self.set.rows() as f64
+        };
+        let map_nll: Vec<f64> = maps.par_iter().map(|map| mean_nll(map)).collect();
+        particles
+            .par_iter()
+            .enumerate()
+            .map(|(index, particle)| {
+                let nll = mean_nll(particle);
+                let map = index % maps.len();
+                let squares =
+                    particle.iter().zip(&maps[map]).map(|(&a, &b)| f64::from(a - b).powi(2));
+                Diagnostics {
+                    nll,
+                    distance: squares.sum::<f64>().sqrt(),
+                    in_valley: nll <= 0.5 * (map_nll[map] + baseline_nll),
+                }
+            })
+            .collect()
+    }
+
+    /// The drift of a particle that starts at `start`, `[P]`.
+    fn draw_drift(&self, start: &[f32], particle: usize) -> Vec<f32> {
+        let mut rng = stream(self.seed, Purpose::Drift, particle as u64);
+        let mut drift: Vec<f32> =
+            (0..start.len()).map(|_| StandardNormal.sample(&mut rng)).collect();
+        match self.drift {
+            Drift::Isotropic => {
+                let norm = drift.iter().map(|&u| f64::from(u).powi(2)).sum::<f64>().sqrt();
+                let length = (start.len() as f64).sqrt() / norm;
+                for (d, &alpha) in drift.iter_mut().zip(self.prior_precision) {
+                    *d *= alpha.sqrt() * length as f32;
+                }
+            }
+            Drift::DataNoise => {
+                for (d, &alpha) in drift.iter_mut().zip(self.prior_precision) {
+                    *d *= alpha.sqrt();
+                }
+                self.add_data_noise(start, &mut rng, &mut drift);
+            }
+        }
+        let scale = self.temperature.sqrt();
+        drift.iter_mut().for_each(|d| *d *= scale);
+        drift
+    }
+
+    /// Adds Σ_n ∇θ −log p(ỹ_n | x_n, θ) with labels ỹ_n drawn from the predictive at θ.
+    fn add_data_noise(&self, theta: &[f32], rng: &mut Xoshiro256PlusPlus, drift: &mut [f32]) {
+        let mut tape = Tape::default();
+        for objective in self.set.objectives(self.architecture, self.likelihood) {
+            objective.pull_back(theta, &mut tape, drift, |tile, outputs| {
+                sampled_gradient(self.likelihood, outputs, tile.len(), rng);
+                0.0
+            });
+        }
+    }
+}
+
+/// Replaces `outputs: [C, rows]` by the gradient of −log p(ỹ | f), ỹ ~ p(· | f).
+fn sampled_gradient(
+    likelihood: Likelihood,
+    outputs: &mut [f32],
+    rows: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) {
+    match likelihood {
+        Likelihood::Gaussian { noise_std } => {
+            for f in outputs {
+                let normal: f32 = StandardNormal.sample(rng);
+                *f = normal / noise_std;
+            }
+        }
+        Likelihood::Categorical => {
+            crate::network::softmax(outputs, rows);
+            let unit = Uniform::new(0.0f32, 1.0).expect("0 < 1");
+            let classes = outputs.len() / rows;
+            for row in 0..rows {
+                let mut left = unit.sample(rng);
+                let drawn = (0..classes - 1)
+                    .find(|class| {
+                        left -= outputs[class * rows + row];
+                        left < 0.0
+                    })
+                    .unwrap_or(classes - 1);
+                outputs[drawn * rows + row] -= 1.0;
+            }
+        }
+    }
+}
