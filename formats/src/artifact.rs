@@ -45,7 +45,7 @@ pub struct Inputs<'a> {
     pub names: Names<'a>,
     /// Mean of the training rows, original units, `[features]`.
     pub mean: F32s<'a>,
-    /// 127 / (5 standard deviations), `[features]`.
+    /// 127 / (5 standard deviations), above 0, `[features]`.
     pub scale: F32s<'a>,
 }
 
@@ -92,7 +92,8 @@ pub enum Activation<'a> {
     Tanh(#[serde(borrow)] Rescale<'a>),
     /// clamp(rescale(acc), 0, 127).
     Relu(Rescale<'a>),
-    /// Outputs of the network: acc · scale in f32, logits or the standardised target, `[outputs]`.
+    /// Outputs of the network: acc · scale in f32, logits or the standardised target, `[outputs]`;
+    /// −1 ≤ scale ≤ 1.
     Identity(F32s<'a>),
 }
 
@@ -194,7 +195,7 @@ pub enum Output<'a> {
         target: &'a str,
         /// Class names, `[outputs]`.
         classes: Names<'a>,
-        /// 1 / T of the averaged predictive, above 0.
+        /// 1 / T of the averaged predictive, above 0, at most 1e6.
         inverse_temperature: f32,
         /// Classes with at least this probability are in the prediction set.
         set_threshold: f32,
@@ -207,13 +208,13 @@ pub enum Output<'a> {
     Regression {
         /// Name of the target.
         target: &'a str,
-        /// Mean of the training targets, original units.
+        /// Mean of the training targets, original units, at most 1e18 in magnitude.
         mean: f32,
-        /// Standard deviation of the training targets, original units, above 0.
+        /// Standard deviation of the training targets, original units, above 0, at most 1e18.
         std: f32,
-        /// Variance of the noise (aleatoric), standardised units.
+        /// Variance of the noise (aleatoric), standardised units, at least 0.
         noise_variance: f32,
-        /// Half width of the interval in total standard deviations.
+        /// Half width of the interval in total standard deviations, above 0.
         interval: f32,
         /// Coverage that the interval was calibrated for, between 0 and 1.
         coverage: f32,

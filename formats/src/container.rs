@@ -68,12 +68,12 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
 /// [`EncodeError::BufferTooSmall`].
 pub fn encode(artifact: &Artifact<'_>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
     validate(artifact).map_err(EncodeError::Invalid)?;
+    let too_small = EncodeError::BufferTooSmall { found: buffer.len() };
     let Some((header, body)) = buffer.split_first_chunk_mut::<HEADER_LEN>() else {
-        return Err(EncodeError::BufferTooSmall);
+        return Err(too_small);
     };
-    let body_len =
-        postcard::to_slice(artifact, body).map_err(|_| EncodeError::BufferTooSmall)?.len();
-    let length = u32::try_from(body_len).map_err(|_| EncodeError::BufferTooSmall)?;
+    let body_len = postcard::to_slice(artifact, body).map_err(|_| too_small)?.len();
+    let length = u32::try_from(body_len).map_err(|_| too_small)?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());
     header[6..8].copy_from_slice(&0u16.to_le_bytes());

@@ -1,6 +1,16 @@
 //! Why bytes are not an artifact.
 
+use core::error::Error;
 use core::fmt;
+
+/// What an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Index of the layer that it belongs to, if any.
+    pub layer: Option<u8>,
+}
 
 /// Why [`decode`](crate::decode) refused a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,51 +49,107 @@ pub enum DecodeError {
         /// Checksum of the bytes.
         found: u32,
     },
-    /// The body is not the postcard encoding of an artifact.
+    /// The body is not the postcard encoding of an artifact, or it has more than
+    /// [`MAX_LAYERS`](crate::MAX_LAYERS) layers.
     Malformed,
+    /// The bytes of an array end within an element.
+    PartialElement {
+        /// Which array.
+        field: Field,
+        /// Bytes in the array.
+        bytes: usize,
+        /// Bytes of one element.
+        element: usize,
+    },
     /// An array has another length than the shapes ask for.
     WrongLength {
         /// Which array.
-        field: &'static str,
+        field: Field,
         /// Elements expected.
         expected: usize,
         /// Elements found.
         found: usize,
     },
-    /// A layer's input is not as wide as the output before it.
+    /// A matrix does not take as many inputs as the output before it is wide.
     ShapeMismatch {
-        /// Index of the layer.
-        layer: usize,
+        /// Which matrix.
+        field: Field,
         /// Width expected.
         expected: usize,
         /// Width found.
         found: usize,
     },
-    /// A number is outside its range.
+    /// An integer is outside its range.
     OutOfRange {
-        /// Which number.
-        field: &'static str,
+        /// Which integer.
+        field: Field,
+        /// Smallest value allowed.
+        min: i32,
+        /// Largest value allowed.
+        max: i32,
+        /// The integer; [`i32::MAX`] where it is larger than that.
+        found: i32,
     },
-    /// A number is NaN or infinite.
+    /// A float is outside its range. Its value is left out, so that a board that prints the
+    /// message needs no formatting of floats.
+    FloatOutOfRange {
+        /// Which float.
+        field: Field,
+        /// Index in its array, or 0.
+        index: usize,
+        /// The range in words.
+        expected: &'static str,
+    },
+    /// A float is NaN or infinite.
     NotFinite {
-        /// Which number.
-        field: &'static str,
+        /// Which float.
+        field: Field,
+        /// Index in its array, or 0.
+        index: usize,
     },
-    /// Only hidden layers have a tanh or ReLU, only the last one is the identity.
+    /// Only hidden layers have a tanh or ReLU, and only the last one has the identity.
     WrongActivation {
         /// Index of the layer.
-        layer: usize,
+        layer: u8,
+    },
+    /// Codes are drawn by default, but no trunk turns them into modulations.
+    NoTrunk,
+    /// Fewer codes are stored than the default number of samples asks for.
+    TooFewCodes {
+        /// Codes expected.
+        expected: usize,
+        /// Codes found.
+        found: usize,
+    },
+    /// The length of the scratch buffer is not what the shapes need.
+    ScratchLen {
+        /// Words expected.
+        expected: usize,
+        /// Words found.
+        found: usize,
     },
 }
 
-/// Why [`encode`](crate::encode) wrote nothing.
+/// Why [`encode`](crate::encode) wrote no artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The artifact breaks a rule that decoding checks.
+    /// [`decode`](crate::decode) would refuse the artifact.
     Invalid(DecodeError),
     /// The buffer is too small.
-    BufferTooSmall,
+    BufferTooSmall {
+        /// Length of the buffer, bytes.
+        found: usize,
+    },
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.layer {
+            Some(layer) => write!(f, "layer {layer}: {}", self.name),
+            None => f.write_str(self.name),
+        }
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -92,11 +158,14 @@ impl fmt::Display for DecodeError {
             Self::WrongMagic => f.write_str("not a .fwk file: it does not start with \"FBWK\""),
             Self::UnknownVersion { found } => write!(
                 f,
-                "format version {found} is unknown, expected {}: update fiberwalk",
+                "format version {found} is unknown, expected {}: use a fiberwalk that knows it",
                 crate::VERSION
             ),
             Self::UnknownFlags { found } => {
-                write!(f, "header flags {found:#06x} are unknown, expected 0: update fiberwalk")
+                write!(
+                    f,
+                    "header flags are {found:#06x}, expected 0: use a fiberwalk that knows them"
+                )
             }
             Self::Truncated { expected, found } => {
                 write!(f, "the file is truncated: found {found} bytes, expected {expected}")
@@ -108,17 +177,37 @@ impl fmt::Display for DecodeError {
                 f,
                 "the file is corrupt: CRC-32 {found:#010x}, the header says {expected:#010x}"
             ),
-            Self::Malformed => f.write_str("the body is not a version 1 artifact"),
+            Self::Malformed => {
+                write!(f, "the body is not an artifact of format version {}", crate::VERSION)
+            }
+            Self::PartialElement { field, bytes, element } => {
+                write!(f, "{field}: found {bytes} bytes, expected a multiple of {element}")
+            }
             Self::WrongLength { field, expected, found } => {
                 write!(f, "{field}: found {found} elements, expected {expected}")
             }
-            Self::ShapeMismatch { layer, expected, found } => {
-                write!(f, "layer {layer} takes {found} inputs, expected {expected}")
+            Self::ShapeMismatch { field, expected, found } => {
+                write!(f, "{field}: found {found} inputs, expected {expected}")
             }
-            Self::OutOfRange { field } => write!(f, "{field} is out of range"),
-            Self::NotFinite { field } => write!(f, "{field} is NaN or infinite"),
-            Self::WrongActivation { layer } => {
-                write!(f, "layer {layer} has an activation that does not belong there")
+            Self::OutOfRange { field, min, max, found } => {
+                write!(f, "{field}: found {found}, expected {min} to {max}")
+            }
+            Self::FloatOutOfRange { field, index, expected } => {
+                write!(f, "{field}: element {index} is out of range, expected {expected}")
+            }
+            Self::NotFinite { field, index } => {
+                write!(f, "{field}: element {index} is NaN or infinite")
+            }
+            Self::WrongActivation { layer } => write!(
+                f,
+                "layer {layer}: expected tanh or ReLU on hidden layers, the identity on the last"
+            ),
+            Self::NoTrunk => f.write_str("codes are drawn by default, expected a trunk for them"),
+            Self::TooFewCodes { expected, found } => {
+                write!(f, "stored codes: found {found}, expected at least {expected}")
+            }
+            Self::ScratchLen { expected, found } => {
+                write!(f, "length of the scratch buffer: found {found} words, expected {expected}")
             }
         }
     }
@@ -128,10 +217,20 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(error) => write!(f, "the artifact is not valid: {error}"),
-            Self::BufferTooSmall => f.write_str("the buffer is too small for the artifact"),
+            Self::BufferTooSmall { found } => {
+                write!(f, "the artifact does not fit into a buffer of {found} bytes")
+            }
         }
     }
 }
 
-impl core::error::Error for DecodeError {}
-impl core::error::Error for EncodeError {}
+impl Error for DecodeError {}
+
+impl Error for EncodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::BufferTooSmall { .. } => None,
+        }
+    }
+}

@@ -21,9 +21,10 @@ pub use artifact::{
     Output, Provenance, Rescale, Shifts, Trunk,
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
-pub use error::{DecodeError, EncodeError};
+pub use error::{DecodeError, EncodeError, Field};
 pub use limits::{
-    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, MAX_BIAS, MAX_LATENT_DIM, MAX_LAYERS, MAX_MODULATIONS,
-    MAX_RANK, MAX_WIDTH, TANH_UNITS,
+    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, MAX_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM,
+    MAX_LAYERS, MAX_MODULATIONS, MAX_OUTPUT_SCALE, MAX_RANK, MAX_SHIFT, MAX_SHIFT_64, MAX_TARGET,
+    MAX_WIDTH, TANH_UNITS,
 };
 pub use views::{F32s, I8s, I16s, I32s, Names};

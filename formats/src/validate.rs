@@ -1,192 +1,304 @@
 //! The checks that make every later step of the runtime total.
 
-use crate::artifact::{Activation, Artifact, Dense, Factors, Output, Rescale, Shifts, Trunk};
-use crate::error::DecodeError;
-use crate::limits::{MAX_BIAS, MAX_LATENT_DIM, MAX_MODULATIONS, MAX_RANK, MAX_WIDTH};
-use crate::views::F32s;
+use crate::artifact::{
+    Activation, Artifact, CodeSource, Dense, Factors, Layer, Output, Rescale, Shifts, Trunk,
+};
+use crate::error::{DecodeError, Field};
+use crate::limits::{
+    MAX_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_MODULATIONS,
+    MAX_OUTPUT_SCALE, MAX_RANK, MAX_SHIFT, MAX_SHIFT_64, MAX_TARGET, MAX_WIDTH,
+};
+use crate::views::{F32s, I8s, I16s, I32s};
+
+type Checked = Result<(), DecodeError>;
 
 /// Checks shapes, ranges and lengths.
-pub(crate) fn validate(artifact: &Artifact<'_>) -> Result<(), DecodeError> {
+pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
     let features = artifact.inputs.names.len();
-    within(features <= MAX_WIDTH, "number of features")?;
-    floats("input mean", artifact.inputs.mean, features)?;
-    floats("input scale", artifact.inputs.scale, features)?;
+    let file = Place { layer: None };
+    file.within("number of features", features, 1, MAX_WIDTH)?;
+    file.floats("input mean", artifact.inputs.mean, features, |_| true, "")?;
+    file.floats("input scale", artifact.inputs.scale, features, |s| s > 0.0, "above 0")?;
 
-    within(!artifact.layers.is_empty(), "number of layers")?;
+    file.within("number of layers", artifact.layers.len(), 1, MAX_LAYERS)?;
     let last = artifact.layers.len() - 1;
     let mut width = features;
     for (index, layer) in artifact.layers.iter().enumerate() {
-        dense(&layer.mean)?;
-        chain(index, width, &layer.mean)?;
+        Place { layer: Some(index as u8) }.layer(layer, width, index == last)?;
+        width = usize::from(layer.mean.outputs);
+    }
+    file.output(&artifact.output, width)?;
+    file.codes(artifact)?;
+    let (expected, found) = (artifact.required_scratch(), artifact.scratch_len as usize);
+    if expected == found { Ok(()) } else { Err(DecodeError::ScratchLen { expected, found }) }
+}
+
+/// Where the fields under check lie.
+#[derive(Clone, Copy)]
+struct Place {
+    layer: Option<u8>,
+}
+
+impl Place {
+    fn layer(self, layer: &Layer<'_>, width: usize, last: bool) -> Checked {
+        self.dense(&MEAN, &layer.mean, width)?;
         let outputs = usize::from(layer.mean.outputs);
         match &layer.factors {
             Factors::Frozen => {}
             Factors::LowRank(factors) => {
-                projection(index, &factors.projection, width, factors.shifts)?;
+                self.projection(&factors.projection, width, factors.shifts)?;
                 let rank = usize::from(factors.projection.outputs);
-                within(rank <= MAX_RANK, "rank")?;
-                length("low-rank factor A", factors.a.len(), rank * outputs)?;
+                self.within("rank", rank, 1, MAX_RANK)?;
+                self.bytes("low-rank factor A", factors.a, rank * outputs)?;
             }
             Factors::Dense(factors) => {
-                projection(index, &factors.projection, width, factors.shifts)?;
+                self.projection(&factors.projection, width, factors.shifts)?;
                 let count = usize::from(factors.count);
-                within((1..=MAX_RANK).contains(&count), "number of dense factors")?;
+                self.within("number of dense factors", count, 1, MAX_RANK)?;
                 let found = usize::from(factors.projection.outputs);
-                length("dense factors", found, count * outputs)?;
+                self.length("outputs of the dense factors", found, count * outputs)?;
             }
         }
         match &layer.activation {
-            Activation::Tanh(scale) | Activation::Relu(scale) if index < last => {
-                rescale(scale, outputs)?;
+            Activation::Tanh(rescale) | Activation::Relu(rescale) if !last => {
+                self.rescale("activation multiplier", "activation shift", rescale, outputs)
             }
-            Activation::Identity(scale) if index == last => {
-                floats("output scale", *scale, outputs)?;
+            Activation::Identity(scale) if last => {
+                let in_range = |s: f32| (-MAX_OUTPUT_SCALE..=MAX_OUTPUT_SCALE).contains(&s);
+                self.floats("output scale", *scale, outputs, in_range, "-1 to 1")
             }
-            _ => return Err(DecodeError::WrongActivation { layer: index }),
-        }
-        width = outputs;
-    }
-    output(&artifact.output, width)?;
-    codes(artifact)?;
-    let expected = artifact.required_scratch();
-    length("scratch", artifact.scratch_len as usize, expected)
-}
-
-fn codes(artifact: &Artifact<'_>) -> Result<(), DecodeError> {
-    let (codes, modulations) = (&artifact.codes, artifact.modulations());
-    within(modulations <= MAX_MODULATIONS, "number of modulations")?;
-    let latent_dim = usize::from(codes.latent_dim);
-    within((1..=MAX_LATENT_DIM).contains(&latent_dim), "latent dimension")?;
-    within(codes.samples > 0, "number of samples")?;
-    within(codes.stored.is_whole(), "stored codes")?;
-    let whole = artifact.stored_codes() * modulations;
-    length("stored codes", codes.stored.len(), whole)?;
-    match &artifact.trunk {
-        Some(trunk) => check_trunk(trunk, latent_dim, modulations)?,
-        None => within(codes.source == crate::CodeSource::Stored, "code source without a trunk")?,
-    }
-    let stored_suffice = artifact.stored_codes() >= usize::from(codes.samples);
-    let uses_stored = codes.source == crate::CodeSource::Stored && modulations > 0;
-    within(stored_suffice || !uses_stored, "number of stored codes")
-}
-
-fn check_trunk(
-    trunk: &Trunk<'_>,
-    latent_dim: usize,
-    modulations: usize,
-) -> Result<(), DecodeError> {
-    dense(&trunk.hidden)?;
-    dense(&trunk.output)?;
-    length("trunk inputs", usize::from(trunk.hidden.inputs), latent_dim)?;
-    length("trunk hidden", usize::from(trunk.output.inputs), usize::from(trunk.hidden.outputs))?;
-    length("trunk outputs", usize::from(trunk.output.outputs), modulations)?;
-    rescale(&trunk.hidden_rescale, usize::from(trunk.hidden.outputs))?;
-    rescale(&trunk.output_rescale, modulations)
-}
-
-fn output(output: &Output<'_>, width: usize) -> Result<(), DecodeError> {
-    match *output {
-        Output::Classification {
-            classes,
-            inverse_temperature,
-            set_threshold,
-            coverage,
-            epistemic_threshold,
-            ..
-        } => {
-            length("classes", classes.len(), width)?;
-            positive("inverse temperature", inverse_temperature)?;
-            finite("set threshold", set_threshold)?;
-            finite("epistemic threshold", epistemic_threshold)?;
-            share("coverage", coverage)
-        }
-        Output::Regression {
-            mean,
-            std,
-            noise_variance,
-            interval,
-            coverage,
-            epistemic_threshold,
-            ..
-        } => {
-            length("outputs", width, 1)?;
-            finite("target mean", mean)?;
-            positive("target std", std)?;
-            positive("noise variance", noise_variance)?;
-            positive("interval", interval)?;
-            finite("epistemic threshold", epistemic_threshold)?;
-            share("coverage", coverage)
+            _ => Err(DecodeError::WrongActivation { layer: self.layer.unwrap_or(0) }),
         }
     }
-}
 
-fn dense(dense: &Dense<'_>) -> Result<(), DecodeError> {
-    let (inputs, outputs) = (usize::from(dense.inputs), usize::from(dense.outputs));
-    within((1..=MAX_WIDTH).contains(&inputs), "layer width")?;
-    within(outputs <= MAX_WIDTH, "layer width")?;
-    length("weights", dense.weights.len(), inputs * outputs)?;
-    within(dense.weights.is_whole() && dense.bias.is_whole(), "weights or bias")?;
-    length("bias", dense.bias.len(), outputs)?;
-    within(dense.bias.iter().all(|bias| (-MAX_BIAS..=MAX_BIAS).contains(&bias)), "bias")
-}
+    fn projection(self, projection: &Dense<'_>, width: usize, shifts: Shifts) -> Checked {
+        self.dense(&PROJECTION, projection, width)?;
+        self.within("projection shift", shifts.projection.into(), 0, MAX_SHIFT)?;
+        self.within("modulation shift", shifts.modulation.into(), 0, MAX_SHIFT)?;
+        self.within("sum shift", shifts.sum.into(), 0, MAX_SHIFT)
+    }
 
-fn projection(
-    layer: usize,
-    projection: &Dense<'_>,
-    width: usize,
-    shifts: Shifts,
-) -> Result<(), DecodeError> {
-    dense(projection)?;
-    chain(layer, width, projection)?;
-    within(projection.outputs > 0, "rank")?;
-    let all = [shifts.projection, shifts.modulation, shifts.sum];
-    within(all.iter().all(|&shift| shift <= 31), "shift")
-}
+    fn output(self, output: &Output<'_>, width: usize) -> Checked {
+        match *output {
+            Output::Classification {
+                classes,
+                inverse_temperature,
+                set_threshold,
+                coverage,
+                epistemic_threshold,
+                ..
+            } => {
+                self.length("class names", classes.len(), width)?;
+                self.up_to(
+                    "inverse temperature",
+                    inverse_temperature,
+                    MAX_INVERSE_TEMPERATURE,
+                    "above 0, at most 1e6",
+                )?;
+                self.float("set threshold", set_threshold, |_| true, "")?;
+                self.share("coverage", coverage)?;
+                self.float("epistemic threshold", epistemic_threshold, |_| true, "")
+            }
+            Output::Regression {
+                mean,
+                std,
+                noise_variance,
+                interval,
+                coverage,
+                epistemic_threshold,
+                ..
+            } => {
+                self.length("network outputs", width, 1)?;
+                let in_range = |mean: f32| (-MAX_TARGET..=MAX_TARGET).contains(&mean);
+                self.float("target mean", mean, in_range, "-1e18 to 1e18")?;
+                self.up_to("target std", std, MAX_TARGET, "above 0, at most 1e18")?;
+                self.float("noise variance", noise_variance, |v| v >= 0.0, "at least 0")?;
+                self.float("interval", interval, |i| i > 0.0, "above 0")?;
+                self.share("coverage", coverage)?;
+                self.float("epistemic threshold", epistemic_threshold, |_| true, "")
+            }
+        }
+    }
 
-fn rescale(rescale: &Rescale<'_>, outputs: usize) -> Result<(), DecodeError> {
-    within(rescale.multiplier.is_whole(), "multiplier")?;
-    length("multiplier", rescale.multiplier.len(), outputs)?;
-    within(rescale.multiplier.iter().all(|multiplier| multiplier >= 0), "multiplier")?;
-    within((1..=62).contains(&rescale.shift), "rescale shift")
-}
-
-fn chain(layer: usize, expected: usize, dense: &Dense<'_>) -> Result<(), DecodeError> {
-    let found = usize::from(dense.inputs);
-    if found == expected {
+    fn codes(self, artifact: &Artifact<'_>) -> Checked {
+        let (codes, modulations) = (&artifact.codes, artifact.modulations());
+        self.within("number of modulations", modulations, 0, MAX_MODULATIONS)?;
+        let latent_dim = usize::from(codes.latent_dim);
+        self.within("latent dimension", latent_dim, 1, MAX_LATENT_DIM)?;
+        self.within("number of samples", codes.samples.into(), 1, u16::MAX.into())?;
+        self.halves("stored codes", codes.stored, artifact.stored_codes() * modulations)?;
+        match &artifact.trunk {
+            Some(trunk) => self.trunk(trunk, latent_dim, modulations)?,
+            None if codes.source != CodeSource::Stored => return Err(DecodeError::NoTrunk),
+            None => {}
+        }
+        let (expected, found) = (usize::from(codes.samples), artifact.stored_codes());
+        if codes.source == CodeSource::Stored && modulations > 0 && found < expected {
+            return Err(DecodeError::TooFewCodes { expected, found });
+        }
         Ok(())
-    } else {
-        Err(DecodeError::ShapeMismatch { layer, expected, found })
     }
-}
 
-fn floats(field: &'static str, values: F32s<'_>, expected: usize) -> Result<(), DecodeError> {
-    within(values.is_whole(), field)?;
-    length(field, values.len(), expected)?;
-    values.iter().try_for_each(|value| finite(field, value))
-}
+    fn trunk(self, trunk: &Trunk<'_>, latent_dim: usize, modulations: usize) -> Checked {
+        let width = usize::from(trunk.hidden.outputs);
+        self.dense(&TRUNK_HIDDEN, &trunk.hidden, latent_dim)?;
+        self.dense(&TRUNK_OUTPUT, &trunk.output, width)?;
+        self.length("trunk outputs", usize::from(trunk.output.outputs), modulations)?;
+        let hidden = ("trunk hidden multiplier", "trunk hidden shift");
+        self.rescale(hidden.0, hidden.1, &trunk.hidden_rescale, width)?;
+        let output = ("trunk output multiplier", "trunk output shift");
+        self.rescale(output.0, output.1, &trunk.output_rescale, modulations)
+    }
 
-fn length(field: &'static str, found: usize, expected: usize) -> Result<(), DecodeError> {
-    if found == expected {
+    fn dense(self, names: &DenseNames, dense: &Dense<'_>, expected: usize) -> Checked {
+        let (inputs, outputs) = (usize::from(dense.inputs), usize::from(dense.outputs));
+        if inputs != expected {
+            let field = self.field(names.matrix);
+            return Err(DecodeError::ShapeMismatch { field, expected, found: inputs });
+        }
+        self.within(names.inputs, inputs, 1, MAX_WIDTH)?;
+        self.within(names.outputs, outputs, 0, MAX_WIDTH)?;
+        self.bytes(names.matrix, dense.weights, inputs * outputs)?;
+        self.words(names.bias, dense.bias, outputs, -MAX_BIAS, MAX_BIAS)
+    }
+
+    fn rescale(
+        self,
+        multiplier: &'static str,
+        shift: &'static str,
+        rescale: &Rescale<'_>,
+        outputs: usize,
+    ) -> Checked {
+        self.words(multiplier, rescale.multiplier, outputs, 0, i32::MAX)?;
+        self.within(shift, rescale.shift.into(), 1, MAX_SHIFT_64)
+    }
+
+    fn bytes(self, name: &'static str, values: I8s<'_>, expected: usize) -> Checked {
+        self.length(name, values.len(), expected)
+    }
+
+    fn halves(self, name: &'static str, values: I16s<'_>, expected: usize) -> Checked {
+        self.whole(name, values.bytes().len(), I16s::ELEMENT)?;
+        self.length(name, values.len(), expected)
+    }
+
+    fn words(
+        self,
+        name: &'static str,
+        values: I32s<'_>,
+        expected: usize,
+        min: i32,
+        max: i32,
+    ) -> Checked {
+        self.whole(name, values.bytes().len(), I32s::ELEMENT)?;
+        self.length(name, values.len(), expected)?;
+        match values.iter().find(|value| !(min..=max).contains(value)) {
+            Some(found) => {
+                Err(DecodeError::OutOfRange { field: self.field(name), min, max, found })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn floats(
+        self,
+        name: &'static str,
+        values: F32s<'_>,
+        expected: usize,
+        in_range: impl Fn(f32) -> bool,
+        range: &'static str,
+    ) -> Checked {
+        self.whole(name, values.bytes().len(), F32s::ELEMENT)?;
+        self.length(name, values.len(), expected)?;
+        let field = self.field(name);
+        for (index, value) in values.iter().enumerate() {
+            if !value.is_finite() {
+                return Err(DecodeError::NotFinite { field, index });
+            }
+            if !in_range(value) {
+                return Err(DecodeError::FloatOutOfRange { field, index, expected: range });
+            }
+        }
         Ok(())
-    } else {
-        Err(DecodeError::WrongLength { field, expected, found })
+    }
+
+    fn float(
+        self,
+        name: &'static str,
+        value: f32,
+        in_range: impl Fn(f32) -> bool,
+        range: &'static str,
+    ) -> Checked {
+        self.floats(name, F32s::new(&value.to_le_bytes()), 1, in_range, range)
+    }
+
+    fn up_to(self, name: &'static str, value: f32, max: f32, range: &'static str) -> Checked {
+        self.float(name, value, |value| value > 0.0 && value <= max, range)
+    }
+
+    fn share(self, name: &'static str, value: f32) -> Checked {
+        self.float(name, value, |value| value > 0.0 && value < 1.0, "between 0 and 1")
+    }
+
+    fn within(self, name: &'static str, found: usize, min: usize, max: usize) -> Checked {
+        if (min..=max).contains(&found) {
+            return Ok(());
+        }
+        let int = |value: usize| i32::try_from(value).unwrap_or(i32::MAX);
+        let (field, min, max) = (self.field(name), int(min), int(max));
+        Err(DecodeError::OutOfRange { field, min, max, found: int(found) })
+    }
+
+    fn length(self, name: &'static str, found: usize, expected: usize) -> Checked {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(DecodeError::WrongLength { field: self.field(name), expected, found })
+        }
+    }
+
+    fn whole(self, name: &'static str, bytes: usize, element: usize) -> Checked {
+        if bytes.is_multiple_of(element) {
+            Ok(())
+        } else {
+            Err(DecodeError::PartialElement { field: self.field(name), bytes, element })
+        }
+    }
+
+    const fn field(self, name: &'static str) -> Field {
+        Field { name, layer: self.layer }
     }
 }
 
-fn within(holds: bool, field: &'static str) -> Result<(), DecodeError> {
-    if holds { Ok(()) } else { Err(DecodeError::OutOfRange { field }) }
+/// What the errors call the parts of an integer matrix.
+struct DenseNames {
+    matrix: &'static str,
+    bias: &'static str,
+    inputs: &'static str,
+    outputs: &'static str,
 }
 
-fn finite(field: &'static str, value: f32) -> Result<(), DecodeError> {
-    if value.is_finite() { Ok(()) } else { Err(DecodeError::NotFinite { field }) }
-}
-
-fn positive(field: &'static str, value: f32) -> Result<(), DecodeError> {
-    finite(field, value)?;
-    within(value > 0.0, field)
-}
-
-fn share(field: &'static str, value: f32) -> Result<(), DecodeError> {
-    finite(field, value)?;
-    within(value > 0.0 && value < 1.0, field)
-}
+static MEAN: DenseNames = DenseNames {
+    matrix: "mean weights",
+    bias: "mean bias",
+    inputs: "number of inputs",
+    outputs: "number of outputs",
+};
+static PROJECTION: DenseNames = DenseNames {
+    matrix: "projection weights",
+    bias: "projection bias",
+    inputs: "number of projection inputs",
+    outputs: "number of projection outputs",
+};
+static TRUNK_HIDDEN: DenseNames = DenseNames {
+    matrix: "trunk hidden weights",
+    bias: "trunk hidden bias",
+    inputs: "number of trunk inputs",
+    outputs: "trunk width",
+};
+static TRUNK_OUTPUT: DenseNames = DenseNames {
+    matrix: "trunk output weights",
+    bias: "trunk output bias",
+    inputs: "trunk width",
+    outputs: "number of trunk outputs",
+};

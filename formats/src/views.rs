@@ -13,7 +13,9 @@ macro_rules! view {
             /// Size of one element, bytes.
             pub const ELEMENT: usize = core::mem::size_of::<$element>();
 
-            /// Views `bytes`, the elements' little-endian bytes one after another.
+            /// Views `bytes`, the elements' little-endian bytes one after another
+            /// (`to_le_bytes` of each). Bytes after the last whole element are an error when
+            /// the artifact is checked.
             pub const fn new(bytes: &'a [u8]) -> Self {
                 Self(bytes)
             }
@@ -33,9 +35,9 @@ macro_rules! view {
                 self.len() == 0
             }
 
-            /// Whether the bytes end with an element.
-            pub(crate) const fn is_whole(&self) -> bool {
-                self.0.len() % Self::ELEMENT == 0
+            /// The element at `index`.
+            pub fn get(&self, index: usize) -> Option<$element> {
+                self.iter().nth(index)
             }
 
             /// The elements in order.
@@ -49,7 +51,7 @@ macro_rules! view {
 
             /// Elements `start .. start + len`, or as many of them as there are.
             pub fn slice(&self, start: usize, len: usize) -> Self {
-                let end = (start + len).min(self.len());
+                let end = start.saturating_add(len).min(self.len());
                 let start = start.min(end);
                 Self(&self.0[start * Self::ELEMENT..end * Self::ELEMENT])
             }
