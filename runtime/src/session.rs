@@ -59,11 +59,11 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         let scratch = Scratch::new(artifact, scratch)?;
         quantise_input(model, input, scratch.shared)?;
         for (index, layer) in artifact.layers.iter().enumerate().take(boundary + 1) {
-            if index == boundary {
-                if let Some((projection, shifts)) = layer.factors.projection() {
-                    dense(projection, scratch.shared, scratch.sums);
-                    narrow(scratch.sums, shifts, scratch.shared_projection);
-                }
+            if index == boundary
+                && let Some((projection, shifts)) = layer.factors.projection()
+            {
+                dense(projection, scratch.shared, scratch.sums);
+                narrow(scratch.sums, shifts, scratch.shared_projection);
             }
             dense(&layer.mean, scratch.shared, scratch.shared_sums);
             if index < boundary {
