@@ -203,6 +203,13 @@ impl Descent<'_> {
         theta
     }
 
+    /// Σ −log p(y | x, θ) + ½ Σ α θ², without the drift.
+    pub fn loss(&self, theta: &[f32]) -> f64 {
+        let squares = theta.iter().zip(self.prior_precision);
+        let prior: f64 = squares.map(|(&t, &a)| 0.5 * f64::from(a) * f64::from(t).powi(2)).sum();
+        self.set.nll(self.architecture, self.likelihood, theta) + prior
+    }
+
     fn gradient(&self, step: usize, theta: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
         let part = self.set.part(step);
         let (batch, targets) = &self.set.parts[part];

@@ -2,19 +2,25 @@
 //!
 //! The flow, one module a step: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
 //! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (int8, codes) →
-//! [`calibrate`](calibration thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
+//! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
 #![warn(missing_docs)]
 
+pub mod calibrate;
 pub mod choose;
 pub mod config;
 pub mod data;
+pub mod demo;
 pub mod descent;
+pub mod engine;
+pub mod export;
 pub mod latent;
 pub mod metrics;
 pub mod network;
+pub mod pipeline;
 pub mod predictions;
 pub mod predictive;
 pub mod progress;
+pub mod quantise;
 pub mod random;
 pub mod run_dir;
 pub mod walk;

@@ -40,19 +40,34 @@ pub enum Calibration {
 }
 
 impl Predictive {
-    /// Evaluates `thetas: [N][P]` at every row of `batch`.
+    /// Evaluates `thetas: [N][P]` at every row of `batch`, for targets of this kind.
     pub fn of(
         architecture: &Architecture,
         targets: &Targets,
         thetas: &[Vec<f32>],
         batch: &Batch,
     ) -> Self {
-        let rows = batch.rows();
-        let members = outputs_of_each(architecture, thetas, batch);
         match targets {
-            Targets::Classes { classes, .. } => average_softmax(members, *classes, rows),
-            Targets::Values(_) => moments(&members, rows),
+            Targets::Classes { classes, .. } => {
+                Self::classify(architecture, *classes, thetas, batch)
+            }
+            Targets::Values(_) => Self::regress(architecture, thetas, batch),
         }
+    }
+
+    /// Evaluates classifiers `thetas: [N][P]` at every row of `batch`.
+    pub fn classify(
+        architecture: &Architecture,
+        classes: usize,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> Self {
+        average_softmax(outputs_of_each(architecture, thetas, batch), classes, batch.rows())
+    }
+
+    /// Evaluates regressors `thetas: [N][P]` at every row of `batch`.
+    pub fn regress(architecture: &Architecture, thetas: &[Vec<f32>], batch: &Batch) -> Self {
+        moments(&outputs_of_each(architecture, thetas, batch), batch.rows())
     }
 
     /// Number of rows.

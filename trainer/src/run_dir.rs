@@ -10,6 +10,9 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// How names of files that are being written start.
+const TEMPORARY: &str = ".fiberwalk-";
+
 /// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
 /// the new one.
 ///
@@ -21,7 +24,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         _ => Path::new("."),
     };
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".fiberwalk-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         #[cfg(unix)]
@@ -42,6 +45,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// The directory, whatever it holds.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// A directory for a new run: created if need be, and empty.
     ///
     /// # Errors
@@ -56,7 +64,33 @@ impl RunDir {
                 root.display()
             );
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self::at(root))
+    }
+
+    /// A directory to go on in: created if need be, and cleared of files that a killed process
+    /// had not finished.
+    ///
+    /// # Errors
+    /// It cannot be created or cleared.
+    pub fn reopen(root: &Path) -> anyhow::Result<Self> {
+        for folder in [root.to_owned(), root.join("particles")] {
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+            let entries = fs::read_dir(&folder)
+                .with_context(|| format!("cannot read {}", folder.display()))?;
+            for entry in entries {
+                let path =
+                    entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+                let unfinished = path
+                    .file_name()
+                    .is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()));
+                if unfinished {
+                    fs::remove_file(&path)
+                        .with_context(|| format!("cannot remove {}", path.display()))?;
+                }
+            }
+        }
+        Ok(Self::at(root))
     }
 
     /// The directory of an existing run.
@@ -64,7 +98,7 @@ impl RunDir {
     /// # Errors
     /// There is no run.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
-        let run = Self { root: root.to_owned() };
+        let run = Self::at(root);
         if !run.has("data.json") {
             bail!("{} is not the directory of a run: it has no data.json", root.display());
         }

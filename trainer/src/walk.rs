@@ -24,6 +24,15 @@ pub enum Drift {
     DataNoise,
 }
 
+impl std::fmt::Display for Drift {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Isotropic => "isotropic",
+            Self::DataNoise => "data-noise",
+        })
+    }
+}
+
 /// What every particle of a walk shares.
 pub struct Walk<'a> {
     /// Network.

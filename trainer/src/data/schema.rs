@@ -191,6 +191,16 @@ impl Features {
 }
 
 impl Target {
+    /// The targets of the named rows.
+    pub fn subset(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes(labels, classes) => {
+                Self::Classes(rows.iter().map(|&row| labels[row]).collect(), classes.clone())
+            }
+            Self::Values(values) => Self::Values(rows.iter().map(|&row| values[row]).collect()),
+        }
+    }
+
     /// Reads the target column of a training file. Also says, where the task was left open, what
     /// was decided and why.
     ///

@@ -5,15 +5,19 @@
 //! prediction at x depends on nothing but the distribution of f(x): the decoder is fitted to the
 //! marginals of the particles' functions at probe inputs, by the energy score.
 
+mod codes;
 mod decoder;
 mod energy;
 mod fit;
 mod probes;
 mod structure;
 
+pub use codes::choose_codes;
 pub(crate) use decoder::columns;
 pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
 pub use fit::{Fit, Fitted};
 pub use probes::{ProbePool, Probes};
-pub use structure::{LayerDecoder, Structure, modulation_len, multiply_accumulates};
+pub use structure::{
+    LayerDecoder, Structure, affordable_structures, cost, modulation_len, multiply_accumulates,
+};

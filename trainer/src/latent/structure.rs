@@ -120,3 +120,37 @@ pub fn multiply_accumulates(
     }
     (shared, each)
 }
+
+/// Price of an output's softmax and entropy in one sample, in multiply-accumulates.
+const SUMMARY_COST: usize = 40;
+
+/// Cost of `samples` samples in deterministic passes.
+pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
+    let (shared, each) = multiply_accumulates(architecture, structure);
+    let summary = SUMMARY_COST * architecture.outputs();
+    let pass = architecture.multiply_accumulates() + summary;
+    (shared + samples * (each + summary)) as f64 / pass as f64
+}
+
+/// For every first stochastic layer the decoder of the highest rank whose `samples` samples cost at
+/// most `budget` deterministic passes; none where even rank 1 costs more.
+pub fn affordable_structures(
+    architecture: &Architecture,
+    samples: usize,
+    budget: f64,
+) -> Vec<Structure> {
+    const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
+    let depth = architecture.depth();
+    (0..depth)
+        .filter_map(|first| {
+            let structure = |rank| {
+                let layer = |index| {
+                    if index < first { LayerDecoder::Frozen } else { LayerDecoder::LowRank(rank) }
+                };
+                (0..depth).map(layer).collect::<Structure>()
+            };
+            let mut affordable = RANKS.map(structure).into_iter();
+            affordable.find(|structure| cost(architecture, structure, samples) <= budget)
+        })
+        .collect()
+}

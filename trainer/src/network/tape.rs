@@ -53,9 +53,10 @@ impl Tape {
         &mut self.layers[architecture.depth() - 1]
     }
 
-    /// Outputs of the last forward pass, `[outputs, rows]`.
-    pub fn outputs(&self) -> &[f32] {
-        self.layers.last().map_or(&[], Vec::as_slice)
+    /// Largest magnitude in every layer's output during the last forward pass, `[depth]`.
+    pub fn largest(&self) -> Vec<f32> {
+        let largest = |layer: &Vec<f32>| layer.iter().fold(0.0f32, |l, value| l.max(value.abs()));
+        self.layers.iter().map(largest).collect()
     }
 
     /// Adds to `gradient: [P]` the pull-back of `d_outputs: [outputs, rows]` through the last

@@ -1,0 +1,61 @@
+//! `fiberwalk evaluate`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use fiberwalk::data::Table;
+use fiberwalk::engine::Predictor;
+use fiberwalk::metrics::Scores;
+use fiberwalk::run_dir::write_atomically;
+
+use super::EngineArguments;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Directory of a run, or a `.fwk` file.
+    model: PathBuf,
+    /// CSV file with features and target.
+    test: PathBuf,
+    /// Name of the target column.
+    #[arg(long)]
+    target: String,
+    /// CSV file with rows from elsewhere, for out-of-distribution detection.
+    #[arg(long)]
+    ood: Option<PathBuf>,
+    /// File to write the scores to.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArguments,
+}
+
+impl Arguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
+        let schema = &predictor.schema;
+        let table = Table::read(&self.test)?;
+        let target = schema.read_target(&table, &self.target)?;
+        let predictions = predictor.predict(&schema.features.read(&table, &self.target)?)?;
+        let foreign = match &self.ood {
+            None => None,
+            Some(path) => {
+                let table = Table::read(path)?;
+                Some(predictor.predict(&schema.features.read(&table, &self.target)?)?)
+            }
+        };
+        let scores = Scores::of(&predictions, &target, foreign.as_ref());
+        let json = serde_json::to_value(&scores).context("cannot format the scores")?;
+        for (name, value) in json.as_object().into_iter().flatten() {
+            println!("{name:14} {:>10.4}", value.as_f64().unwrap_or(f64::NAN));
+        }
+        match self.json {
+            None => Ok(()),
+            Some(path) => {
+                let text = serde_json::to_string_pretty(&scores)?;
+                write_atomically(&path, format!("{text}\n").as_bytes())
+            }
+        }
+    }
+}

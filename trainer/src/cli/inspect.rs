@@ -1,0 +1,261 @@
+//! `fiberwalk inspect`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use fiberwalk::run_dir::write_atomically;
+use fiberwalk_formats::{Activation, Artifact, Dense, Factors, Output, VERSION, decode};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// A `.fwk` file.
+    model: PathBuf,
+    /// File to write the same to, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What is shown of an artifact.
+#[derive(Serialize)]
+struct Report<'a> {
+    format_version: u16,
+    fiberwalk: &'a str,
+    seed: u64,
+    date: Option<&'a str>,
+    target: &'a str,
+    classes: Option<Vec<&'a str>>,
+    features: Vec<&'a str>,
+    layers: Vec<LayerReport>,
+    latent_dim: u8,
+    code_source: String,
+    samples: u16,
+    stored_codes: usize,
+    calibration: Calibration,
+    flash_bytes: Flash,
+    scratch_bytes: usize,
+    multiply_accumulates: Work,
+}
+
+#[derive(Serialize)]
+struct LayerReport {
+    inputs: u16,
+    outputs: u16,
+    activation: &'static str,
+    decoder: String,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Calibration {
+    Classification { temperature: f32, set_threshold: f32, coverage: f32, epistemic_threshold: f32 },
+    Regression { noise_std: f32, interval: f32, coverage: f32, epistemic_threshold: f32 },
+}
+
+#[derive(Serialize)]
+struct Flash {
+    total: usize,
+    mean_weights: usize,
+    factors: usize,
+    trunk: usize,
+    codes: usize,
+}
+
+#[derive(Serialize)]
+struct Work {
+    deterministic_pass: usize,
+    shared_by_samples: usize,
+    each_sample: usize,
+}
+
+impl Arguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let shown = self.model.display();
+        let bytes = std::fs::read(&self.model).with_context(|| format!("cannot read {shown}"))?;
+        let artifact = decode(&bytes).with_context(|| shown.to_string())?;
+        let report = report(&artifact, bytes.len());
+        print(&report);
+        match &self.json {
+            None => Ok(()),
+            Some(path) => {
+                let text = serde_json::to_string_pretty(&report)?;
+                write_atomically(path, format!("{text}\n").as_bytes())
+            }
+        }
+    }
+}
+
+fn dense_bytes(dense: &Dense<'_>) -> usize {
+    dense.weights.bytes().len() + dense.bias.bytes().len()
+}
+
+fn dense_products(dense: &Dense<'_>) -> usize {
+    usize::from(dense.inputs) * usize::from(dense.outputs)
+}
+
+fn factor_bytes(factors: &Factors<'_>) -> usize {
+    let projection = factors.projection().map_or(0, |(projection, _)| dense_bytes(projection));
+    match factors {
+        Factors::LowRank(factors) => projection + factors.a.bytes().len(),
+        _ => projection,
+    }
+}
+
+fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
+    let layers: Vec<LayerReport> = artifact
+        .layers
+        .iter()
+        .map(|layer| LayerReport {
+            inputs: layer.mean.inputs,
+            outputs: layer.mean.outputs,
+            activation: match layer.activation {
+                Activation::Tanh(_) => "tanh",
+                Activation::Relu(_) => "relu",
+                Activation::Identity(_) => "identity",
+            },
+            decoder: match layer.factors {
+                Factors::Frozen => "frozen".to_owned(),
+                Factors::LowRank(_) => format!("low-rank:{}", layer.factors.modulations()),
+                Factors::Dense(_) => format!("dense:{}", layer.factors.modulations()),
+            },
+            bytes: dense_bytes(&layer.mean) + factor_bytes(&layer.factors),
+        })
+        .collect();
+    let (target, classes, calibration) = match artifact.output {
+        Output::Classification {
+            target,
+            classes,
+            inverse_temperature,
+            set_threshold,
+            coverage,
+            epistemic_threshold,
+        } => {
+            let temperature = 1.0 / inverse_temperature;
+            let calibration = Calibration::Classification {
+                temperature,
+                set_threshold,
+                coverage,
+                epistemic_threshold,
+            };
+            (target, Some(classes.iter().collect()), calibration)
+        }
+        Output::Regression {
+            target,
+            std,
+            noise_variance,
+            interval,
+            coverage,
+            epistemic_threshold,
+            ..
+        } => {
+            let noise_std = std * noise_variance.sqrt();
+            let calibration =
+                Calibration::Regression { noise_std, interval, coverage, epistemic_threshold };
+            (target, None, calibration)
+        }
+    };
+    let trunk = artifact.trunk.iter();
+    let trunk_bytes = trunk.map(|trunk| dense_bytes(&trunk.hidden) + dense_bytes(&trunk.output));
+    Report {
+        format_version: VERSION,
+        fiberwalk: artifact.provenance.fiberwalk,
+        seed: artifact.provenance.seed,
+        date: artifact.provenance.date,
+        target,
+        classes,
+        features: artifact.inputs.names.iter().collect(),
+        layers,
+        latent_dim: artifact.codes.latent_dim,
+        code_source: format!("{:?}", artifact.codes.source),
+        samples: artifact.codes.samples,
+        stored_codes: artifact.stored_codes(),
+        calibration,
+        flash_bytes: Flash {
+            total,
+            mean_weights: artifact.layers.iter().map(|layer| dense_bytes(&layer.mean)).sum(),
+            factors: artifact.layers.iter().map(|layer| factor_bytes(&layer.factors)).sum(),
+            trunk: trunk_bytes.sum(),
+            codes: artifact.codes.stored.bytes().len(),
+        },
+        scratch_bytes: 4 * artifact.scratch_len as usize,
+        multiply_accumulates: work(artifact),
+    }
+}
+
+fn work(artifact: &Artifact<'_>) -> Work {
+    let first = artifact.first_stochastic();
+    let (mut pass, mut shared, mut each) = (0, 0, 0);
+    for (index, layer) in artifact.layers.iter().enumerate() {
+        let mean = dense_products(&layer.mean);
+        let projection =
+            layer.factors.projection().map_or(0, |(projection, _)| dense_products(projection));
+        pass += mean;
+        if index <= first {
+            shared += mean + projection;
+        } else {
+            each += mean + projection;
+        }
+        each += layer.factors.modulations() * usize::from(layer.mean.outputs);
+    }
+    Work { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
+}
+
+fn print(report: &Report<'_>) {
+    println!("format     version {}, by fiberwalk {}", report.format_version, report.fiberwalk);
+    println!(
+        "seed       {}{}",
+        report.seed,
+        report.date.map_or(String::new(), |d| format!(", {d}"))
+    );
+    match &report.classes {
+        Some(classes) => println!("predicts   {}: one of {}", report.target, classes.join(", ")),
+        None => println!("predicts   {}: a number", report.target),
+    }
+    println!("features   {}: {}", report.features.len(), report.features.join(", "));
+    for (index, layer) in report.layers.iter().enumerate() {
+        println!(
+            "layer {index}    {} → {} {}, {}, {} bytes",
+            layer.inputs, layer.outputs, layer.activation, layer.decoder, layer.bytes
+        );
+    }
+    println!(
+        "codes      dimension {}, {} stored, {} samples, source {}",
+        report.latent_dim, report.stored_codes, report.samples, report.code_source
+    );
+    match report.calibration {
+        Calibration::Classification {
+            temperature,
+            set_threshold,
+            coverage,
+            epistemic_threshold,
+        } => {
+            println!(
+                "calibrated temperature {temperature:.3}, sets of p ≥ {set_threshold:.4} for \
+                 coverage {coverage}, out of distribution above {epistemic_threshold:.4} nats"
+            );
+        }
+        Calibration::Regression { noise_std, interval, coverage, epistemic_threshold } => println!(
+            "calibrated noise {noise_std:.4}, intervals of ± {interval:.3} std for coverage \
+             {coverage}, out of distribution above {epistemic_threshold:.3} noise std"
+        ),
+    }
+    let flash = &report.flash_bytes;
+    println!(
+        "flash      {} bytes: mean weights {}, factors {}, trunk {}, codes {}, the rest {}",
+        flash.total,
+        flash.mean_weights,
+        flash.factors,
+        flash.trunk,
+        flash.codes,
+        flash.total - flash.mean_weights - flash.factors - flash.trunk - flash.codes
+    );
+    println!("scratch    {} bytes", report.scratch_bytes);
+    let work = &report.multiply_accumulates;
+    println!(
+        "work       {} multiply-accumulates a deterministic pass; {} shared by all samples, {} each",
+        work.deterministic_pass, work.shared_by_samples, work.each_sample
+    );
+}

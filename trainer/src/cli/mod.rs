@@ -1,0 +1,102 @@
+//! Command-line arguments, one module a command.
+
+mod evaluate;
+mod inspect;
+mod predict;
+mod train;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use fiberwalk::demo;
+use fiberwalk::engine::{Draws, EngineKind};
+use fiberwalk::progress::Progress;
+use fiberwalk_runtime::CodeSource;
+
+/// Bayesian neural networks for microcontrollers: train on a workstation, sample on the board.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train on a CSV file and export `model.fwk`.
+    Train(train::Arguments),
+    /// Predict every row of a CSV file.
+    Predict(predict::Arguments),
+    /// Score predictions against the targets of a CSV file.
+    Evaluate(evaluate::Arguments),
+    /// Show what a `.fwk` file holds.
+    Inspect(inspect::Arguments),
+    /// Train on handwritten digits, compare every stage, and show what the board would say.
+    Demo(DemoArguments),
+}
+
+#[derive(Args)]
+struct DemoArguments {
+    /// Directory for data, run and artifact; emptied of an earlier demo.
+    #[arg(long, default_value = "fiberwalk-demo")]
+    out: PathBuf,
+    /// No progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// How to predict: shared by `predict` and `evaluate`.
+#[derive(Args)]
+struct EngineArguments {
+    /// What predicts; all but `runtime` need the directory of a run.
+    #[arg(long, value_enum, default_value = "runtime")]
+    engine: EngineKind,
+    /// Samples of a prediction [default: the artifact's own; 256 for `float`].
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Source of the runtime's latent codes [default: the artifact's own].
+    #[arg(long, value_enum)]
+    codes: Option<SourceArgument>,
+    /// Seed of drawn codes.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SourceArgument {
+    /// Chosen by the trainer and stored in the file.
+    Stored,
+    /// A low-discrepancy sequence.
+    LowDiscrepancy,
+    /// Independent normal draws.
+    Normal,
+}
+
+impl EngineArguments {
+    fn draws(&self) -> Draws {
+        let source = self.codes.map(|source| match source {
+            SourceArgument::Stored => CodeSource::Stored,
+            SourceArgument::LowDiscrepancy => CodeSource::LowDiscrepancy,
+            SourceArgument::Normal => CodeSource::Normal,
+        });
+        Draws { samples: self.samples, source, seed: self.seed }
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Train(arguments) => arguments.run(),
+            Command::Predict(arguments) => arguments.run(),
+            Command::Evaluate(arguments) => arguments.run(),
+            Command::Inspect(arguments) => arguments.run(),
+            Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),
+        }
+    }
+}
+
+fn progress(quiet: bool) -> Progress {
+    if quiet { Progress::Quiet } else { Progress::Shown }
+}

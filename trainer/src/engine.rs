@@ -1,0 +1,291 @@
+//! Ways to predict from a finished run: the runtime on the exported file, or networks in floats.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use fiberwalk_formats::{Artifact, CodeSource, INPUT_CLIP, INPUT_UNITS, Output, decode};
+use fiberwalk_runtime::{LowDiscrepancy, Model, Normal, Prediction, Stored};
+
+use crate::calibrate::Thresholds;
+use crate::data::{Features, Schema, Task};
+use crate::latent::DecoderShape;
+use crate::network::{Architecture, Batch};
+use crate::pipeline::Run;
+use crate::predictions::Predictions;
+use crate::predictive::Predictive;
+use crate::random::{Purpose, stream};
+
+/// Decoder draws of the float engine unless told otherwise.
+pub const FLOAT_SAMPLES: usize = 256;
+
+/// What predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    /// The runtime crate on the exported file: what the board computes, bit for bit.
+    Runtime,
+    /// Draws from the decoder, in floats.
+    Float,
+    /// The walked particles.
+    Particles,
+    /// The MAP network.
+    Map,
+}
+
+/// How to draw latent codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Draws {
+    /// Number of samples; the artifact's own, or [`FLOAT_SAMPLES`].
+    pub samples: Option<usize>,
+    /// Source of the runtime's codes; the artifact's own.
+    pub source: Option<CodeSource>,
+    /// Seed of drawn codes.
+    pub seed: u64,
+}
+
+/// Something that predicts.
+pub enum Engine {
+    /// The runtime on an artifact.
+    Runtime {
+        /// The `.fwk` file.
+        bytes: Vec<u8>,
+        /// Latent codes.
+        draws: Draws,
+    },
+    /// A mixture of networks in floats.
+    Networks {
+        /// Network.
+        architecture: Architecture,
+        /// Parameters, `[N][P]`.
+        thetas: Vec<Vec<f32>>,
+        /// Calibration of this mixture.
+        thresholds: Thresholds,
+    },
+}
+
+/// An engine with the meaning of its inputs and outputs.
+pub struct Predictor {
+    /// Columns and classes.
+    pub schema: Schema,
+    /// What predicts.
+    pub engine: Engine,
+}
+
+impl Predictor {
+    /// Loads an engine from the directory of a run or from a `.fwk` file.
+    ///
+    /// # Errors
+    /// Unreadable or corrupt files, and engines that a lone `.fwk` file does not hold.
+    pub fn load(path: &Path, kind: EngineKind, draws: Draws) -> anyhow::Result<Self> {
+        if !path.is_dir() {
+            if kind != EngineKind::Runtime {
+                bail!(
+                    "{} holds only the runtime's engine: give the directory of the run for the others",
+                    path.display()
+                );
+            }
+            let bytes =
+                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            return Self::from_artifact(bytes, draws).with_context(|| path.display().to_string());
+        }
+        let run = Run::open(path)?;
+        match kind {
+            EngineKind::Runtime => Self::from_artifact(run.artifact()?, draws)
+                .with_context(|| path.display().to_string()),
+            EngineKind::Float => run.float_predictor(draws),
+            EngineKind::Particles => run.particle_predictor(),
+            EngineKind::Map => run.map_predictor(),
+        }
+    }
+
+    /// The runtime on the bytes of a `.fwk` file.
+    ///
+    /// # Errors
+    /// The bytes are no valid artifact.
+    pub fn from_artifact(bytes: Vec<u8>, draws: Draws) -> anyhow::Result<Self> {
+        let schema = schema_of(&decode(&bytes)?);
+        Ok(Self { schema, engine: Engine::Runtime { bytes, draws } })
+    }
+
+    /// Predicts raw rows `[n, features]`, original units.
+    ///
+    /// # Errors
+    /// More samples than stored codes, or drawn codes without a trunk.
+    pub fn predict(&self, raw: &[f32]) -> anyhow::Result<Predictions> {
+        match &self.engine {
+            Engine::Runtime { bytes, draws } => predict_with_runtime(bytes, *draws, raw),
+            Engine::Networks { architecture, thetas, thresholds } => {
+                let x = self.schema.standardise(raw);
+                let batch = Batch::from_rows(&x, architecture.inputs());
+                let predictive = match &self.schema.task {
+                    Task::Classification { classes } => {
+                        Predictive::classify(architecture, classes.len(), thetas, &batch)
+                    }
+                    Task::Regression { .. } => Predictive::regress(architecture, thetas, &batch),
+                };
+                Ok(thresholds.apply(&predictive, &self.schema))
+            }
+        }
+    }
+}
+
+/// θ of `samples` random latent codes.
+pub fn draw_networks(
+    shape: &DecoderShape,
+    decoder: &[f32],
+    samples: usize,
+    seed: u64,
+) -> Vec<Vec<f32>> {
+    let modulations = draw_modulations(shape, decoder, samples, seed);
+    modulations.par_iter().map(|modulation| shape.decode(decoder, modulation)).collect()
+}
+
+/// Modulations of `samples` random latent codes.
+pub fn draw_modulations(
+    shape: &DecoderShape,
+    decoder: &[f32],
+    samples: usize,
+    seed: u64,
+) -> Vec<Vec<f32>> {
+    let mut rng = stream(seed, Purpose::Codes, 1);
+    let values = (0..samples * shape.latent_dim).map(|_| StandardNormal.sample(&mut rng)).collect();
+    shape.modulations(decoder, &Batch::from_features(values, shape.latent_dim))
+}
+
+/// What an artifact says of its columns.
+fn schema_of(artifact: &Artifact<'_>) -> Schema {
+    let (target, task) = match artifact.output {
+        Output::Classification { target, classes, .. } => {
+            let classes = classes.iter().map(str::to_owned).collect();
+            (target, Task::Classification { classes })
+        }
+        Output::Regression { target, mean, std, .. } => (target, Task::Regression { mean, std }),
+    };
+    let scale = artifact.inputs.scale.iter();
+    Schema {
+        features: Features(artifact.inputs.names.iter().map(str::to_owned).collect()),
+        mean: artifact.inputs.mean.iter().collect(),
+        std: scale.map(|scale| INPUT_UNITS / (INPUT_CLIP * scale)).collect(),
+        target: target.to_owned(),
+        task,
+    }
+}
+
+/// Rows that one task of the thread pool predicts.
+const CHUNK_ROWS: usize = 64;
+
+fn predict_with_runtime(bytes: &[u8], draws: Draws, raw: &[f32]) -> anyhow::Result<Predictions> {
+    let model = Model::from_bytes(bytes)?;
+    let features = model.input_len();
+    let chunks: Vec<anyhow::Result<Vec<Row>>> = raw
+        .par_chunks(CHUNK_ROWS * features)
+        .enumerate()
+        .map(|(chunk, rows)| {
+            let mut scratch = vec![0; model.scratch_len()];
+            rows.chunks_exact(features)
+                .enumerate()
+                .map(|(index, x)| {
+                    let row = (chunk * CHUNK_ROWS + index) as u64;
+                    predict_row(&model, draws, row, x, &mut scratch)
+                })
+                .collect()
+        })
+        .collect();
+    let mut predictions = Predictions::empty(model.classes().map(|classes| classes.len()));
+    for chunk in chunks {
+        chunk?.into_iter().for_each(|row| row.append_to(&mut predictions));
+    }
+    Ok(predictions)
+}
+
+/// One row's prediction, owned.
+enum Row {
+    Classification {
+        probabilities: Vec<f32>,
+        entropy: f32,
+        mutual_information: f32,
+        set: Vec<usize>,
+        out_of_distribution: bool,
+    },
+    Regression(fiberwalk_runtime::Regression),
+}
+
+fn predict_row(
+    model: &Model<'_>,
+    draws: Draws,
+    row: u64,
+    x: &[f32],
+    scratch: &mut [u32],
+) -> anyhow::Result<Row> {
+    let samples = draws.samples.unwrap_or(model.samples());
+    let seed = draws.seed.wrapping_add(row);
+    let prediction = match draws.source.unwrap_or(model.artifact().codes.source) {
+        CodeSource::Stored => model.predict(x, &mut Stored, samples, scratch),
+        CodeSource::Normal => model.predict(x, &mut Normal::seeded(seed), samples, scratch),
+        CodeSource::LowDiscrepancy => {
+            let mut codes = LowDiscrepancy::seeded(model.latent_dim(), seed);
+            model.predict(x, &mut codes, samples, scratch)
+        }
+    }?;
+    Ok(match prediction {
+        Prediction::Classification(class) => Row::Classification {
+            probabilities: class.probabilities.to_vec(),
+            entropy: class.entropy,
+            mutual_information: class.mutual_information,
+            set: class.set().collect(),
+            out_of_distribution: class.out_of_distribution,
+        },
+        Prediction::Regression(value) => Row::Regression(value),
+    })
+}
+
+impl Row {
+    fn append_to(self, predictions: &mut Predictions) {
+        match (self, predictions) {
+            (
+                Self::Classification {
+                    probabilities: p,
+                    entropy: h,
+                    mutual_information: i,
+                    set,
+                    out_of_distribution: foreign,
+                },
+                Predictions::Classification {
+                    probabilities,
+                    entropy,
+                    mutual_information,
+                    sets,
+                    out_of_distribution,
+                    ..
+                },
+            ) => {
+                probabilities.extend(p);
+                entropy.push(h);
+                mutual_information.push(i);
+                sets.push(set);
+                out_of_distribution.push(foreign);
+            }
+            (
+                Self::Regression(value),
+                Predictions::Regression {
+                    mean,
+                    std,
+                    epistemic_std,
+                    lower,
+                    upper,
+                    out_of_distribution,
+                },
+            ) => {
+                mean.push(value.mean);
+                std.push(value.std());
+                epistemic_std.push(value.epistemic_std());
+                lower.push(value.lower);
+                upper.push(value.upper);
+                out_of_distribution.push(value.out_of_distribution);
+            }
+            _ => unreachable!("a model has one task"),
+        }
+    }
+}

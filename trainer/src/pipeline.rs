@@ -1,0 +1,681 @@
+//! Training from a CSV file to an artifact, stage by stage. Every stage's result is a file in the
+//! run's directory; a stage whose file is there is not done again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use fiberwalk_formats::{CodeSource, MAX_WIDTH};
+
+use crate::calibrate::Thresholds;
+use crate::choose::{Choices, Fixed, Search};
+use crate::config::{Choice, CodesChoice, Config, PerLayer};
+use crate::data::{Features, Rows, Schema, Split, Table, Target, Targets, Task, TaskKind, split};
+use crate::descent::{Descent, Schedule, TrainingSet};
+use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
+use crate::export::{Export, rust_module};
+use crate::latent::{
+    DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, energy_score,
+};
+use crate::network::{Architecture, outputs_of_each};
+use crate::predictive::Calibration;
+use crate::progress::Progress;
+use crate::quantise::{Quantised, Source};
+use crate::random::{Purpose, stream};
+use crate::run_dir::RunDir;
+use crate::walk::{Diagnostics, Walk};
+
+/// Particles that are walked, and written to disk, together.
+const GROUP: usize = 16;
+/// Probes that the decoder is fitted on.
+const POOL: usize = 16_384;
+/// Fresh probes, and draws at them, that decoder structures are compared on.
+const TEST_POOL: usize = 1024;
+const TEST_DRAWS: usize = 128;
+/// Random codes and inputs that activation ranges are measured on.
+const RANGE_CODES: usize = 256;
+const RANGE_INPUTS: usize = 512;
+
+/// What to train on, and how.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// CSV file.
+    pub data: PathBuf,
+    /// Name of the target column.
+    pub target: String,
+    /// Classification or regression.
+    pub task: TaskKind,
+    /// Settings.
+    pub config: Config,
+    /// Directory of the run.
+    pub out: PathBuf,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Go on with a run that was interrupted.
+    pub resume: bool,
+    /// How to show progress.
+    pub progress: Progress,
+}
+
+/// `data.json`: what the run was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct DataRecord {
+    sha256: String,
+    rows: usize,
+    seed: u64,
+    schema: Schema,
+    split: Split,
+}
+
+/// `walk.json`: where the particles ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct WalkRecord {
+    /// Mean NLL of the training rows at every MAP, nats.
+    map_nll: Vec<f64>,
+    /// Share of particles that stayed in the valley.
+    in_valley: f64,
+    particles: Vec<Diagnostics>,
+}
+
+/// `latent.json`: the decoder's shape and what it was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct LatentRecord {
+    shape: DecoderShape,
+    /// Energy score of every structure tried, at fresh probes.
+    candidates: Vec<(Structure, f64)>,
+    /// Energy score of one half of the particles against the other, for comparison.
+    particles: f64,
+}
+
+/// `calibration.json`: every engine's thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct CalibrationRecord {
+    map: Thresholds,
+    particles: Thresholds,
+    float: Thresholds,
+    runtime: Thresholds,
+}
+
+/// A run under way: data, network, and where results go.
+struct Training<'a> {
+    options: &'a TrainOptions,
+    dir: RunDir,
+    record: DataRecord,
+    raw: Vec<f32>,
+    target: Target,
+    rows: Rows,
+    architecture: Architecture,
+}
+
+/// Trains, or goes on training. The directory then holds `model.fwk`, `model.rs` and every stage's
+/// result.
+///
+/// # Errors
+/// Bad data or configuration, another run in the directory, or a full disk; each names the cause.
+pub fn train(options: &TrainOptions) -> anyhow::Result<()> {
+    options.config.check()?;
+    let training = Training::start(options)?;
+    let choices = training.choose()?;
+    let maps = training.maps(&choices)?;
+    let particles = training.walk(&choices, &maps)?;
+    let (shape, decoder) = training.latent(&choices, &maps, &particles)?;
+    training.export(&choices, &maps, &particles, &shape, &decoder)
+}
+
+impl<'a> Training<'a> {
+    /// Reads the data and opens the run's directory.
+    fn start(options: &'a TrainOptions) -> anyhow::Result<Self> {
+        let table = Table::read(&options.data)?;
+        let (target, decision) = Target::read(&table, &options.target, options.task)?;
+        let features = Features::of(&table, &options.target)?;
+        if features.0.len() > MAX_WIDTH {
+            bail!(
+                "{}: found {} features, expected at most {MAX_WIDTH}",
+                options.data.display(),
+                features.0.len()
+            );
+        }
+        let raw = features.read(&table, &options.target)?;
+        let calibration = &options.config.calibration;
+        let split = split(&target, calibration.fraction, calibration.coverage, options.seed)
+            .map_err(|message| table.unusable(message))?;
+        let schema =
+            Schema::learn(&table, features, &raw, &options.target, &target, &split.training)?;
+        let mut widths = vec![schema.features.0.len()];
+        widths.extend(hidden_widths(&options.config, table.len()));
+        widths.push(schema.outputs());
+        let architecture = Architecture { widths, activation: options.config.network.activation };
+        options.config.check_depth(architecture.depth())?;
+
+        let progress = options.progress;
+        if let Some(decision) = decision {
+            progress.note(&format!("task: {decision}"));
+        }
+        let constant = schema.constant_features(&raw, &split.training);
+        if !constant.is_empty() {
+            progress.note(&format!(
+                "note: constant in the training rows, of no use: {}",
+                constant.join(", ")
+            ));
+        }
+        let record = DataRecord {
+            sha256: table.sha256,
+            rows: raw.len() / architecture.inputs(),
+            seed: options.seed,
+            schema,
+            split,
+        };
+        let dir = open_run(options, &record)?;
+        let rows = record.schema.rows(&raw, &target);
+        Ok(Self { options, dir, record, raw, target, rows, architecture })
+    }
+
+    fn training_rows(&self) -> Rows {
+        self.rows.subset(&self.record.split.training)
+    }
+
+    fn map_schedule(&self) -> Schedule {
+        let map = &self.options.config.map;
+        Schedule { steps: map.steps, learning_rate: map.learning_rate }
+    }
+
+    fn walk_schedule(&self) -> Schedule {
+        let walk = &self.options.config.walk;
+        Schedule { steps: walk.steps, learning_rate: walk.learning_rate }
+    }
+
+    fn training_set(&self, rows: &Rows) -> TrainingSet {
+        let batch_rows = self.options.config.walk.batch_rows;
+        let features = self.architecture.inputs();
+        TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, self.options.seed)
+    }
+
+    /// Hyper-parameters: `choices.json`.
+    fn choose(&self) -> anyhow::Result<Choices> {
+        if self.dir.has("choices.json") {
+            return self.dir.read_json("choices.json");
+        }
+        let config = &self.options.config;
+        let depth = self.architecture.depth();
+        // The noise is configured in the target's own units.
+        let unit = match &self.record.schema.task {
+            Task::Regression { std, .. } => *std,
+            Task::Classification { .. } => 1.0,
+        };
+        let fixed = Fixed {
+            prior_precision: config.map.prior_precision.fixed().map(|prior| match prior {
+                PerLayer::Same(precision) => vec![*precision; depth],
+                PerLayer::Each(precisions) => precisions.clone(),
+            }),
+            noise_std: config.map.noise_std.fixed().map(|noise| noise / unit),
+            drift: config.walk.drift.fixed().copied(),
+            temperature: config.walk.temperature.fixed().copied(),
+        };
+        let rows = self.training_rows();
+        let search = Search {
+            architecture: &self.architecture,
+            rows: &rows,
+            map_schedule: self.map_schedule(),
+            walk_schedule: self.walk_schedule(),
+            batch_rows: config.walk.batch_rows,
+            seed: self.options.seed,
+        };
+        let stage = self.options.progress.stage("choose", search.steps(&fixed));
+        let choices = search.run(&fixed, &|steps| stage.advance(steps));
+        let chosen = &choices.chosen;
+        stage.finish(&format!(
+            "prior {:?}, {} drift, temperature {}, held-out NLL {:.4} ± {:.4}",
+            chosen.prior_precision,
+            chosen.drift,
+            chosen.temperature,
+            chosen.nll,
+            chosen.standard_error
+        ));
+        self.dir.write_json("choices.json", &choices)?;
+        Ok(choices)
+    }
+
+    /// MAP training: `map.safetensors`, the best one first.
+    fn maps(&self, choices: &Choices) -> anyhow::Result<Vec<Vec<f32>>> {
+        if self.dir.has("map.safetensors") {
+            return self.dir.read_tensor("map.safetensors", "theta");
+        }
+        let count = self.options.config.walk.maps;
+        let schedule = self.map_schedule();
+        let set = self.training_set(&self.training_rows());
+        let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
+        let stage = self.options.progress.stage("map", count * schedule.steps);
+        let mut maps: Vec<(f64, Vec<f32>)> = (0..count)
+            .into_par_iter()
+            .map(|index| {
+                let mut rng = stream(self.options.seed, Purpose::Initialisation, index as u64);
+                let descent = Descent {
+                    architecture: &self.architecture,
+                    set: &set,
+                    likelihood: choices.likelihood(),
+                    prior_precision: &prior,
+                    drift: None,
+                    control: None,
+                    schedule,
+                };
+                let start = self.architecture.initialise(&mut rng);
+                let theta = descent.run(start, &|steps| stage.advance(steps));
+                (descent.loss(&theta), theta)
+            })
+            .collect();
+        maps.sort_by(|a, b| a.0.total_cmp(&b.0));
+        stage.finish(&format!("loss {:.2} over {} rows", maps[0].0, set.rows()));
+        let maps: Vec<Vec<f32>> = maps.into_iter().map(|(_, theta)| theta).collect();
+        self.dir.write_tensors("map.safetensors", &[("theta", &maps)])?;
+        Ok(maps)
+    }
+
+    /// The walk: `particles/group-NNN.safetensors`, then `walk.json`.
+    fn walk(&self, choices: &Choices, maps: &[Vec<f32>]) -> anyhow::Result<Vec<Vec<f32>>> {
+        let count = self.options.config.walk.particles;
+        let schedule = self.walk_schedule();
+        let set = self.training_set(&self.training_rows());
+        let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
+        let walk = Walk {
+            architecture: &self.architecture,
+            set: &set,
+            likelihood: choices.likelihood(),
+            prior_precision: &prior,
+            drift: choices.chosen.drift,
+            temperature: choices.chosen.temperature,
+            schedule,
+            seed: self.options.seed,
+        };
+        let stage = self.options.progress.stage("walk", count * schedule.steps);
+        let mut particles = Vec::with_capacity(count);
+        for group in 0..count.div_ceil(GROUP) {
+            let name = group_file(group);
+            if self.dir.has(&name) {
+                particles.extend(self.dir.read_tensor(&name, "theta")?);
+                continue;
+            }
+            let range = group * GROUP..((group + 1) * GROUP).min(count);
+            let walked = walk.run(maps, range, &|steps| stage.advance(steps));
+            self.dir.write_tensors(&name, &[("theta", &walked)])?;
+            particles.extend(walked);
+        }
+        if !self.dir.has("walk.json") {
+            let rows = self.training_rows();
+            let baseline = baseline_nll(&rows.targets, choices);
+            let diagnostics = walk.diagnose(maps, &particles, baseline);
+            let inside = diagnostics.iter().filter(|particle| particle.in_valley).count();
+            let nll = |theta: &Vec<f32>| {
+                set.nll(&self.architecture, choices.likelihood(), theta) / set.rows() as f64
+            };
+            let record = WalkRecord {
+                map_nll: maps.par_iter().map(nll).collect(),
+                in_valley: inside as f64 / count as f64,
+                particles: diagnostics,
+            };
+            stage.finish(&format!("{inside} of {count} particles stayed in the valley"));
+            self.dir.write_json("walk.json", &record)?;
+        }
+        Ok(particles)
+    }
+
+    /// The latent posterior: `latent.safetensors`, `latent.json`.
+    fn latent(
+        &self,
+        choices: &Choices,
+        maps: &[Vec<f32>],
+        particles: &[Vec<f32>],
+    ) -> anyhow::Result<(DecoderShape, Vec<f32>)> {
+        if self.dir.has("latent.json") {
+            let record: LatentRecord = self.dir.read_json("latent.json")?;
+            let decoder = self.dir.read_tensor("latent.safetensors", "decoder")?;
+            return Ok((record.shape, decoder.concat()));
+        }
+        let config = &self.options.config;
+        let structures = match config.latent.decoder.fixed() {
+            Some(structure) => vec![structure.clone()],
+            None => {
+                affordable_structures(&self.architecture, config.export.samples, config.export.cost)
+            }
+        };
+        if structures.is_empty() {
+            bail!(
+                "configuration field export.cost: found {}, too small for {} samples of any decoder",
+                config.export.cost,
+                config.export.samples
+            );
+        }
+        let rows = self.training_rows();
+        let pool = |size, index| {
+            let mut rng = stream(self.options.seed, Purpose::Probes, index);
+            let likelihood = choices.likelihood();
+            ProbePool::new(&rows.x, &self.architecture, likelihood, particles, size, &mut rng)
+        };
+        let (training, fresh) = (pool(POOL, 0), pool(TEST_POOL, 1));
+        let schedule =
+            Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
+        let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
+        let fits: Vec<_> = structures
+            .into_iter()
+            .map(|structure| {
+                let shape = DecoderShape {
+                    architecture: self.architecture.clone(),
+                    structure,
+                    latent_dim: config.latent.dim,
+                };
+                let fit = Fit {
+                    shape: &shape,
+                    pool: &training,
+                    reconstruction: config.latent.reconstruction,
+                    schedule,
+                    seed: self.options.seed,
+                };
+                let fitted = fit.run(&maps[0], &|steps| stage.advance(steps));
+                let score = self.fresh_score(&shape, &fitted.decoder, &fresh);
+                (shape, fitted, score)
+            })
+            .collect();
+        let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
+        let (shape, fitted, score) = fits
+            .into_iter()
+            .min_by(|a, b| a.2.total_cmp(&b.2))
+            .context("there is at least one decoder structure")?;
+        let (left, right) = fresh.particles.split_at(particles.len() / 2);
+        let between = energy_score(left, right, fresh.len()).0;
+        let names: Vec<String> = shape.structure.iter().map(ToString::to_string).collect();
+        stage.finish(&format!(
+            "{}: energy score {score:.4}, between particles {between:.4}",
+            names.join(", ")
+        ));
+        let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];
+        if let Some((_, encoder)) = fitted.encoder {
+            tensors.push(("encoder", vec![encoder]));
+            tensors.push(("codes", fitted.codes));
+        }
+        let views: Vec<_> = tensors.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
+        self.dir.write_tensors("latent.safetensors", &views)?;
+        let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
+        self.dir.write_json("latent.json", &record)?;
+        Ok((shape, fitted.decoder))
+    }
+
+    /// Energy score of random draws against the particles at probes that were not fitted to.
+    fn fresh_score(&self, shape: &DecoderShape, decoder: &[f32], fresh: &ProbePool) -> f64 {
+        let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
+        let mut outputs = outputs_of_each(&self.architecture, &thetas, &fresh.probes.batch);
+        outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
+        energy_score(&outputs, &fresh.particles, fresh.len()).0
+    }
+
+    /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
+    /// `model.rs`.
+    fn export(
+        &self,
+        choices: &Choices,
+        maps: &[Vec<f32>],
+        particles: &[Vec<f32>],
+        shape: &DecoderShape,
+        decoder: &[f32],
+    ) -> anyhow::Result<()> {
+        if self.dir.has("model.rs") {
+            return Ok(());
+        }
+        let stage = self.options.progress.stage("export", 1);
+        let (config, seed) = (&self.options.config, self.options.seed);
+        let quantised = self.quantise(choices, particles, shape, decoder);
+        let source = match config.export.codes {
+            CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
+            CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
+            CodesChoice::Normal => CodeSource::Normal,
+        };
+        let artifact = |thresholds| {
+            let export = Export {
+                quantised: &quantised,
+                schema: &self.record.schema,
+                thresholds,
+                coverage: config.calibration.coverage,
+                latent_dim: shape.latent_dim,
+                source,
+                samples: config.export.samples,
+                seed,
+                date: config.export.date.as_deref(),
+            };
+            export.to_bytes()
+        };
+        let map = vec![maps[0].clone()];
+        let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
+        let calibration = choices.particle_calibration;
+        let open = artifact(Thresholds::open(calibration))?;
+        let runtime = Engine::Runtime { bytes: open, draws: Draws { seed, ..Draws::default() } };
+        let record = CalibrationRecord {
+            map: self
+                .calibrate(self.networks(&map, choices.map_calibration), choices.map_calibration)?,
+            particles: self.calibrate(self.networks(particles, calibration), calibration)?,
+            float: self.calibrate(self.networks(&drawn, calibration), calibration)?,
+            runtime: self.calibrate(runtime, calibration)?,
+        };
+        let bytes = artifact(record.runtime)?;
+        self.dir.write_json("calibration.json", &record)?;
+        self.dir.write("config.toml", self.resolved(choices, shape).to_toml().as_bytes())?;
+        self.dir.write("model.fwk", &bytes)?;
+        // Last, since its presence says that the run is complete.
+        self.dir.write("model.rs", rust_module(&bytes, "model.fwk")?.as_bytes())?;
+        stage.finish(&format!("{} ({} bytes)", self.dir.path("model.fwk").display(), bytes.len()));
+        Ok(())
+    }
+
+    fn quantise(
+        &self,
+        choices: &Choices,
+        particles: &[Vec<f32>],
+        shape: &DecoderShape,
+        decoder: &[f32],
+    ) -> Quantised {
+        let (config, seed) = (&self.options.config, self.options.seed);
+        let rows = self.training_rows();
+        let mut rng = stream(seed, Purpose::Probes, 2);
+        let likelihood = choices.likelihood();
+        let pool = ProbePool::new(
+            &rows.x,
+            &self.architecture,
+            likelihood,
+            particles,
+            RANGE_INPUTS,
+            &mut rng,
+        );
+        let stored = choose_codes(shape, decoder, &pool, config.export.samples, seed);
+        let sampled = draw_modulations(shape, decoder, RANGE_CODES, seed);
+        Quantised::new(&Source {
+            shape,
+            decoder,
+            stored: &stored,
+            sampled: &sampled,
+            batch: &pool.probes.batch,
+        })
+    }
+
+    fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
+        Engine::Networks {
+            architecture: self.architecture.clone(),
+            thetas: thetas.to_vec(),
+            thresholds: Thresholds::open(calibration),
+        }
+    }
+
+    /// Thresholds of an engine, from the calibration rows.
+    fn calibrate(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
+        let aside = &self.record.split.calibration;
+        let features = self.architecture.inputs();
+        let raw: Vec<f32> = aside
+            .iter()
+            .flat_map(|&row| &self.raw[row * features..(row + 1) * features])
+            .copied()
+            .collect();
+        let target = self.target.subset(aside);
+        let predictor = Predictor { schema: self.record.schema.clone(), engine };
+        let predictions = predictor.predict(&raw)?;
+        let coverage = self.options.config.calibration.coverage;
+        Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
+    }
+
+    /// The configuration with every choice filled in.
+    fn resolved(&self, choices: &Choices, shape: &DecoderShape) -> Config {
+        let mut config = self.options.config.clone();
+        let hidden = &self.architecture.widths[1..self.architecture.depth()];
+        config.network.hidden = Choice::Fixed(hidden.to_vec());
+        let prior = choices.chosen.prior_precision.clone();
+        config.map.prior_precision = Choice::Fixed(PerLayer::Each(prior));
+        if let (Some(noise), Task::Regression { std, .. }) =
+            (choices.noise_std, &self.record.schema.task)
+        {
+            config.map.noise_std = Choice::Fixed(noise * std);
+        }
+        config.walk.drift = Choice::Fixed(choices.chosen.drift);
+        config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
+        config.latent.decoder = Choice::Fixed(shape.structure.clone());
+        config
+    }
+}
+
+/// A finished run, for prediction.
+pub struct Run {
+    dir: RunDir,
+    record: DataRecord,
+}
+
+impl Run {
+    /// Opens the directory of a finished run.
+    ///
+    /// # Errors
+    /// No run, or an unfinished one.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let dir = RunDir::open(root)?;
+        if !dir.has("model.rs") {
+            bail!("the run in {} is not finished: go on with train --resume", root.display());
+        }
+        let record = dir.read_json("data.json")?;
+        Ok(Self { dir, record })
+    }
+
+    /// The exported file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn artifact(&self) -> anyhow::Result<Vec<u8>> {
+        self.dir.read("model.fwk")
+    }
+
+    /// Draws from the decoder, in floats.
+    ///
+    /// # Errors
+    /// A stage's file is missing or damaged.
+    pub fn float_predictor(&self, draws: Draws) -> anyhow::Result<Predictor> {
+        let record: LatentRecord = self.dir.read_json("latent.json")?;
+        let decoder = self.dir.read_tensor("latent.safetensors", "decoder")?.concat();
+        let samples = draws.samples.unwrap_or(FLOAT_SAMPLES);
+        if samples == 0 {
+            bail!("found 0 samples, expected at least 1");
+        }
+        let thetas = draw_networks(&record.shape, &decoder, samples, draws.seed);
+        self.networks(thetas, |calibration| calibration.float)
+    }
+
+    /// The walked particles.
+    ///
+    /// # Errors
+    /// A stage's file is missing or damaged.
+    pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
+        let mut particles = Vec::new();
+        let walk: WalkRecord = self.dir.read_json("walk.json")?;
+        for group in 0..walk.particles.len().div_ceil(GROUP) {
+            particles.extend(self.dir.read_tensor(&group_file(group), "theta")?);
+        }
+        self.networks(particles, |calibration| calibration.particles)
+    }
+
+    /// The MAP network.
+    ///
+    /// # Errors
+    /// A stage's file is missing or damaged.
+    pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
+        let maps = self.dir.read_tensor("map.safetensors", "theta")?;
+        self.networks(maps[..1].to_vec(), |calibration| calibration.map)
+    }
+
+    fn networks(
+        &self,
+        thetas: Vec<Vec<f32>>,
+        thresholds: fn(&CalibrationRecord) -> Thresholds,
+    ) -> anyhow::Result<Predictor> {
+        let record: CalibrationRecord = self.dir.read_json("calibration.json")?;
+        let latent: LatentRecord = self.dir.read_json("latent.json")?;
+        let engine = Engine::Networks {
+            architecture: latent.shape.architecture,
+            thetas,
+            thresholds: thresholds(&record),
+        };
+        Ok(Predictor { schema: self.record.schema.clone(), engine })
+    }
+}
+
+fn group_file(group: usize) -> String {
+    format!("particles/group-{group:03}.safetensors")
+}
+
+/// The configured widths, or two layers that grow with the number of rows.
+fn hidden_widths(config: &Config, rows: usize) -> Vec<usize> {
+    match (config.network.hidden.fixed(), rows) {
+        (Some(hidden), _) => hidden.clone(),
+        (None, ..1000) => vec![32, 16],
+        (None, ..20_000) => vec![64, 32],
+        (None, _) => vec![128, 64],
+    }
+}
+
+/// Mean NLL of a model that ignores the inputs: class frequencies, or N(0, 1 + σ²).
+fn baseline_nll(targets: &Targets, choices: &Choices) -> f64 {
+    match (targets, choices.noise_std) {
+        (Targets::Classes { labels, classes }, _) => {
+            let share = |class: u32| {
+                labels.iter().filter(|&&label| label == class).count() as f64 / labels.len() as f64
+            };
+            let terms = (0..*classes as u32).map(share).filter(|&p| p > 0.0).map(|p| -p * p.ln());
+            terms.sum()
+        }
+        (Targets::Values(_), noise_std) => {
+            // At the network's own noise: the residuals of a constant have variance 1.
+            let variance = f64::from(noise_std.unwrap_or(1.0)).powi(2);
+            0.5 * (1.0 / variance + (std::f64::consts::TAU * variance).ln())
+        }
+    }
+}
+
+/// Creates the run's directory, or checks that the one there is of the same data and settings.
+fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDir> {
+    let requested = options.config.to_toml();
+    let dir =
+        if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
+    if !dir.has("data.json") {
+        dir.write("requested.toml", requested.as_bytes())?;
+        dir.write_json("data.json", record)?;
+        return Ok(dir);
+    }
+    let before: DataRecord = dir.read_json("data.json")?;
+    let shown = options.out.display();
+    if before.sha256 != record.sha256 {
+        bail!("{shown} is a run of other data than {}: use another --out", options.data.display());
+    }
+    if before.seed != record.seed {
+        bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
+    }
+    if dir.read("requested.toml")? != requested.as_bytes() {
+        bail!(
+            "{shown} is a run with another configuration (see its requested.toml): use another --out"
+        );
+    }
+    if &before != record {
+        bail!("{shown} is a run with another target or task: use another --out");
+    }
+    Ok(dir)
+}
