@@ -4,6 +4,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_LAYERS;
+use crate::scratch::ScratchLayout;
 use crate::views::{F32s, I8s, I16s, I32s, Names};
 
 /// A quantised network with its latent posterior and calibration.
@@ -266,27 +267,13 @@ impl Artifact<'_> {
         self.layers.iter().position(stochastic).unwrap_or(self.layers.len())
     }
 
-    /// Words of working memory that the runtime needs: two int8 activations and the int8 input,
-    /// the shared accumulators and projection of the first stochastic layer, a later layer's
-    /// projection and accumulators, one modulation with the trunk's activations, and the outputs.
+    /// The arrays in the runtime's working memory.
+    pub fn scratch_layout(&self) -> ScratchLayout {
+        ScratchLayout::new(self)
+    }
+
+    /// Words of working memory that the runtime needs: what [`Self::scratch_len`] must be.
     pub fn required_scratch(&self) -> usize {
-        let widest = |width: fn(&Layer) -> usize| self.layers.iter().map(width).max().unwrap_or(0);
-        let words = |bytes: usize| bytes.div_ceil(4);
-        let inputs = widest(|layer| usize::from(layer.mean.inputs));
-        let outputs = widest(|layer| usize::from(layer.mean.outputs));
-        let projection = widest(|layer| {
-            layer.factors.projection().map_or(0, |(dense, _)| usize::from(dense.outputs))
-        });
-        let modulations = self.modulations();
-        let trunk = self.trunk.map_or(0, |trunk| usize::from(trunk.hidden.outputs));
-        let activations = 2 * words(inputs.max(outputs));
-        let shared = outputs + words(2 * projection);
-        let each = outputs.max(projection).max(trunk).max(modulations)
-            + words(2 * projection)
-            + words(2 * modulations)
-            + words(usize::from(self.codes.latent_dim))
-            + words(trunk);
-        let results = 2 * self.outputs();
-        activations + shared + each + results
+        self.scratch_layout().words()
     }
 }

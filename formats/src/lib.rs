@@ -13,6 +13,7 @@ mod artifact;
 mod container;
 mod error;
 mod limits;
+mod scratch;
 mod validate;
 mod views;
 
@@ -27,4 +28,5 @@ pub use limits::{
     MAX_LAYERS, MAX_MODULATIONS, MAX_OUTPUT_SCALE, MAX_RANK, MAX_SHIFT, MAX_SHIFT_64, MAX_TARGET,
     MAX_WIDTH, TANH_UNITS,
 };
+pub use scratch::ScratchLayout;
 pub use views::{F32s, I8s, I16s, I32s, Names};

@@ -41,7 +41,7 @@ macro_rules! view {
             }
 
             /// The elements in order.
-            pub fn iter(&self) -> impl ExactSizeIterator<Item = $element> + Clone + 'a {
+            pub fn iter(&self) -> impl ExactSizeIterator<Item = $element> + Clone + use<'a> {
                 self.0.chunks_exact(Self::ELEMENT).map(|chunk| {
                     let mut bytes = [0; core::mem::size_of::<$element>()];
                     bytes.copy_from_slice(chunk);

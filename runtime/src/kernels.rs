@@ -1,19 +1,48 @@
-//! The integer kernels: matrix products, shifts and activations.
+//! The integer kernels: matrix products, shifts and activations. Decoding proved that no sum here
+//! leaves its type; see the limits in `fiberwalk_formats`.
 
-use fiberwalk_formats::{Activation, Dense, Factors, Rescale, Shifts};
+use fiberwalk_formats::{Activation, Dense, Factors, MAX_RANK, Rescale, Shifts, Trunk};
 
 use crate::tables::TANH;
 
-/// sums_o = bias_o + Σ_i w_oi x_i. Four rows at a time, so that each input is loaded once for
-/// four products.
+/// Rows of a matrix whose accumulators are held on the stack at a time.
+const BLOCK: usize = 16;
+
+/// sums_o = bias_o + Σ_i w_oi x_i for `x: [inputs]`, `sums: [outputs]`.
 pub(crate) fn dense(dense: &Dense<'_>, x: &[i8], sums: &mut [i32]) {
     let inputs = usize::from(dense.inputs);
-    let x = &x[..inputs];
     for (sum, bias) in sums.iter_mut().zip(dense.bias.iter()) {
         *sum = bias;
     }
-    let sums = &mut sums[..usize::from(dense.outputs)];
-    let mut rows = dense.weights.as_slice().chunks_exact(4 * inputs);
+    multiply(dense.weights.as_slice(), inputs, x, sums);
+}
+
+/// `finish` turns accumulators into `out: [outputs]`, a few at a time: it is given the index of
+/// the first, the accumulators, and where the results belong.
+fn dense_into<T>(
+    dense: &Dense<'_>,
+    x: &[i8],
+    out: &mut [T],
+    finish: impl Fn(usize, &[i32], &mut [T]),
+) {
+    let inputs = usize::from(dense.inputs);
+    let rows = dense.weights.as_slice().chunks(BLOCK * inputs);
+    for ((rows, out), start) in rows.zip(out.chunks_mut(BLOCK)).zip((0..).step_by(BLOCK)) {
+        let mut sums = [0; BLOCK];
+        for (sum, bias) in sums.iter_mut().zip(dense.bias.slice(start, BLOCK).iter()) {
+            *sum = bias;
+        }
+        let len = out.len().min(BLOCK);
+        multiply(rows, inputs, x, &mut sums[..len]);
+        finish(start, &sums[..len], out);
+    }
+}
+
+/// sums_o += Σ_i w_oi x_i. Four rows at a time, so that each input is loaded once for four
+/// products.
+#[inline(never)]
+fn multiply(weights: &[i8], inputs: usize, x: &[i8], sums: &mut [i32]) {
+    let mut rows = weights.chunks_exact(4 * inputs);
     let mut blocks = sums.chunks_exact_mut(4);
     for (block, rows) in blocks.by_ref().zip(rows.by_ref()) {
         let (w0, rest) = rows.split_at(inputs);
@@ -37,9 +66,15 @@ pub(crate) fn dense(dense: &Dense<'_>, x: &[i8], sums: &mut [i32]) {
     }
 }
 
-/// Right shift that rounds halves up; `shift` is at most 31.
+/// Right shift by 0 to 31 that rounds halves up.
 fn shift_round(value: i32, shift: u8) -> i32 {
-    if shift == 0 { value } else { ((value >> (shift - 1)).wrapping_add(1)) >> 1 }
+    match shift.checked_sub(1) {
+        Some(one_less) => {
+            let halves = value >> one_less;
+            (halves >> 1) + (halves & 1)
+        }
+        None => value,
+    }
 }
 
 /// The nearest i16.
@@ -47,23 +82,25 @@ fn saturate(value: i32) -> i16 {
     value.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
-/// A projection's accumulators as 16-bit values.
-pub(crate) fn narrow(sums: &[i32], shifts: Shifts, projection: &mut [i16]) {
-    for (p, &sum) in projection.iter_mut().zip(sums) {
-        *p = saturate(shift_round(sum, shifts.projection));
-    }
+/// A projection of `x` in 16 bits: sat16(sums >> shift).
+pub(crate) fn project(projection: &Dense<'_>, x: &[i8], shifts: Shifts, out: &mut [i16]) {
+    dense_into(projection, x, out, |_, sums, out| {
+        for (p, &sum) in out.iter_mut().zip(sums) {
+            *p = saturate(shift_round(sum, shifts.projection));
+        }
+    });
 }
 
 /// One projected value under its modulation.
-fn modulate(projection: i16, modulation: i16, shifts: Shifts) -> i32 {
+fn modulate(projection: i16, modulation: i16, shifts: Shifts) -> i16 {
     let product = i32::from(projection) * i32::from(modulation);
-    i32::from(saturate(shift_round(product, shifts.modulation)))
+    saturate(shift_round(product, shifts.modulation))
 }
 
-/// Adds the decoder's part to a layer's accumulators. `projection` is overwritten.
+/// Adds the decoder's part to a layer's accumulators.
 pub(crate) fn add_factors(
     factors: &Factors<'_>,
-    projection: &mut [i16],
+    projection: &[i16],
     modulation: &[i16],
     sums: &mut [i32],
 ) {
@@ -71,62 +108,80 @@ pub(crate) fn add_factors(
         Factors::Frozen => {}
         Factors::LowRank(factors) => {
             let rank = usize::from(factors.projection.outputs);
-            let values = &mut projection[..rank];
-            for (v, &m) in values.iter_mut().zip(modulation) {
-                *v = saturate(modulate(*v, m, factors.shifts));
+            let mut values = [0; MAX_RANK];
+            for ((v, &p), &m) in values.iter_mut().zip(projection).zip(modulation) {
+                *v = modulate(p, m, factors.shifts);
             }
+            let values = &values[..rank.min(MAX_RANK)];
             for (sum, row) in sums.iter_mut().zip(factors.a.as_slice().chunks_exact(rank)) {
-                let products = row.iter().zip(&*values).map(|(&a, &v)| i32::from(a) * i32::from(v));
+                let products = row.iter().zip(values).map(|(&a, &v)| i32::from(a) * i32::from(v));
                 *sum += shift_round(products.sum(), factors.shifts.sum);
             }
         }
         Factors::Dense(factors) => {
-            let outputs = usize::from(factors.projection.outputs) / usize::from(factors.count);
-            for (output, sum) in sums.iter_mut().take(outputs).enumerate() {
+            let outputs = sums.len();
+            for (output, sum) in sums.iter_mut().enumerate() {
                 let column = projection.iter().skip(output).step_by(outputs);
-                let products =
-                    column.zip(modulation).map(|(&p, &m)| modulate(p, m, factors.shifts));
-                *sum += shift_round(products.sum(), factors.shifts.sum);
+                let values = column.zip(modulation).map(|(&p, &m)| modulate(p, m, factors.shifts));
+                *sum += shift_round(values.map(i32::from).sum(), factors.shifts.sum);
             }
         }
     }
 }
 
-/// (acc · multiplier + 2^(shift − 1)) >> shift, saturated to i32.
-fn rescale(sum: i32, multiplier: i32, shift: u8) -> i32 {
-    let product = i64::from(sum) * i64::from(multiplier);
-    let scaled = ((product >> (shift - 1)) + 1) >> 1;
-    scaled.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-}
-
-/// Rescaled accumulators through the tanh table.
-pub(crate) fn tanh(sums: &[i32], scale: &Rescale<'_>, out: &mut [i8]) {
-    for ((out, &sum), multiplier) in out.iter_mut().zip(sums).zip(scale.multiplier.iter()) {
-        let units = rescale(sum, multiplier, scale.shift);
-        let value = TANH[units.unsigned_abs().min(255) as usize];
-        *out = if units < 0 { -value } else { value };
-    }
-}
-
-/// Rescaled accumulators as 16-bit values.
-pub(crate) fn rescale_to_i16(sums: &[i32], scale: &Rescale<'_>, out: &mut [i16]) {
-    for ((out, &sum), multiplier) in out.iter_mut().zip(sums).zip(scale.multiplier.iter()) {
-        *out = saturate(rescale(sum, multiplier, scale.shift));
-    }
+/// The trunk: `code: [k]` in units of 1/32 through `hidden` activations to `modulation`.
+pub(crate) fn modulation(trunk: &Trunk<'_>, code: &[i8], hidden: &mut [i8], out: &mut [i16]) {
+    dense_into(&trunk.hidden, code, hidden, |start, sums, out| {
+        tanh(&trunk.hidden_rescale, start, sums, out);
+    });
+    dense_into(&trunk.output, hidden, out, |start, sums, out| {
+        let rescaled = rescaled(&trunk.output_rescale, start, sums);
+        for (out, value) in out.iter_mut().zip(rescaled) {
+            *out = saturate(value);
+        }
+    });
 }
 
 /// A hidden layer's activation: accumulators to int8. The identity belongs to the last layer,
 /// whose accumulators become floats instead.
 pub(crate) fn activate(activation: &Activation<'_>, sums: &[i32], out: &mut [i8]) {
     match activation {
-        Activation::Tanh(scale) => tanh(sums, scale, out),
-        Activation::Relu(scale) => {
-            for ((out, &sum), multiplier) in out.iter_mut().zip(sums).zip(scale.multiplier.iter()) {
-                *out = rescale(sum, multiplier, scale.shift).clamp(0, 127) as i8;
+        Activation::Tanh(rescale) => tanh(rescale, 0, sums, out),
+        Activation::Relu(rescale) => {
+            for (out, value) in out.iter_mut().zip(rescaled(rescale, 0, sums)) {
+                *out = value.clamp(0, 127) as i8;
             }
         }
         Activation::Identity(_) => {}
     }
+}
+
+/// The outputs of the network, `[outputs]`: the last layer's accumulators as floats.
+pub(crate) fn output_floats(activation: &Activation<'_>, sums: &[i32], out: &mut [f32]) {
+    if let Activation::Identity(scale) = activation {
+        for ((out, &sum), scale) in out.iter_mut().zip(sums).zip(scale.iter()) {
+            *out = sum as f32 * scale;
+        }
+    }
+}
+
+/// tanh of rescaled accumulators, the first of which belongs to output `start`.
+fn tanh(rescale: &Rescale<'_>, start: usize, sums: &[i32], out: &mut [i8]) {
+    for (out, units) in out.iter_mut().zip(rescaled(rescale, start, sums)) {
+        let value = TANH[units.unsigned_abs().min(255) as usize];
+        *out = if units < 0 { -value } else { value };
+    }
+}
+
+/// (sum · multiplier + 2^(shift − 1)) >> shift, saturated to i32, from output `start` on.
+fn rescaled(rescale: &Rescale<'_>, start: usize, sums: &[i32]) -> impl Iterator<Item = i32> {
+    let shift = rescale.shift;
+    let half = 1i64 << (shift - 1);
+    let multipliers = rescale.multiplier.slice(start, sums.len());
+    sums.iter().zip(multipliers.iter()).map(move |(&sum, multiplier)| {
+        let scaled = (i64::from(sum) * i64::from(multiplier) + half) >> shift;
+        scaled.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A decoded and checked artifact.
 
-use fiberwalk_formats::{Artifact, DecodeError, Names, Output, decode};
+use fiberwalk_formats::{Artifact, DecodeError, Names, Output, ScratchLayout, decode};
 
 use crate::codes::Codes;
 use crate::error::PredictError;
@@ -12,6 +12,7 @@ use crate::session::Session;
 pub struct Model<'a> {
     artifact: Artifact<'a>,
     first_stochastic: usize,
+    scratch: ScratchLayout,
 }
 
 impl<'a> Model<'a> {
@@ -22,7 +23,8 @@ impl<'a> Model<'a> {
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let artifact = decode(bytes)?;
         let first_stochastic = artifact.first_stochastic();
-        Ok(Self { artifact, first_stochastic })
+        let scratch = artifact.scratch_layout();
+        Ok(Self { artifact, first_stochastic, scratch })
     }
 
     /// Everything in the file.
@@ -63,9 +65,26 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// Name of what is predicted.
+    pub const fn target(&self) -> &'a str {
+        match self.artifact.output {
+            Output::Classification { target, .. } | Output::Regression { target, .. } => target,
+        }
+    }
+
+    /// From network outputs to predictions: the calibration.
+    pub const fn output(&self) -> &Output<'a> {
+        &self.artifact.output
+    }
+
     /// Index of the first layer that depends on the latent code; the number of layers if none.
     pub(crate) const fn first_stochastic(&self) -> usize {
         self.first_stochastic
+    }
+
+    /// The arrays in the scratch buffer.
+    pub(crate) const fn scratch_layout(&self) -> &ScratchLayout {
+        &self.scratch
     }
 
     /// The posterior predictive at `input`, from `samples` latent codes.

@@ -1,10 +1,8 @@
 //! One prediction in steps: what all samples share, then sample after sample, then the summary.
 
-use fiberwalk_formats::{Activation, Layer};
-
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
-use crate::kernels::{activate, add_factors, dense, narrow, rescale_to_i16, tanh};
+use crate::kernels::{activate, add_factors, dense, modulation, output_floats, project};
 use crate::model::Model;
 use crate::prediction::{Moments, Prediction};
 use crate::scratch::Scratch;
@@ -56,18 +54,16 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         boundary: usize,
     ) -> Result<Self, PredictError> {
         let artifact = model.artifact();
-        let scratch = Scratch::new(artifact, scratch)?;
+        let scratch = Scratch::new(model, scratch)?;
         quantise_input(model, input, scratch.shared)?;
         for (index, layer) in artifact.layers.iter().enumerate().take(boundary + 1) {
-            if index == boundary
-                && let Some((projection, shifts)) = layer.factors.projection()
-            {
-                dense(projection, scratch.shared, scratch.sums);
-                narrow(scratch.sums, shifts, scratch.shared_projection);
-            }
-            dense(&layer.mean, scratch.shared, scratch.shared_sums);
+            let inputs = &scratch.shared[..usize::from(layer.mean.inputs)];
+            let sums = &mut scratch.shared_sums[..usize::from(layer.mean.outputs)];
+            dense(&layer.mean, inputs, sums);
             if index < boundary {
-                activate(&layer.activation, scratch.shared_sums, scratch.shared);
+                activate(&layer.activation, sums, scratch.shared);
+            } else if let Some((projection, shifts)) = layer.factors.projection() {
+                project(projection, inputs, shifts, scratch.shared_projection);
             }
         }
         scratch.mean.fill(0.0);
@@ -123,14 +119,9 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     }
 
     fn decode_modulation(&mut self) -> Result<(), PredictError> {
-        let Some(trunk) = &self.model.artifact().trunk else {
-            return Err(PredictError::NoTrunk);
-        };
+        let trunk = self.model.artifact().trunk.as_ref().ok_or(PredictError::NoTrunk)?;
         let scratch = &mut self.scratch;
-        dense(&trunk.hidden, scratch.code, scratch.sums);
-        tanh(scratch.sums, &trunk.hidden_rescale, scratch.trunk);
-        dense(&trunk.output, scratch.trunk, scratch.sums);
-        rescale_to_i16(scratch.sums, &trunk.output_rescale, scratch.modulation);
+        modulation(trunk, scratch.code, scratch.trunk, scratch.modulation);
         Ok(())
     }
 
@@ -138,38 +129,31 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     fn forward(&mut self) {
         let layers = &self.model.artifact().layers;
         let scratch = &mut self.scratch;
+        let Some(last) = layers.last() else { return };
         if self.boundary == layers.len() {
-            output_floats(layers.last(), scratch.shared_sums, scratch.outputs);
+            output_floats(&last.activation, scratch.shared_sums, scratch.outputs);
             return;
         }
         let mut modulation = &*scratch.modulation;
         for (index, layer) in layers.iter().enumerate().skip(self.boundary) {
-            let width = usize::from(layer.mean.outputs);
-            if index == self.boundary {
-                scratch.projection.copy_from_slice(scratch.shared_projection);
-                scratch.sums[..width].copy_from_slice(&scratch.shared_sums[..width]);
+            let sums = &mut scratch.sums[..usize::from(layer.mean.outputs)];
+            let projection = if index == self.boundary {
+                sums.copy_from_slice(&scratch.shared_sums[..sums.len()]);
+                &*scratch.shared_projection
             } else {
+                let inputs = &scratch.activations[..usize::from(layer.mean.inputs)];
+                dense(&layer.mean, inputs, sums);
                 if let Some((projection, shifts)) = layer.factors.projection() {
-                    dense(projection, scratch.current, scratch.sums);
-                    narrow(scratch.sums, shifts, scratch.projection);
+                    project(projection, inputs, shifts, scratch.projection);
                 }
-                dense(&layer.mean, scratch.current, scratch.sums);
-            }
+                &*scratch.projection
+            };
             let (own, rest) = modulation.split_at(layer.factors.modulations());
             modulation = rest;
-            add_factors(&layer.factors, scratch.projection, own, &mut scratch.sums[..width]);
-            activate(&layer.activation, &scratch.sums[..width], scratch.current);
+            add_factors(&layer.factors, projection, own, sums);
+            activate(&layer.activation, sums, scratch.activations);
         }
-        output_floats(layers.last(), scratch.sums, scratch.outputs);
-    }
-}
-
-/// Accumulators of the last layer as floats.
-fn output_floats(layer: Option<&Layer<'_>>, sums: &[i32], outputs: &mut [f32]) {
-    if let Some(Layer { activation: Activation::Identity(scale), .. }) = layer {
-        for ((output, &sum), scale) in outputs.iter_mut().zip(sums).zip(scale.iter()) {
-            *output = sum as f32 * scale;
-        }
+        output_floats(&last.activation, scratch.sums, scratch.outputs);
     }
 }
 
