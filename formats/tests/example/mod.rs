@@ -1,0 +1,290 @@
+//! Artifacts to test with, the runtime's tests included. Arrays are leaked: a test is short.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use fiberwalk_formats::{
+    Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, I8s, I16s, I32s,
+    Inputs, Layer, LowRank, MAX_BIAS, Names, Output, Provenance, Rescale, Shifts, Trunk, encode,
+};
+
+/// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
+pub fn tiny() -> Artifact<'static> {
+    let mut artifact = Artifact {
+        provenance: Provenance { fiberwalk: "0.1.0", seed: 300, date: Some("2026-01-31") },
+        inputs: Inputs {
+            names: Names::new("length\nwidth"),
+            mean: f32s(&[4.0, 1.0]),
+            scale: f32s(&[12.7, 25.4]),
+        },
+        layers: heapless::Vec::new(),
+        trunk: Some(Trunk {
+            hidden: dense(1, &[127], &[0]),
+            hidden_rescale: rescale(&[1032], 16),
+            output: dense(1, &[127], &[0]),
+            output_rescale: rescale(&[66_572], 16),
+        }),
+        codes: Codes {
+            latent_dim: 1,
+            source: CodeSource::Stored,
+            samples: 2,
+            stored: i16s(&[8192, -8192]),
+        },
+        output: Output::Classification {
+            target: "ripe",
+            classes: Names::new("no\nyes"),
+            inverse_temperature: 0.75,
+            set_threshold: 0.25,
+            coverage: 0.875,
+            epistemic_threshold: 0.125,
+        },
+        scratch_len: 0,
+    };
+    let layers = [
+        Layer {
+            mean: dense(2, &[100, 20, -30, 90], &[0, -500]),
+            factors: Factors::Frozen,
+            activation: Activation::Tanh(rescale(&[1321, 1321], 16)),
+        },
+        Layer {
+            mean: dense(2, &[-90, -60, 90, 60], &[300, -300]),
+            factors: Factors::LowRank(LowRank {
+                projection: dense(2, &[64, -64], &[1000]),
+                a: i8s(&[100, -100]),
+                shifts: Shifts { projection: 0, modulation: 14, sum: 6 },
+            }),
+            activation: Activation::Identity(f32s(&[0.000_244_140_625, 0.000_244_140_625])),
+        },
+    ];
+    artifact.layers.extend(layers);
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    artifact
+}
+
+/// Structure of a layer's factors.
+#[derive(Clone, Copy, Debug)]
+pub enum Structure {
+    Frozen,
+    LowRank(usize),
+    Dense(usize),
+}
+
+/// Shape of a network with random numbers in it.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub features: usize,
+    /// Outputs and factors of every layer; the last one's outputs are 1 for regression.
+    pub layers: Vec<(usize, Structure)>,
+    pub tanh: bool,
+    pub latent_dim: usize,
+    pub trunk: Option<usize>,
+    /// Number of stored codes.
+    pub stored: usize,
+    pub regression: bool,
+    pub seed: u64,
+}
+
+/// A network of this shape. All integers are drawn from their whole ranges, the extremes often.
+pub fn random(shape: &Shape) -> Artifact<'static> {
+    let mut rng = Random(shape.seed | 1);
+    let names = |count: usize| {
+        let names: Vec<String> = (0..count).map(|index| format!("n{index}")).collect();
+        Names::new(names.join("\n").leak())
+    };
+    let modulations = |&(_, structure): &(usize, Structure)| match structure {
+        Structure::Frozen => 0,
+        Structure::LowRank(rank) => rank,
+        Structure::Dense(count) => count,
+    };
+    let total: usize = shape.layers.iter().map(modulations).sum();
+    let mut layers = heapless::Vec::new();
+    let mut width = shape.features;
+    for (index, &(outputs, structure)) in shape.layers.iter().enumerate() {
+        let mean = rng.dense(width, outputs);
+        let factors = match structure {
+            Structure::Frozen => Factors::Frozen,
+            Structure::LowRank(rank) => Factors::LowRank(LowRank {
+                projection: rng.dense(width, rank),
+                a: rng.i8s(rank * outputs),
+                shifts: rng.shifts(),
+            }),
+            Structure::Dense(count) => Factors::Dense(DenseFactors {
+                count: count as u8,
+                projection: rng.dense(width, count * outputs),
+                shifts: rng.shifts(),
+            }),
+        };
+        let activation = if index + 1 == shape.layers.len() {
+            Activation::Identity(rng.f32s(outputs, 1e-9, 1e-4))
+        } else if shape.tanh {
+            Activation::Tanh(rng.rescale(outputs))
+        } else {
+            Activation::Relu(rng.rescale(outputs))
+        };
+        layers.push(Layer { mean, factors, activation }).expect("few layers");
+        width = outputs;
+    }
+    let trunk = shape.trunk.map(|hidden| Trunk {
+        hidden: rng.dense(shape.latent_dim, hidden),
+        hidden_rescale: rng.rescale(hidden),
+        output: rng.dense(hidden, total),
+        output_rescale: rng.rescale(total),
+    });
+    let stored: Vec<i16> = (0..shape.stored * total).map(|_| rng.i16()).collect();
+    let output = if shape.regression {
+        Output::Regression {
+            target: "y",
+            mean: 3.0,
+            std: 2.0,
+            noise_variance: 0.25,
+            interval: 1.5,
+            coverage: 0.9,
+            epistemic_threshold: 1.0,
+        }
+    } else {
+        Output::Classification {
+            target: "class",
+            classes: names(width),
+            inverse_temperature: 0.75,
+            set_threshold: 0.25,
+            coverage: 0.9,
+            epistemic_threshold: 0.125,
+        }
+    };
+    let mut artifact = Artifact {
+        provenance: Provenance { fiberwalk: "0.1.0", seed: shape.seed, date: None },
+        inputs: Inputs {
+            names: names(shape.features),
+            mean: rng.f32s(shape.features, -2.0, 2.0),
+            scale: rng.f32s(shape.features, 1.0, 100.0),
+        },
+        layers,
+        trunk,
+        codes: Codes {
+            latent_dim: shape.latent_dim as u8,
+            source: if shape.stored > 0 { CodeSource::Stored } else { CodeSource::Normal },
+            samples: shape.stored.max(1) as u16,
+            stored: i16s(&stored),
+        },
+        output,
+        scratch_len: 0,
+    };
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    artifact
+}
+
+/// The file of `artifact`.
+pub fn to_bytes(artifact: &Artifact<'_>) -> Vec<u8> {
+    let mut buffer = vec![0; 1 << 20];
+    let length = encode(artifact, &mut buffer).expect("a valid artifact");
+    buffer.truncate(length);
+    buffer
+}
+
+/// Makes the checksum of a changed file right again.
+pub fn fix_crc(file: &mut [u8]) {
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let mut digest = crc.digest();
+    digest.update(&file[..12]);
+    digest.update(&file[16..]);
+    file[12..16].copy_from_slice(&digest.finalize().to_le_bytes());
+}
+
+pub fn i8s(values: &[i8]) -> I8s<'static> {
+    I8s::new(values.iter().map(|&value| value as u8).collect::<Vec<_>>().leak())
+}
+
+pub fn i16s(values: &[i16]) -> I16s<'static> {
+    I16s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
+}
+
+pub fn i32s(values: &[i32]) -> I32s<'static> {
+    I32s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
+}
+
+pub fn f32s(values: &[f32]) -> F32s<'static> {
+    F32s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
+}
+
+pub fn dense(inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+    Dense {
+        inputs: inputs as u16,
+        outputs: bias.len() as u16,
+        weights: i8s(weights),
+        bias: i32s(bias),
+    }
+}
+
+pub fn rescale(multiplier: &[i32], shift: u8) -> Rescale<'static> {
+    Rescale { multiplier: i32s(multiplier), shift }
+}
+
+/// xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// An integer of `min..=max`; one in eight is an end of the range.
+    fn integer(&mut self, min: i32, max: i32) -> i32 {
+        match self.next() >> 61 {
+            0 if self.next() & 1 << 40 == 0 => min,
+            0 => max,
+            _ => {
+                let span = (i64::from(max) - i64::from(min) + 1) as u64;
+                (i64::from(min) + ((self.next() >> 16) % span) as i64) as i32
+            }
+        }
+    }
+
+    fn i16(&mut self) -> i16 {
+        self.integer(i16::MIN.into(), i16::MAX.into()) as i16
+    }
+
+    fn i8s(&mut self, count: usize) -> I8s<'static> {
+        let values: Vec<i8> =
+            (0..count).map(|_| self.integer(i8::MIN.into(), i8::MAX.into()) as i8).collect();
+        i8s(&values)
+    }
+
+    fn i32s(&mut self, count: usize, min: i32, max: i32) -> I32s<'static> {
+        let values: Vec<i32> = (0..count).map(|_| self.integer(min, max)).collect();
+        i32s(&values)
+    }
+
+    fn f32s(&mut self, count: usize, min: f32, max: f32) -> F32s<'static> {
+        let mut unit = || (self.next() >> 40) as f32 / (1 << 24) as f32;
+        let values: Vec<f32> = (0..count).map(|_| min + (max - min) * unit()).collect();
+        f32s(&values)
+    }
+
+    fn dense(&mut self, inputs: usize, outputs: usize) -> Dense<'static> {
+        let limit = if self.next() >> 62 == 0 { MAX_BIAS } else { 4000 };
+        Dense {
+            inputs: inputs as u16,
+            outputs: outputs as u16,
+            weights: self.i8s(inputs * outputs),
+            bias: self.i32s(outputs, -limit, limit),
+        }
+    }
+
+    fn rescale(&mut self, outputs: usize) -> Rescale<'static> {
+        // Mostly a useful size: accumulators of some 2^14 become some 2^7.
+        if self.next() >> 61 == 0 {
+            let shift = self.integer(1, 62) as u8;
+            Rescale { multiplier: self.i32s(outputs, 0, i32::MAX), shift }
+        } else {
+            Rescale { multiplier: self.i32s(outputs, 0, 1 << 24), shift: 30 }
+        }
+    }
+
+    fn shifts(&mut self) -> Shifts {
+        let largest = if self.next() >> 61 == 0 { 31 } else { 14 };
+        let mut shift = || self.integer(0, largest) as u8;
+        Shifts { projection: shift(), modulation: shift(), sum: shift() }
+    }
+}
