@@ -4,6 +4,30 @@
 //! [`Artifact`] whose arrays are borrowed from the file; after that nothing can fail, overflow or
 //! panic. [`encode`] writes the bytes. `SPEC.md` describes them apart from the code.
 //!
+//! ```
+//! # fn main() -> Result<(), fiberwalk_formats::DecodeError> {
+//! # let file = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny.fwk"));
+//! let artifact = fiberwalk_formats::decode(file)?;
+//! let names: Vec<&str> = artifact.inputs.names.iter().collect();
+//! assert_eq!(names, ["length", "width"]);
+//! assert_eq!(artifact.layers[1].mean.weights.as_slice(), [-90, -60, 90, 60]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To write a file, keep the little-endian bytes of every array in a buffer of its own and view
+//! them; [`Artifact::required_scratch`] gives the value of the last field.
+//!
+//! ```
+//! use fiberwalk_formats::{Dense, I8s, I32s};
+//!
+//! let weights: Vec<u8> = [3i8, -4].map(|weight| weight as u8).to_vec();
+//! let bias: Vec<u8> = [500i32].iter().flat_map(|bias| bias.to_le_bytes()).collect();
+//! let layer =
+//!     Dense { inputs: 2, outputs: 1, weights: I8s::new(&weights), bias: I32s::new(&bias) };
+//! assert_eq!(layer.bias.get(0), Some(500));
+//! ```
+//!
 //! No heap, no `std`, no `unsafe`.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -52,7 +52,7 @@ pub fn tiny() -> Artifact<'static> {
                 a: i8s(&[100, -100]),
                 shifts: Shifts { projection: 0, modulation: 14, sum: 6 },
             }),
-            activation: Activation::Identity(f32s(&[0.000_244_140_625, 0.000_244_140_625])),
+            activation: Activation::Identity(f32s(&[1.0 / 4096.0; 2])),
         },
     ];
     artifact.layers.extend(layers);
