@@ -31,6 +31,8 @@ pub enum PredictError {
     TooManySamples {
         /// Codes in the file.
         stored: usize,
+        /// Number of the stored code that was asked for, from 1.
+        asked: usize,
     },
     /// The model has no trunk, so that only stored codes can be used.
     NoTrunk,
@@ -47,9 +49,10 @@ impl fmt::Display for PredictError {
                 write!(f, "found {found} words of scratch, expected at least {expected}")
             }
             Self::NoSamples => f.write_str("found 0 samples, expected at least 1"),
-            Self::TooManySamples { stored } => write!(
+            Self::TooManySamples { stored, asked } => write!(
                 f,
-                "the file stores {stored} latent codes: ask for fewer samples or draw codes"
+                "stored code {asked} was asked for, the file holds {stored}: \
+                 ask for fewer samples or draw codes"
             ),
             Self::NoTrunk => {
                 f.write_str("the file has no trunk: only its stored codes can be used")

@@ -17,8 +17,8 @@ pub(crate) fn dense(dense: &Dense<'_>, x: &[i8], sums: &mut [i32]) {
     multiply(dense.weights.as_slice(), inputs, x, sums);
 }
 
-/// `finish` turns accumulators into `out: [outputs]`, a few at a time: it is given the index of
-/// the first, the accumulators, and where the results belong.
+/// `finish` turns accumulators into the first `outputs` elements of `out`, a few at a time: it is
+/// given the index of the first, the accumulators, and where the results belong.
 fn dense_into<T>(
     dense: &Dense<'_>,
     x: &[i8],
@@ -27,6 +27,7 @@ fn dense_into<T>(
 ) {
     let inputs = usize::from(dense.inputs);
     let rows = dense.weights.as_slice().chunks(BLOCK * inputs);
+    let out = &mut out[..usize::from(dense.outputs)];
     for ((rows, out), start) in rows.zip(out.chunks_mut(BLOCK)).zip((0..).step_by(BLOCK)) {
         let mut sums = [0; BLOCK];
         for (sum, bias) in sums.iter_mut().zip(dense.bias.slice(start, BLOCK).iter()) {
@@ -38,7 +39,7 @@ fn dense_into<T>(
     }
 }
 
-/// sums_o += Σ_i w_oi x_i. Four rows at a time, so that each input is loaded once for four
+/// sums_o += Σ_i w_oi x_i for `weights: [outputs, inputs]`, `sums: [outputs]`. Four rows at a time, so that each input is loaded once for four
 /// products.
 #[inline(never)]
 fn multiply(weights: &[i8], inputs: usize, x: &[i8], sums: &mut [i32]) {

@@ -7,26 +7,40 @@
 //!
 //! ```
 //! use fiberwalk_runtime::{Model, Prediction, Stored};
-//! # fn check(bytes: &[u8]) -> Option<()> {
-//! let model = Model::from_bytes(bytes).ok()?;
-//! let mut scratch = [0; 1024]; // at least model.scratch_len() words
-//! let input = [5.1, 3.5, 1.4, 0.2]; // in the units of the training data
-//! match model.predict(&input, &mut Stored, 16, &mut scratch).ok()? {
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let file = include_bytes!(
+//! #     concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/tests/data/tiny.fwk"));
+//! let model = Model::from_bytes(file)?;
+//! let mut scratch = [0; 16]; // at least model.scratch_len() words, known at export
+//! let input = [6.1, 1.9]; // one value a feature, in the units of the training data
+//! match model.predict(&input, &mut Stored, model.samples(), &mut scratch)? {
 //!     Prediction::Classification(class) => {
 //!         let (index, probability) = class.top();
-//!         let sure = class.is_sure();
-//! #       let _ = (index, probability, sure);
+//!         assert_eq!(model.classes().and_then(|classes| classes.get(index)), Some("yes"));
+//!         assert!(probability > 0.5 && class.mutual_information < 0.1);
 //!     }
 //!     Prediction::Regression(value) => {
-//!         let (mean, std) = (value.mean, value.std());
-//! #       let _ = (mean, std);
+//!         println!("{} ± {}", value.mean, value.std());
 //!     }
 //! }
-//! # Some(())
+//! # Ok(())
 //! # }
-//! # assert!(check(&[]).is_none());
 //! ```
 //!
+//! # Latent codes
+//! The second argument of [`Model::predict`] is the source of latent codes. [`Stored`] takes those
+//! in the file: the trainer chose them so that few of them match many random ones, and they cost
+//! nothing to decode. [`Normal`] draws them independently from any [`rand_core`] generator,
+//! [`LowDiscrepancy`] from a sequence that covers the latent space evenly. Implement [`Codes`] for
+//! others.
+//!
+//! # What it costs
+//! Everything before the first stochastic layer, and that layer's products with its input, are
+//! computed once a prediction. A sample costs what follows: see `fiberwalk inspect` for the
+//! multiplications of a file. [`Session`] spreads the samples over time.
+//!
+//! # Promises
 //! No heap, no `std`, no `unsafe`, no panic on any input. The layers compute in integers, the
 //! summary in `f32` through `libm`: the same bits on the host and on every target.
 #![no_std]

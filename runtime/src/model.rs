@@ -104,7 +104,7 @@ impl<'a> Model<'a> {
     ) -> Result<Prediction<'s>, PredictError> {
         let mut session = Session::begin(self, input, scratch)?;
         for _ in 0..samples {
-            session.sample(codes)?;
+            session.add_sample(codes)?;
         }
         session.finish()
     }

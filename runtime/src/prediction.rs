@@ -71,6 +71,16 @@ impl<'s> Classification<'s> {
         classes.filter(move |&(_, &p)| p >= threshold).map(|(class, _)| class)
     }
 
+    /// Whether the prediction set holds `class`.
+    pub fn contains(&self, class: usize) -> bool {
+        self.probabilities.get(class).is_some_and(|&p| p >= self.set_threshold)
+    }
+
+    /// Size of the prediction set.
+    pub fn set_len(&self) -> usize {
+        self.set().count()
+    }
+
     /// Whether there is one answer to act on: the likeliest class alone conforms, and the input
     /// does not look foreign.
     pub fn is_sure(&self) -> bool {

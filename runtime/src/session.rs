@@ -7,7 +7,10 @@ use crate::model::Model;
 use crate::prediction::{Moments, Prediction};
 use crate::scratch::Scratch;
 
-/// A prediction under way. The first n samples of a session are the n-sample prediction.
+/// A prediction under way: for a caller that spreads the samples over time, or stops early.
+///
+/// [`Model::predict`] is [`begin`](Self::begin), [`add_sample`](Self::add_sample) as often as asked,
+/// [`finish`](Self::finish).
 pub struct Session<'m, 'a, 's> {
     model: &'m Model<'a>,
     scratch: Scratch<'s>,
@@ -80,7 +83,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     /// # Errors
     /// [`PredictError::TooManySamples`] past the last stored code, [`PredictError::NoTrunk`] for a
     /// drawn code where the file has no trunk.
-    pub fn sample(&mut self, codes: &mut impl Codes) -> Result<(), PredictError> {
+    pub fn add_sample(&mut self, codes: &mut impl Codes) -> Result<(), PredictError> {
         let artifact = self.model.artifact();
         if !self.scratch.modulation.is_empty() {
             match codes.draw(self.moments.samples(), self.scratch.code) {
@@ -108,7 +111,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         let artifact = self.model.artifact();
         let stored = artifact.stored_codes();
         if index >= stored {
-            return Err(PredictError::TooManySamples { stored });
+            return Err(PredictError::TooManySamples { stored, asked: index.saturating_add(1) });
         }
         let len = self.scratch.modulation.len();
         let values = artifact.codes.stored.slice(index * len, len);

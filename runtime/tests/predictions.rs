@@ -1,0 +1,328 @@
+//! Predictions of whole models against the specification.
+
+#[path = "../../formats/tests/example/mod.rs"]
+mod example;
+mod reference;
+
+use fiberwalk_formats::{
+    Activation, Artifact, F32s, Factors, Inputs, Layer, LowRank, Names, Output, Shifts,
+};
+use fiberwalk_runtime::{
+    Classification, Codes, Draw, LowDiscrepancy, Model, Normal, PredictError, Prediction,
+    Regression, Session, Stored,
+};
+use proptest::prelude::*;
+
+use example::{Shape, Structure, dense, f32s, i8s, i16s, random, rescale, tiny, to_bytes};
+
+/// What a scratch buffer may hold before it is used.
+const GARBAGE: u32 = 0xdead_beef;
+
+fn scratch(model: &Model<'_>) -> Vec<u32> {
+    vec![GARBAGE; model.scratch_len()]
+}
+
+fn classification(prediction: Prediction<'_>) -> Classification<'_> {
+    match prediction {
+        Prediction::Classification(class) => class,
+        Prediction::Regression(_) => panic!("a class"),
+    }
+}
+
+fn regression(prediction: Prediction<'_>) -> Regression {
+    match prediction {
+        Prediction::Regression(value) => value,
+        Prediction::Classification(_) => panic!("a number"),
+    }
+}
+
+fn near(a: f32, b: f64, tolerance: f64) -> bool {
+    (f64::from(a) - b).abs() <= tolerance
+}
+
+/// The tiny file at the mean of its inputs, worked out by hand. q = 0, so the hidden
+/// pre-activations are the biases 0 and −500, −500 · 1321 / 2^16 rounds to −10 units, and tanh
+/// gives −20. The mean weights give ±1500, the projection 2280, the factors ±1781, so the two
+/// samples have the logits ±3281 / 4096 and ∓281 / 4096.
+#[test]
+fn the_tiny_model_gives_what_was_worked_out_by_hand() {
+    let file = to_bytes(&tiny());
+    let model = Model::from_bytes(&file).expect("a valid file");
+    let mut scratch = scratch(&model);
+    let prediction = model.predict(&[4.0, 1.0], &mut Stored, 2, &mut scratch);
+    let class = classification(prediction.expect("a prediction"));
+    assert!(near(class.probabilities[0], 0.613_26, 1e-4), "{class:?}");
+    assert!(near(class.probabilities[1], 0.386_74, 1e-4), "{class:?}");
+    assert_eq!(class.top().0, 0);
+    assert_eq!(class.set().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!((class.set_len(), class.contains(1), class.contains(2)), (2, true, false));
+    assert!(!class.is_sure());
+    // The mean weights alone: the softmax of ±1500 / 4096 · 2, tempered.
+    let class = classification(model.predict_mean(&[4.0, 1.0], &mut scratch).expect("one pass"));
+    assert!(near(class.probabilities[0], 0.633_95, 1e-4), "{class:?}");
+    assert!(class.mutual_information < 1e-6);
+}
+
+#[test]
+fn the_model_knows_its_names() {
+    let file = to_bytes(&tiny());
+    let model = Model::from_bytes(&file).expect("a valid file");
+    assert_eq!(model.features().iter().collect::<Vec<_>>(), ["length", "width"]);
+    let classes = model.classes().expect("classes");
+    assert_eq!((classes.len(), classes.get(1), classes.get(2)), (2, Some("yes"), None));
+    assert_eq!((model.target(), model.samples(), model.latent_dim()), ("ripe", 2, 1));
+    assert!(matches!(model.output(), Output::Classification { .. }));
+}
+
+#[test]
+fn what_cannot_be_predicted_is_an_error() {
+    let file = to_bytes(&tiny());
+    let model = Model::from_bytes(&file).expect("a valid file");
+    let mut memory = scratch(&model);
+    let expected = memory.len();
+    let mut error = |input: &[f32], samples, words: usize| {
+        model.predict(input, &mut Stored, samples, &mut memory[..words]).err()
+    };
+    let too_short = Some(PredictError::InputLen { expected: 2, found: 1 });
+    assert_eq!(error(&[4.0], 2, expected), too_short);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let not_finite = Some(PredictError::InputNotFinite { index: 1 });
+        assert_eq!(error(&[4.0, bad], 2, expected), not_finite);
+    }
+    for found in 0..expected {
+        let too_small = Some(PredictError::ScratchTooSmall { expected, found });
+        assert_eq!(error(&[4.0, 1.0], 2, found), too_small);
+    }
+    assert_eq!(error(&[4.0, 1.0], 0, expected), Some(PredictError::NoSamples));
+    let too_many = Some(PredictError::TooManySamples { stored: 2, asked: 3 });
+    assert_eq!(error(&[4.0, 1.0], 9, expected), too_many);
+    assert_eq!(error(&[4.0, 1.0], 2, expected), None);
+    assert_eq!(error(&[f32::MAX, f32::MIN], 2, expected), None);
+
+    let file = to_bytes(&Artifact { trunk: None, ..trunkless() });
+    let model = Model::from_bytes(&file).expect("a valid file");
+    let result = model.predict(&[4.0, 1.0], &mut Normal::seeded(1), 2, &mut memory);
+    assert_eq!(result.err(), Some(PredictError::NoTrunk));
+}
+
+fn trunkless() -> Artifact<'static> {
+    let mut artifact = tiny();
+    artifact.trunk = None;
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    artifact
+}
+
+#[test]
+fn a_session_in_steps_is_the_prediction() {
+    let file = to_bytes(&tiny());
+    let model = Model::from_bytes(&file).expect("a valid file");
+    let (mut first, mut second) = (scratch(&model), vec![7; model.scratch_len() + 5]);
+    let input = [6.5, 0.25];
+    for samples in 1..=2 {
+        let whole = model.predict(&input, &mut Stored, samples, &mut first).expect("whole");
+        let mut session = Session::begin(&model, &input, &mut second).expect("a session");
+        for sample in 0..samples {
+            assert_eq!(session.samples(), sample);
+            session.add_sample(&mut Stored).expect("a sample");
+        }
+        assert_eq!(session.finish().expect("steps"), whole);
+    }
+}
+
+/// The largest sums that the limits allow, of both signs: nothing overflows.
+#[test]
+fn the_largest_sums_fit() {
+    const WIDTH: usize = 4096;
+    const RANK: usize = 64;
+    for sign in [1, -1] {
+        let bias = sign * fiberwalk_formats::MAX_BIAS;
+        // Inputs are −127, so that negative weights give positive sums.
+        let weight = if sign > 0 { -128 } else { 127 };
+        let layer = |outputs: usize, activation| Layer {
+            mean: dense(WIDTH, &vec![weight; WIDTH * outputs], &vec![bias; outputs]),
+            factors: Factors::LowRank(LowRank {
+                projection: dense(WIDTH, &vec![-128; WIDTH * RANK], &[bias; RANK]),
+                a: i8s(&vec![-128; outputs * RANK]),
+                shifts: Shifts { projection: 0, modulation: 0, sum: 0 },
+            }),
+            activation,
+        };
+        let names: &'static str = "\n".repeat(WIDTH - 1).leak();
+        let mut artifact = tiny();
+        artifact.inputs = Inputs {
+            names: Names::new(names),
+            mean: f32s(&vec![0.0; WIDTH]),
+            scale: f32s(&vec![1.0; WIDTH]),
+        };
+        artifact.layers.clear();
+        let hidden = Activation::Tanh(rescale(&vec![i32::MAX; WIDTH], 62));
+        let output: F32s = f32s(&[1.0]);
+        artifact.layers.extend([layer(WIDTH, hidden), layer(1, Activation::Identity(output))]);
+        artifact.trunk = None;
+        artifact.codes.stored = i16s(&vec![i16::MIN; 2 * 2 * RANK]);
+        artifact.output = Output::Regression {
+            target: "y",
+            mean: 0.0,
+            std: 1.0,
+            noise_variance: 1.0,
+            interval: 1.0,
+            coverage: 0.9,
+            epistemic_threshold: 1.0,
+        };
+        artifact.scratch_len = artifact.required_scratch() as u32;
+        let mut file = vec![0; 20 << 20];
+        let length = fiberwalk_formats::encode(&artifact, &mut file).expect("a valid artifact");
+        let model = Model::from_bytes(&file[..length]).expect("a valid file");
+        let input = vec![-1e30; WIDTH];
+        let modulation = vec![i64::from(i16::MIN); 2 * RANK];
+        let expected = reference::outputs(&artifact, &input, Some(&modulation))[0];
+        let mut memory = scratch(&model);
+        let prediction = model.predict(&input, &mut Stored, 2, &mut memory);
+        let value = regression(prediction.expect("a prediction"));
+        assert_eq!(value.mean, expected);
+        assert_eq!(value.epistemic_variance, 0.0);
+    }
+}
+
+/// Codes that a test gives.
+struct Given(Vec<Vec<i8>>);
+
+impl Codes for Given {
+    fn draw(&mut self, sample: usize, latent: &mut [i8]) -> Draw {
+        latent.copy_from_slice(&self.0[sample]);
+        Draw::Latent
+    }
+}
+
+fn shape(regression: bool) -> impl Strategy<Value = Shape> {
+    let structure = prop_oneof![
+        Just(Structure::Frozen),
+        (1usize..10).prop_map(Structure::LowRank),
+        (1usize..4).prop_map(Structure::Dense),
+    ];
+    let layers = prop::collection::vec((1usize..21, structure), 1..5);
+    (1usize..20, layers, any::<bool>(), 1usize..6, 1usize..20, any::<u64>()).prop_map(
+        move |(features, mut layers, tanh, latent_dim, trunk, seed)| {
+            if let (true, Some(last)) = (regression, layers.last_mut()) {
+                last.0 = 1;
+            }
+            Shape {
+                features,
+                layers,
+                tanh,
+                latent_dim,
+                trunk: Some(trunk),
+                stored: 3,
+                regression,
+                seed,
+            }
+        },
+    )
+}
+
+fn stored(artifact: &Artifact<'_>) -> Vec<Vec<i64>> {
+    let values: Vec<i64> = artifact.codes.stored.iter().map(i64::from).collect();
+    (0..3)
+        .map(|n| values[n * artifact.modulations()..][..artifact.modulations()].to_vec())
+        .collect()
+}
+
+fn standardised(x: &[i16], artifact: &Artifact<'_>) -> Vec<f32> {
+    let features = artifact.inputs.names.len();
+    x.iter().take(features).map(|&x| f32::from(x) / 8192.0).collect()
+}
+
+proptest! {
+    /// The integers of regression are seen whole in the predicted mean: they must be exact.
+    #[test]
+    fn regression_is_the_specification_to_the_bit(
+        shape in shape(true),
+        x in any::<[i16; 20]>(),
+        code in any::<[i8; 5]>(),
+    ) {
+        let artifact = random(&shape);
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let mut memory = scratch(&model);
+        let input = standardised(&x, &artifact);
+        let predicted = |f: f32| 3.0 + 2.0 * f;
+
+        let stored = stored(&artifact);
+        let value = regression(model.predict(&input, &mut Stored, 1, &mut memory)?);
+        let f = reference::outputs(&artifact, &input, Some(&stored[0]))[0];
+        prop_assert_eq!(value.mean, predicted(f));
+        prop_assert_eq!(value.epistemic_variance, 0.0);
+
+        let code = code[..shape.latent_dim].to_vec();
+        let modulation = reference::modulation(&artifact, &code);
+        let value = regression(model.predict(&input, &mut Given(vec![code]), 1, &mut memory)?);
+        let f = reference::outputs(&artifact, &input, Some(&modulation))[0];
+        prop_assert_eq!(value.mean, predicted(f));
+
+        let value = regression(model.predict_mean(&input, &mut memory)?);
+        prop_assert_eq!(value.mean, predicted(reference::outputs(&artifact, &input, None)[0]));
+
+        let value = regression(model.predict(&input, &mut Stored, 3, &mut memory)?);
+        let f: Vec<f64> = stored
+            .iter()
+            .map(|m| f64::from(reference::outputs(&artifact, &input, Some(m))[0]))
+            .collect();
+        let mean = f.iter().sum::<f64>() / 3.0;
+        let variance = f.iter().map(|f| (f - mean) * (f - mean)).sum::<f64>() / 3.0;
+        // Rounding of the outputs and their mean, some 2^-23 of their size, is most of the error.
+        let size = f.iter().fold(1.0, |size: f64, f| size.max(f.abs()));
+        prop_assert!(near(value.mean, 3.0 + 2.0 * mean, 1e-5 * size), "{value:?} {f:?}");
+        prop_assert!(
+            near(value.epistemic_variance, 4.0 * variance, 1e-5 * variance + 1e-5 * libm::sqrt(variance) * size + 1e-12 * size * size),
+            "{value:?} {f:?}"
+        );
+        prop_assert!(near(value.aleatoric_variance, 1.0, 0.0));
+        let total = value.epistemic_variance + value.aleatoric_variance;
+        prop_assert!(near(value.variance, f64::from(total), 1e-5 * f64::from(total)));
+        prop_assert!(value.lower < value.upper);
+    }
+
+    #[test]
+    fn classification_is_the_specification(shape in shape(false), x in any::<[i16; 20]>()) {
+        let artifact = random(&shape);
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let mut memory = scratch(&model);
+        let input = standardised(&x, &artifact);
+        let samples: Vec<_> = stored(&artifact)
+            .iter()
+            .map(|m| reference::outputs(&artifact, &input, Some(m)))
+            .collect();
+        let exact = reference::classify(&artifact, &samples);
+        let class = classification(model.predict(&input, &mut Stored, 3, &mut memory)?);
+        for (&p, &expected) in class.probabilities.iter().zip(&exact.probabilities) {
+            prop_assert!(near(p, expected, 2e-5), "{class:?} {:?} {samples:?}", exact.probabilities);
+        }
+        prop_assert!(near(class.entropy, reference::entropy(&exact.probabilities), 1e-4));
+        prop_assert!(near(class.expected_entropy, exact.expected_entropy, 1e-4));
+        prop_assert!(near(class.mutual_information, exact.mutual_information, 1e-4));
+        prop_assert_eq!(class.out_of_distribution, class.mutual_information > 0.125);
+    }
+
+    /// Nothing is left over from an earlier prediction or from whoever had the memory before.
+    #[test]
+    fn the_state_of_the_scratch_buffer_does_not_matter(
+        shape in shape(false),
+        x in any::<[i16; 20]>(),
+        garbage in any::<u32>(),
+    ) {
+        let artifact = random(&shape);
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let input = standardised(&x, &artifact);
+        let (mut zeros, mut used) = (vec![0; model.scratch_len()], vec![garbage; 5000]);
+        let normal = || Normal::seeded(9);
+        let first = model.predict(&input, &mut normal(), 4, &mut zeros)?;
+        let second = model.predict(&input, &mut normal(), 4, &mut used)?;
+        prop_assert_eq!(first, second);
+        let mut sequence = LowDiscrepancy::seeded(model.latent_dim(), 9);
+        model.predict(&input, &mut sequence, 7, &mut used)?;
+        let third = model.predict(&input, &mut normal(), 4, &mut used)?;
+        prop_assert_eq!(first, third);
+    }
+}
