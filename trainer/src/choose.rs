@@ -2,7 +2,8 @@
 //!
 //! The prior matters more than anything else, and MAP's own validation loss is a bad judge of it:
 //! every candidate is scored by the cross-validated NLL of a small walk's predictive, after the
-//! calibration that the final model gets too.
+//! calibration that the final model gets too. The prior is scored at a middling temperature, then
+//! drift and temperature under the best prior, then the prior once more under those.
 
 use std::ops::Range;
 
@@ -17,7 +18,7 @@ use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
 
 /// Particles of a scoring walk.
-const PARTICLES: usize = 16;
+const PARTICLES: usize = 12;
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
 const STEP_SHARE: f32 = 0.4;
 /// Prior precisions tried for the hidden layers and for the output layer.
@@ -25,6 +26,8 @@ const HIDDEN_PRECISIONS: [f32; 3] = [1.0, 3.0, 10.0];
 const OUTPUT_PRECISIONS: [f32; 3] = [0.1, 0.3, 1.0];
 /// Posterior temperatures tried, from the plain posterior down.
 const TEMPERATURES: [f32; 4] = [1.0, 0.3, 0.1, 0.01];
+/// Where the prior is scored first.
+const FIRST_TEMPERATURE: f32 = 0.3;
 /// Noise that the search for the noise starts from, standardised target units.
 const FIRST_NOISE_STD: f32 = 0.5;
 /// Refinements of the noise: fit MAP, take the held-out error as the noise, fit again.
@@ -112,82 +115,113 @@ struct Fold {
     targets: Targets,
 }
 
-/// A candidate's held-out predictive.
+/// A candidate's held-out predictive and score.
 struct Scored {
     candidate: Candidate,
+    predictive: Predictive,
     row_nll: Vec<f64>,
+}
+
+/// What every part of the search needs.
+struct Context<'a> {
+    folds: Vec<Fold>,
+    held_out: Targets,
+    report: &'a (dyn Fn(usize) + Sync),
 }
 
 impl Search<'_> {
     /// Number of gradient steps that [`Self::run`] reports at most.
     pub fn steps(&self, fixed: &Fixed) -> usize {
-        let folds = fold_count(self.rows.n).max(1);
         let priors = self.priors(fixed).len();
-        let noise = if self.needs_noise(fixed) { NOISE_ROUNDS } else { 0 };
-        let temperatures = self.tempered(fixed, &[]).len();
-        let scoring = self.scoring_schedule().steps * PARTICLES;
-        let full = self.walk_schedule.steps * PARTICLES;
-        folds
-            * ((noise + priors) * self.map_schedule.steps
-                + (priors + temperatures) * scoring
-                + full)
+        let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
+        let scored = 2 * priors - 1 + self.tempered(fixed, &[]).len();
+        let walked = scored * self.scoring_schedule().steps + self.walk_schedule.steps;
+        let trained = (noise + 2 * priors) * self.map_schedule.steps;
+        fold_count(self.rows.n) * (trained + walked * PARTICLES)
     }
 
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
     pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> Choices {
         let folds = self.folds();
-        let held_out = held_out_targets(&folds);
-        let noise_std = match &self.rows.targets {
+        let context = Context { held_out: held_out_targets(&folds), folds, report };
+        let mut noise_std = match &self.rows.targets {
             Targets::Classes { .. } => None,
             Targets::Values(_) => {
-                Some(fixed.noise_std.unwrap_or_else(|| self.noise(fixed, &folds, report)))
+                Some(fixed.noise_std.unwrap_or_else(|| self.noise(fixed, &context)))
             }
         };
-        let likelihood = likelihood(noise_std);
-        let priors = self.priors(fixed);
-        let maps: Vec<Vec<Vec<f32>>> =
-            priors.par_iter().map(|prior| self.maps(prior, likelihood, &folds, report)).collect();
-
-        let schedule = self.scoring_schedule();
-        let score = |candidate: Candidate, maps: &[Vec<f32>]| {
-            let predictive =
-                self.walk_folds(&candidate, likelihood, &folds, maps, schedule, report);
-            let row_nll = predictive.nll(&held_out, predictive.calibrate(&held_out));
-            let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
-            Scored { candidate: Candidate { nll, standard_error, ..candidate }, row_nll }
-        };
         let drift = fixed.drift.unwrap_or(Drift::DataNoise);
-        let temperature = fixed.temperature.unwrap_or(TEMPERATURES[0]);
-        let mut scored: Vec<Scored> = priors
-            .par_iter()
-            .zip(&maps)
-            .map(|(prior, maps)| score(unscored(prior, drift, temperature), maps))
-            .collect();
-        let best = best_of(&scored);
-        let (prior, maps) = (&priors[best], &maps[best]);
-        let tempered: Vec<Scored> = self
-            .tempered(fixed, prior)
-            .into_par_iter()
-            .map(|candidate| score(candidate, maps))
-            .collect();
-        let first = scored.len();
-        scored.extend(tempered);
+        let temperature = fixed.temperature.unwrap_or(FIRST_TEMPERATURE);
+        let priors = self.priors(fixed);
+        let first: Vec<_> =
+            priors.iter().map(|prior| unscored(prior, drift, temperature)).collect();
+        let mut scored = self.score(&first, noise_std, &context);
+        let mut chosen = best_of(&scored);
+        if self.needs_noise(fixed) {
+            // The noise is at most the error of the best predictor so far, the walk's mean.
+            let error = scored[chosen].predictive.rmse(&context.held_out);
+            noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
+        }
 
-        // Prior first, then the drift and temperature under it.
-        let under_prior = std::iter::once(best).chain(first..scored.len());
-        let chosen = hottest_within_one_standard_error(&scored, under_prior);
+        let prior = scored[chosen].candidate.prior_precision.clone();
+        let start = scored.len();
+        scored.extend(self.score(&self.tempered(fixed, &prior), noise_std, &context));
+        chosen = hottest_within_one_standard_error(&scored[start..]) + start;
+
+        let Candidate { drift, temperature, .. } = scored[chosen].candidate;
+        let others = priors.iter().filter(|other| **other != prior);
+        let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
+        let start = scored.len();
+        scored.extend(self.score(&others, noise_std, &context));
+        let nll = |index: usize| scored[index].candidate.nll;
+        chosen = (start..scored.len())
+            .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
+
         let chosen = scored[chosen].candidate.clone();
-
-        let full = self.walk_folds(&chosen, likelihood, &folds, maps, self.walk_schedule, report);
-        let map = self.held_out(&folds, |fold| vec![maps[fold].clone()]);
+        let likelihood = likelihood(noise_std);
+        let maps = self.maps(&chosen.prior_precision, likelihood, &context);
+        let full = self.walk_folds(&chosen, likelihood, &maps, self.walk_schedule, &context);
+        let map = self.held_out(&context.folds, |fold| vec![maps[fold].clone()]);
         Choices {
             noise_std,
-            map_calibration: map.calibrate(&held_out),
-            particle_calibration: full.calibrate(&held_out),
+            map_calibration: map.calibrate(&context.held_out, noise_std),
+            particle_calibration: full.calibrate(&context.held_out, noise_std),
             candidates: scored.into_iter().map(|scored| scored.candidate).collect(),
-            folds: folds.len(),
+            folds: context.folds.len(),
             chosen,
         }
+    }
+
+    /// Scores candidates by small walks from their own MAPs.
+    fn score(
+        &self,
+        candidates: &[Candidate],
+        noise_std: Option<f32>,
+        context: &Context<'_>,
+    ) -> Vec<Scored> {
+        let likelihood = likelihood(noise_std);
+        let mut priors: Vec<&Vec<f32>> = Vec::new();
+        for candidate in candidates {
+            if !priors.contains(&&candidate.prior_precision) {
+                priors.push(&candidate.prior_precision);
+            }
+        }
+        let maps: Vec<_> =
+            priors.par_iter().map(|prior| self.maps(prior, likelihood, context)).collect();
+        candidates
+            .par_iter()
+            .map(|candidate| {
+                let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
+                let maps = &maps[own.expect("every candidate's prior was collected above")];
+                let schedule = self.scoring_schedule();
+                let predictive = self.walk_folds(candidate, likelihood, maps, schedule, context);
+                let calibration = predictive.calibrate(&context.held_out, noise_std);
+                let row_nll = predictive.nll(&context.held_out, calibration);
+                let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
+                let candidate = Candidate { nll, standard_error, ..candidate.clone() };
+                Scored { candidate, predictive, row_nll }
+            })
+            .collect()
     }
 
     /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).
@@ -208,47 +242,38 @@ impl Search<'_> {
             .collect()
     }
 
-    /// Candidates for drift and temperature under `prior`, besides the one already scored.
+    /// Candidates for drift and temperature under `prior`.
     fn tempered(&self, fixed: &Fixed, prior: &[f32]) -> Vec<Candidate> {
         let drifts = fixed.drift.map_or(vec![Drift::DataNoise, Drift::Isotropic], |d| vec![d]);
         let temperatures = fixed.temperature.map_or(TEMPERATURES.to_vec(), |t| vec![t]);
-        drifts
-            .iter()
-            .flat_map(|&drift| temperatures.iter().map(move |&t| unscored(prior, drift, t)))
-            .skip(1)
-            .collect()
+        let each = |&drift: &Drift| temperatures.iter().map(move |&t| unscored(prior, drift, t));
+        drifts.iter().flat_map(each).collect()
     }
 
     fn needs_noise(&self, fixed: &Fixed) -> bool {
         fixed.noise_std.is_none() && matches!(self.rows.targets, Targets::Values(_))
     }
 
-    /// The noise: the held-out root mean square error of MAP, found by fixed-point iteration.
-    fn noise(&self, fixed: &Fixed, folds: &[Fold], report: &(dyn Fn(usize) + Sync)) -> f32 {
+    /// A first guess of the noise: the held-out error of MAP, found by fixed-point iteration.
+    fn noise(&self, fixed: &Fixed, context: &Context<'_>) -> f32 {
         let priors = self.priors(fixed);
         let prior = &priors[priors.len() / 2];
-        let targets = held_out_targets(folds);
         let mut noise_std = FIRST_NOISE_STD;
         for _ in 0..NOISE_ROUNDS {
-            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, folds, report);
-            let map = self.held_out(folds, |fold| vec![maps[fold].clone()]);
-            if let Calibration::NoiseStd(std) = map.calibrate(&targets) {
-                noise_std = (std as f32).max(SMALLEST_NOISE_STD);
+            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, context);
+            let map = self.held_out(&context.folds, |fold| vec![maps[fold].clone()]);
+            if let Some(error) = map.rmse(&context.held_out) {
+                noise_std = (error as f32).max(SMALLEST_NOISE_STD);
             }
         }
         noise_std
     }
 
     /// One MAP a fold, `[folds][P]`.
-    fn maps(
-        &self,
-        prior: &[f32],
-        likelihood: Likelihood,
-        folds: &[Fold],
-        report: &(dyn Fn(usize) + Sync),
-    ) -> Vec<Vec<f32>> {
+    fn maps(&self, prior: &[f32], likelihood: Likelihood, context: &Context<'_>) -> Vec<Vec<f32>> {
         let prior_precision = self.architecture.per_parameter(prior);
-        folds
+        context
+            .folds
             .par_iter()
             .map(|fold| {
                 let mut rng = stream(self.seed, Purpose::Initialisation, 0);
@@ -261,7 +286,7 @@ impl Search<'_> {
                     control: None,
                     schedule: self.map_schedule,
                 };
-                descent.run(self.architecture.initialise(&mut rng), report)
+                descent.run(self.architecture.initialise(&mut rng), context.report)
             })
             .collect()
     }
@@ -271,16 +296,15 @@ impl Search<'_> {
         &self,
         candidate: &Candidate,
         likelihood: Likelihood,
-        folds: &[Fold],
         maps: &[Vec<f32>],
         schedule: Schedule,
-        report: &(dyn Fn(usize) + Sync),
+        context: &Context<'_>,
     ) -> Predictive {
         let prior_precision = self.architecture.per_parameter(&candidate.prior_precision);
-        self.held_out(folds, |fold| {
+        self.held_out(&context.folds, |fold| {
             let walk = Walk {
                 architecture: self.architecture,
-                set: &folds[fold].training,
+                set: &context.folds[fold].training,
                 likelihood,
                 prior_precision: &prior_precision,
                 drift: candidate.drift,
@@ -288,7 +312,7 @@ impl Search<'_> {
                 schedule,
                 seed: self.seed,
             };
-            walk.run(&maps[fold..=fold], 0..PARTICLES, report)
+            walk.run(&maps[fold..=fold], 0..PARTICLES, context.report)
         })
     }
 
@@ -374,28 +398,19 @@ fn best_of(scored: &[Scored]) -> usize {
 /// The drift with the least NLL; under it the largest temperature whose NLL is within one standard
 /// error (of the paired difference) of the least: more spread costs nothing in distribution and
 /// buys out-of-distribution detection.
-fn hottest_within_one_standard_error(
-    scored: &[Scored],
-    indices: impl Iterator<Item = usize> + Clone,
-) -> usize {
-    let nll = |index: usize| scored[index].candidate.nll;
-    let best =
-        indices.clone().min_by(|&a, &b| nll(a).total_cmp(&nll(b))).expect("there is a candidate");
-    indices
-        .filter(|&index| scored[index].candidate.drift == scored[best].candidate.drift)
-        .filter(|&index| {
-            let difference: Vec<f64> = scored[index]
-                .row_nll
-                .iter()
-                .zip(&scored[best].row_nll)
-                .map(|(a, b)| a - b)
-                .collect();
-            mean(&difference) <= standard_error(&difference)
-        })
-        .max_by(|&a, &b| {
-            scored[a].candidate.temperature.total_cmp(&scored[b].candidate.temperature)
-        })
-        .unwrap_or(best)
+fn hottest_within_one_standard_error(scored: &[Scored]) -> usize {
+    let best = &scored[best_of(scored)];
+    let close = |other: &Scored| {
+        let pairs = other.row_nll.iter().zip(&best.row_nll);
+        let difference: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
+        mean(&difference) <= standard_error(&difference)
+    };
+    let same_drift = |other: &Scored| other.candidate.drift == best.candidate.drift;
+    let temperature = |index: &usize| scored[*index].candidate.temperature;
+    (0..scored.len())
+        .filter(|&index| same_drift(&scored[index]) && close(&scored[index]))
+        .max_by(|a, b| temperature(a).total_cmp(&temperature(b)))
+        .expect("the best one is close to itself")
 }
 
 /// Standard error of the mean.

@@ -70,6 +70,16 @@ impl Predictive {
         moments(&outputs_of_each(architecture, thetas, batch), batch.rows())
     }
 
+    /// Root mean square error of the mean, standardised units; none for classification.
+    pub fn rmse(&self, targets: &Targets) -> Option<f64> {
+        let (Self::Regression { mean: predicted, .. }, Targets::Values(values)) = (self, targets)
+        else {
+            return None;
+        };
+        let squares = predicted.iter().zip(values).map(|(m, y)| f64::from(y - m).powi(2));
+        Some(mean(&squares.collect::<Vec<_>>()).sqrt())
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
@@ -126,13 +136,16 @@ impl Predictive {
         }
     }
 
-    /// The calibration of least mean NLL on held-out `targets`.
-    pub fn calibrate(&self, targets: &Targets) -> Calibration {
-        let (make, range): (fn(f64) -> Calibration, _) = match self {
-            Self::Classification { .. } => {
-                (|log| Calibration::Temperature(log.exp()), TEMPERATURES)
+    /// The calibration of least mean NLL on held-out `targets`. `noise_std` is what a regressor was
+    /// trained with: the calibrated noise stays within a factor of 2 of it, lest the spread between
+    /// networks stand in for noise where that happens to fit.
+    pub fn calibrate(&self, targets: &Targets, noise_std: Option<f32>) -> Calibration {
+        let (make, range): (fn(f64) -> Calibration, _) = match noise_std {
+            None => (|log| Calibration::Temperature(log.exp()), TEMPERATURES),
+            Some(noise_std) => {
+                let noise_std = f64::from(noise_std);
+                (|log| Calibration::NoiseStd(log.exp()), (0.5 * noise_std, 2.0 * noise_std))
             }
-            Self::Regression { .. } => (|log| Calibration::NoiseStd(log.exp()), NOISE_STDS),
         };
         let mean_nll = |log: f64| mean(&self.nll(targets, make(log)));
         make(minimise(mean_nll, range.0.ln(), range.1.ln()))
@@ -142,8 +155,6 @@ impl Predictive {
 /// Range searched for the temperature. Held-out rows that are all classified right would ask for
 /// an ever lower one.
 const TEMPERATURES: (f64, f64) = (0.2, 5.0);
-/// Range searched for the noise's standard deviation, standardised target units.
-const NOISE_STDS: (f64, f64) = (1e-3, 3.0);
 
 /// Arithmetic mean.
 pub fn mean(values: &[f64]) -> f64 {
@@ -218,7 +229,9 @@ mod tests {
         let mean = vec![0.0; 4];
         let predictive = Predictive::Regression { mean, variance: vec![0.0; 4] };
         let targets = Targets::Values(vec![0.3, -0.3, 0.3, -0.3]);
-        let Calibration::NoiseStd(std) = predictive.calibrate(&targets) else { panic!("kind") };
+        let Calibration::NoiseStd(std) = predictive.calibrate(&targets, Some(0.2)) else {
+            panic!("kind")
+        };
         assert!((std - 0.3).abs() < 1e-3, "{std}");
     }
 
@@ -232,7 +245,9 @@ mod tests {
             expected_entropy: vec![0.0; 4],
         };
         let targets = Targets::Classes { labels: vec![0, 0, 0, 1], classes: 2 };
-        let Calibration::Temperature(t) = predictive.calibrate(&targets) else { panic!("kind") };
+        let Calibration::Temperature(t) = predictive.calibrate(&targets, None) else {
+            panic!("kind")
+        };
         let exact = (0.99f64 / 0.01).ln() / 3.0f64.ln();
         assert!((t - exact).abs() < 1e-3, "{t} {exact}");
     }
