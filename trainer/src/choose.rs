@@ -18,9 +18,11 @@ use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
 
 /// Particles of a scoring walk.
-const PARTICLES: usize = 12;
+const SCORING_PARTICLES: usize = 8;
+/// Particles of the walk that the predictive is calibrated with.
+const CALIBRATION_PARTICLES: usize = 16;
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
-const STEP_SHARE: f32 = 0.4;
+const STEP_SHARE: f32 = 0.3;
 /// Prior precisions tried for the hidden layers and for the output layer.
 const HIDDEN_PRECISIONS: [f32; 3] = [1.0, 3.0, 10.0];
 const OUTPUT_PRECISIONS: [f32; 3] = [0.1, 0.3, 1.0];
@@ -76,7 +78,7 @@ pub struct Choices {
     pub particle_calibration: Calibration,
     /// Everything that was tried, in order.
     pub candidates: Vec<Candidate>,
-    /// Number of folds; 1 means a single held-out part.
+    /// Number of folds; each holds out a fifth of the rows.
     pub folds: usize,
 }
 
@@ -135,9 +137,10 @@ impl Search<'_> {
         let priors = self.priors(fixed).len();
         let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
         let scored = 2 * priors - 1 + self.tempered(fixed, &[]).len();
-        let walked = scored * self.scoring_schedule().steps + self.walk_schedule.steps;
+        let walked = SCORING_PARTICLES * scored * self.scoring_schedule().steps
+            + CALIBRATION_PARTICLES * self.walk_schedule.steps;
         let trained = (noise + 2 * priors) * self.map_schedule.steps;
-        fold_count(self.rows.n) * (trained + walked * PARTICLES)
+        fold_count(self.rows.n) * (trained + walked)
     }
 
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
@@ -180,7 +183,14 @@ impl Search<'_> {
         let chosen = scored[chosen].candidate.clone();
         let likelihood = likelihood(noise_std);
         let maps = self.maps(&chosen.prior_precision, likelihood, &context);
-        let full = self.walk_folds(&chosen, likelihood, &maps, self.walk_schedule, &context);
+        let full = self.walk_folds(
+            &chosen,
+            likelihood,
+            &maps,
+            self.walk_schedule,
+            CALIBRATION_PARTICLES,
+            &context,
+        );
         let map = self.held_out(&context.folds, |fold| vec![maps[fold].clone()]);
         Choices {
             noise_std,
@@ -214,7 +224,14 @@ impl Search<'_> {
                 let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
                 let maps = &maps[own.expect("every candidate's prior was collected above")];
                 let schedule = self.scoring_schedule();
-                let predictive = self.walk_folds(candidate, likelihood, maps, schedule, context);
+                let predictive = self.walk_folds(
+                    candidate,
+                    likelihood,
+                    maps,
+                    schedule,
+                    SCORING_PARTICLES,
+                    context,
+                );
                 let calibration = predictive.calibrate(&context.held_out, noise_std);
                 let row_nll = predictive.nll(&context.held_out, calibration);
                 let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
@@ -298,6 +315,7 @@ impl Search<'_> {
         likelihood: Likelihood,
         maps: &[Vec<f32>],
         schedule: Schedule,
+        particles: usize,
         context: &Context<'_>,
     ) -> Predictive {
         let prior_precision = self.architecture.per_parameter(&candidate.prior_precision);
@@ -312,7 +330,7 @@ impl Search<'_> {
                 schedule,
                 seed: self.seed,
             };
-            walk.run(&maps[fold..=fold], 0..PARTICLES, context.report)
+            walk.run(&maps[fold..=fold], 0..particles, context.report)
         })
     }
 
@@ -340,7 +358,7 @@ impl Search<'_> {
     fn folds(&self) -> Vec<Fold> {
         let features = self.architecture.inputs();
         let count = fold_count(self.rows.n);
-        let parts = folds(&self.rows.targets, count.max(SINGLE_PARTS), self.seed);
+        let parts = folds(&self.rows.targets, PARTS, self.seed);
         let used: Range<usize> = 0..count;
         parts[used]
             .iter()
@@ -366,14 +384,15 @@ impl Search<'_> {
     }
 }
 
-/// Parts that the rows are cut into where only one is held out.
-const SINGLE_PARTS: usize = 5;
+/// Parts that the rows are cut into; a fold holds one of them out.
+const PARTS: usize = 5;
 
-/// Folds that are evaluated: many rows need few.
+/// Folds that are evaluated: with many rows a few parts say enough.
 fn fold_count(rows: usize) -> usize {
     match rows {
-        ..=400 => 5,
-        401..=2000 => 3,
+        ..=400 => PARTS,
+        401..=1000 => 3,
+        1001..=4000 => 2,
         _ => 1,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -49,6 +50,7 @@ struct Case {
 /// # Errors
 /// The directory cannot be written.
 pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
+    let mut shown = std::io::stdout().lock();
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let run = out.join("run");
     if run.join("data.json").exists() {
@@ -59,12 +61,13 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
     for (name, text) in [("train.csv", &training), ("test.csv", &test), ("foreign.csv", &foreign)] {
         write_atomically(&out.join(name), text.as_bytes())?;
     }
-    println!(
+    writeln!(
+        shown,
         "Handwritten digits, 8 × 8 pixels: {} rows to train on, {} to test, the same {} with\nshuffled pixels as what is no digit.\n",
         training.lines().count() - 1,
         test.lines().count() - 1,
         test.lines().count() - 1
-    );
+    )?;
     train(&TrainOptions {
         data: out.join("train.csv"),
         target: TARGET.to_owned(),
@@ -79,7 +82,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
     write_atomically(&out.join("digits.fwk"), &bytes)?;
     write_atomically(&out.join("digits.rs"), rust_module(&bytes, "digits.fwk")?.as_bytes())?;
 
-    println!("\n{}\n", comparison(out, &run, &bytes)?);
+    writeln!(shown, "\n{}\n", comparison(out, &run, &bytes)?)?;
     let model = Model::from_bytes(&bytes)?;
     let cases = cases(out, &test)?;
     let mut golden = String::from(GOLDEN_HEADER);
@@ -89,18 +92,19 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         let Prediction::Classification(class) = prediction else {
             bail!("the digits' model does not classify")
         };
-        println!("{}", show(case, &class));
+        writeln!(shown, "{}", show(case, &class))?;
         golden.push_str(&golden_case(case, &class)?);
     }
     golden.push_str("];\n");
     write_atomically(&out.join("golden.rs"), golden.as_bytes())?;
-    println!(
+    writeln!(
+        shown,
         "The model is {} ({} bytes); fiberwalk inspect shows what is in it.\n\
          The same on an emulated Cortex-M4F:  ./examples/firmware/run mps2-an386 {}",
         out.join("digits.fwk").display(),
         bytes.len(),
         out.display()
-    );
+    )?;
     Ok(())
 }
 

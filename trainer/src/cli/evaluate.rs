@@ -1,5 +1,6 @@
 //! `fiberwalk evaluate`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -46,9 +47,10 @@ impl Arguments {
             }
         };
         let scores = Scores::of(&predictions, &target, foreign.as_ref());
+        let mut shown = std::io::stdout().lock();
         let json = serde_json::to_value(&scores).context("cannot format the scores")?;
         for (name, value) in json.as_object().into_iter().flatten() {
-            println!("{name:14} {:>10.4}", value.as_f64().unwrap_or(f64::NAN));
+            writeln!(shown, "{name:14} {:>10.4}", value.as_f64().unwrap_or(f64::NAN))?;
         }
         match self.json {
             None => Ok(()),

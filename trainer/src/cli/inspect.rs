@@ -1,5 +1,6 @@
 //! `fiberwalk inspect`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -7,7 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use fiberwalk::run_dir::write_atomically;
-use fiberwalk_formats::{Activation, Artifact, Dense, Factors, Output, VERSION, decode};
+use fiberwalk_formats::{
+    Activation, Artifact, CodeSource, Dense, Factors, Output, VERSION, decode,
+};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,7 +33,7 @@ struct Report<'a> {
     features: Vec<&'a str>,
     layers: Vec<LayerReport>,
     latent_dim: u8,
-    code_source: String,
+    code_source: &'static str,
     samples: u16,
     stored_codes: usize,
     calibration: Calibration,
@@ -77,7 +80,7 @@ impl Arguments {
         let bytes = std::fs::read(&self.model).with_context(|| format!("cannot read {shown}"))?;
         let artifact = decode(&bytes).with_context(|| shown.to_string())?;
         let report = report(&artifact, bytes.len());
-        print(&report);
+        print(&report).context("cannot print")?;
         match &self.json {
             None => Ok(()),
             Some(path) => {
@@ -169,7 +172,11 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         features: artifact.inputs.names.iter().collect(),
         layers,
         latent_dim: artifact.codes.latent_dim,
-        code_source: format!("{:?}", artifact.codes.source),
+        code_source: match artifact.codes.source {
+            CodeSource::Stored => "stored",
+            CodeSource::LowDiscrepancy => "low-discrepancy",
+            CodeSource::Normal => "normal",
+        },
         samples: artifact.codes.samples,
         stored_codes: artifact.stored_codes(),
         calibration,
@@ -203,28 +210,38 @@ fn work(artifact: &Artifact<'_>) -> Work {
     Work { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
 }
 
-fn print(report: &Report<'_>) {
-    println!("format     version {}, by fiberwalk {}", report.format_version, report.fiberwalk);
-    println!(
+fn print(report: &Report<'_>) -> std::io::Result<()> {
+    let mut shown = std::io::stdout().lock();
+    writeln!(
+        shown,
+        "format     version {}, by fiberwalk {}",
+        report.format_version, report.fiberwalk
+    )?;
+    writeln!(
+        shown,
         "seed       {}{}",
         report.seed,
         report.date.map_or(String::new(), |d| format!(", {d}"))
-    );
+    )?;
     match &report.classes {
-        Some(classes) => println!("predicts   {}: one of {}", report.target, classes.join(", ")),
-        None => println!("predicts   {}: a number", report.target),
+        Some(classes) => {
+            writeln!(shown, "predicts   {}: one of {}", report.target, classes.join(", "))?
+        }
+        None => writeln!(shown, "predicts   {}: a number", report.target)?,
     }
-    println!("features   {}: {}", report.features.len(), report.features.join(", "));
+    writeln!(shown, "features   {}: {}", report.features.len(), report.features.join(", "))?;
     for (index, layer) in report.layers.iter().enumerate() {
-        println!(
+        writeln!(
+            shown,
             "layer {index}    {} → {} {}, {}, {} bytes",
             layer.inputs, layer.outputs, layer.activation, layer.decoder, layer.bytes
-        );
+        )?;
     }
-    println!(
+    writeln!(
+        shown,
         "codes      dimension {}, {} stored, {} samples, source {}",
         report.latent_dim, report.stored_codes, report.samples, report.code_source
-    );
+    )?;
     match report.calibration {
         Calibration::Classification {
             temperature,
@@ -232,18 +249,21 @@ fn print(report: &Report<'_>) {
             coverage,
             epistemic_threshold,
         } => {
-            println!(
+            writeln!(
+                shown,
                 "calibrated temperature {temperature:.3}, sets of p ≥ {set_threshold:.4} for \
                  coverage {coverage}, out of distribution above {epistemic_threshold:.4} nats"
-            );
+            )?;
         }
-        Calibration::Regression { noise_std, interval, coverage, epistemic_threshold } => println!(
+        Calibration::Regression { noise_std, interval, coverage, epistemic_threshold } => writeln!(
+            shown,
             "calibrated noise {noise_std:.4}, intervals of ± {interval:.3} std for coverage \
              {coverage}, out of distribution above {epistemic_threshold:.3} noise std"
-        ),
+        )?,
     }
     let flash = &report.flash_bytes;
-    println!(
+    writeln!(
+        shown,
         "flash      {} bytes: mean weights {}, factors {}, trunk {}, codes {}, the rest {}",
         flash.total,
         flash.mean_weights,
@@ -251,11 +271,12 @@ fn print(report: &Report<'_>) {
         flash.trunk,
         flash.codes,
         flash.total - flash.mean_weights - flash.factors - flash.trunk - flash.codes
-    );
-    println!("scratch    {} bytes", report.scratch_bytes);
+    )?;
+    writeln!(shown, "scratch    {} bytes", report.scratch_bytes)?;
     let work = &report.multiply_accumulates;
-    println!(
+    writeln!(
+        shown,
         "work       {} multiply-accumulates a deterministic pass; {} shared by all samples, {} each",
         work.deterministic_pass, work.shared_by_samples, work.each_sample
-    );
+    )
 }
