@@ -407,3 +407,81 @@ fn round16(value: f32) -> i16 {
 fn bytes<const N: usize>(values: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
     values.flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use fiberwalk_runtime::{Model, Prediction, Stored};
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::calibrate::Thresholds;
+    use crate::data::{Features, Schema, Task};
+    use crate::engine::draw_modulations;
+    use crate::export::Export;
+    use crate::network::{Architecture, outputs};
+    use crate::predictive::Calibration;
+    use crate::random::{Purpose, stream};
+
+    /// One stored code at a time, the int8 regressor must follow the float one.
+    fn follows_the_float_network(structure: Vec<LayerDecoder>, activation: Activation) {
+        let architecture = Architecture { widths: vec![4, 20, 12, 1], activation };
+        let shape = DecoderShape { architecture, structure, latent_dim: 3 };
+        let mut rng = stream(1, Purpose::Decoder, 0);
+        let theta = shape.architecture.initialise(&mut rng);
+        let decoder = shape.initialise(&theta, &mut rng);
+        let x: Vec<f32> = (0..4 * 200).map(|_| StandardNormal.sample(&mut rng)).collect();
+        let batch = Batch::from_rows(&x, 4);
+        let sampled = draw_modulations(&shape, &decoder, 64, 5);
+        let schema = Schema {
+            features: Features(["a", "b", "c", "d"].map(str::to_owned).to_vec()),
+            mean: vec![0.0; 4],
+            std: vec![1.0; 4],
+            target: "y".to_owned(),
+            task: Task::Regression { mean: 0.0, std: 1.0 },
+        };
+        let (mut error, mut spread) = (0.0f64, 0.0f64);
+        for modulation in &sampled[..8] {
+            let stored = vec![modulation.clone()];
+            let quantised = Quantised::new(&Source {
+                shape: &shape,
+                decoder: &decoder,
+                stored: &stored,
+                sampled: &sampled,
+                batch: &batch,
+            });
+            let export = Export {
+                quantised: &quantised,
+                schema: &schema,
+                thresholds: Thresholds::open(Calibration::NoiseStd(0.1)),
+                coverage: 0.9,
+                latent_dim: 3,
+                source: fiberwalk_formats::CodeSource::Stored,
+                samples: 1,
+                seed: 0,
+                date: None,
+            };
+            let bytes = export.to_bytes().expect("within the format's limits");
+            let model = Model::from_bytes(&bytes).expect("just written");
+            let mut scratch = vec![0; model.scratch_len()];
+            let exact = outputs(&shape.architecture, &shape.decode(&decoder, modulation), &batch);
+            for (x, exact) in x.chunks_exact(4).zip(exact) {
+                let prediction = model.predict(x, &mut Stored, 1, &mut scratch);
+                let Ok(Prediction::Regression(value)) = prediction else { panic!("regression") };
+                error += f64::from(value.mean - exact).powi(2);
+                spread += f64::from(exact).powi(2);
+            }
+        }
+        let relative = (error / spread).sqrt();
+        assert!(relative < 0.03, "{relative}");
+    }
+
+    #[test]
+    fn every_kind_of_decoder_survives_quantisation() {
+        use LayerDecoder::{Dense, Frozen, LowRank};
+        for activation in [Activation::Tanh, Activation::Relu] {
+            follows_the_float_network(vec![Frozen, Frozen, LowRank(4)], activation);
+            follows_the_float_network(vec![LowRank(3), LowRank(8), Dense(4)], activation);
+            follows_the_float_network(vec![Dense(2), Frozen, LowRank(2)], activation);
+        }
+    }
+}

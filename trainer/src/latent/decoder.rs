@@ -235,3 +235,47 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
     }
     partial.iter().sum::<f32>() + rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, stream};
+
+    #[test]
+    fn pull_back_is_the_derivative_of_decode() {
+        let architecture = Architecture { widths: vec![3, 4, 2], activation: Activation::Tanh };
+        let structure = vec![LayerDecoder::LowRank(2), LayerDecoder::Dense(3)];
+        let shape = DecoderShape { architecture, structure, latent_dim: 2 };
+        let mut rng = stream(5, Purpose::Decoder, 0);
+        let theta = shape.architecture.initialise(&mut rng);
+        let parameters = shape.initialise(&theta, &mut rng);
+        let mut normals = |count: usize| -> Vec<f32> {
+            (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
+        };
+        let (modulation, direction) = (normals(5), normals(theta.len()));
+        // The value whose gradient is pulled back: directionᵀ θ(parameters, modulation), which is
+        // linear in every single coordinate.
+        let value = |parameters: &[f32], modulation: &[f32]| -> f64 {
+            let theta = shape.decode(parameters, modulation);
+            theta.iter().zip(&direction).map(|(&t, &d)| f64::from(t) * f64::from(d)).sum()
+        };
+        let mut gradient = vec![0.0; shape.trunk_offset()];
+        let d_modulation = shape.pull_back(&parameters, &modulation, &direction, &mut gradient);
+        let close = |found: f32, above: f64, below: f64| {
+            let difference = above - below;
+            assert!((f64::from(found) - difference).abs() < 2e-4, "{found} but {difference}");
+        };
+        for index in 0..shape.trunk_offset() {
+            let (mut up, mut down) = (parameters.clone(), parameters.clone());
+            up[index] += 0.5;
+            down[index] -= 0.5;
+            close(gradient[index], value(&up, &modulation), value(&down, &modulation));
+        }
+        for index in 0..modulation.len() {
+            let (mut up, mut down) = (modulation.clone(), modulation.clone());
+            up[index] += 0.5;
+            down[index] -= 0.5;
+            close(d_modulation[index], value(&parameters, &up), value(&parameters, &down));
+        }
+    }
+}

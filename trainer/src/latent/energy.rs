@@ -105,3 +105,46 @@ fn add_distance(
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::random::{Purpose, stream};
+
+    fn normals(sets: usize, len: usize, shift: f32, index: u64) -> Vec<Vec<f32>> {
+        let mut rng = stream(7, Purpose::Probes, index);
+        let mut value = || -> f32 { StandardNormal.sample(&mut rng) };
+        (0..sets).map(|_| (0..len).map(|_| shift + value()).collect()).collect()
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_finite_differences() {
+        let (rows, classes) = (5, 3);
+        let mut draws = normals(4, rows * classes, 0.0, 0);
+        let particles = normals(6, rows * classes, 0.5, 1);
+        let (_, gradient) = energy_score(&draws, &particles, rows);
+        for (draw, index) in [(0, 0), (1, 7), (3, 14)] {
+            let middle = draws[draw][index];
+            let mut at = |value: f32| {
+                draws[draw][index] = value;
+                energy_score(&draws, &particles, rows).0
+            };
+            let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
+            at(middle);
+            assert!((f64::from(gradient[draw][index]) - difference).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_score_is_least_for_draws_of_the_same_law() {
+        let particles = normals(400, 1, 0.0, 0);
+        let same = energy_score(&normals(400, 1, 0.0, 1), &particles, 1).0;
+        let shifted = energy_score(&normals(400, 1, 0.7, 1), &particles, 1).0;
+        let narrow: Vec<Vec<f32>> =
+            normals(400, 1, 0.0, 1).into_iter().map(|draw| vec![0.4 * draw[0]]).collect();
+        let narrow = energy_score(&narrow, &particles, 1).0;
+        assert!(same < shifted && same < narrow, "{same} {shifted} {narrow}");
+    }
+}

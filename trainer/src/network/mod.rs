@@ -11,6 +11,8 @@ mod likelihood;
 mod matmul;
 mod simd;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 pub use architecture::{Activation, Architecture, LayerShape};
 pub use batch::{Batch, TILE_ROWS};
