@@ -1,17 +1,20 @@
-# Sourced: cargo for a bare-metal target, by the way that this machine offers.
+# Sourced: cargo for bare-metal targets, by the way that this machine offers.
 #
-# bare_metal_way TARGET     prints `rustup` where the toolchain has the target's library, `debian`
-#                           where Debian's compiler can build it from source, else fails
-# bare_metal_cargo TARGET … runs cargo for the target that way
+#     bare_metal_way TARGET            prints `rustup` where the toolchain has the target's library,
+#                                      `debian` where Debian's compiler can build it, else fails
+#     bare_metal_cargo TARGET COMMAND… runs a cargo command for the target that way
 #
 # shellcheck shell=bash
+
+# What Debian 12 needs to build the library of any target from source.
+DEBIAN_PAIR=(rustc-web cargo-web rust-web-src rust-web-clippy)
 
 bare_metal_way() {
     local library
     library=$(rustc --print target-libdir --target "$1" 2>/dev/null || true)
-    if [ -n "$library" ] && ls "$library"/libcore-*.rlib >/dev/null 2>&1; then
+    if [ -n "$library" ] && compgen -G "$library/libcore-*.rlib" >/dev/null; then
         echo rustup
-    elif [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] &&
+    elif [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -x /usr/bin/cargo-clippy ] &&
         [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/core" ]; then
         echo debian
     else
@@ -21,16 +24,20 @@ bare_metal_way() {
 }
 
 bare_metal_cargo() {
-    local target=$1 way linker variable
-    shift
+    local target=$1 command=$2 way linker variable
+    shift 2
     way=$(bare_metal_way "$target") || return 1
     if [ "$way" = rustup ]; then
-        cargo "$@" --target "$target"
+        cargo "$command" --target "$target" "$@"
         return
     fi
-    # Debian's compiler ships no linker for bare metal; rustup's toolchain has one that does.
+    # Debian's compiler comes without a linker for bare metal; rustup's toolchain has one.
     linker=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
-    variable=CARGO_TARGET_$(echo "$target" | tr 'a-z.-' 'A-Z__')_LINKER
-    env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$variable=$linker" \
-        /usr/bin/cargo "$@" -Zbuild-std=core,alloc --target "$target"
+    variable=CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$target")_LINKER
+    local cargo=(/usr/bin/cargo)
+    [ "$command" = clippy ] && cargo=(/usr/bin/cargo-clippy)
+    # RUSTC_BOOTSTRAP lets a stable compiler build its own library. Only `core` is built: a crate
+    # that allocates would not compile.
+    env CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$variable=$linker" \
+        "${cargo[@]}" "$command" -Zbuild-std=core --target "$target" "$@"
 }

@@ -32,16 +32,29 @@ impl Case {
         self.pixels.map(f32::from)
     }
 
-    /// Whether a result is the host's, bit for bit.
-    pub fn matches(&self, class: &Classification<'_>) -> bool {
-        let probabilities = class.probabilities.iter().map(|p| p.to_bits());
-        probabilities.eq(self.probabilities)
-            && class.entropy.to_bits() == self.entropy
-            && class.mutual_information.to_bits() == self.mutual_information
-            && class.expected_entropy.to_bits() == self.expected_entropy
-            && class.set().fold(0, |set, class| set | 1 << class) == self.set
-            && class.out_of_distribution == self.out_of_distribution
-            && class.is_sure() == self.sure
+    /// Where a result differs from the host's: what, the host's bits, the bits here.
+    pub fn differences(
+        &self,
+        class: &Classification<'_>,
+    ) -> impl Iterator<Item = (&'static str, u32, u32)> {
+        let mutual_information = class.mutual_information.to_bits();
+        let set = class.set().fold(0, |set, class| set | 1 << class);
+        let out_of_distribution = class.out_of_distribution.into();
+        let scalars = [
+            ("number of classes", CLASSES.len() as u32, class.probabilities.len() as u32),
+            ("entropy", self.entropy, class.entropy.to_bits()),
+            ("mutual information", self.mutual_information, mutual_information),
+            ("expected entropy", self.expected_entropy, class.expected_entropy.to_bits()),
+            ("prediction set", self.set, set),
+            ("out of distribution", self.out_of_distribution.into(), out_of_distribution),
+            ("sure", self.sure.into(), class.is_sure().into()),
+        ];
+        let bits = class.probabilities.iter().map(|p| p.to_bits());
+        let probabilities = self.probabilities.iter().zip(bits);
+        probabilities
+            .map(|(&host, here)| ("probability", host, here))
+            .chain(scalars)
+            .filter(|(_, host, here)| host != here)
     }
 }
 

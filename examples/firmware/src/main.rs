@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+mod board;
 mod count;
 mod golden;
 mod model;
@@ -12,39 +13,50 @@ mod stack;
 use fiberwalk_runtime::{Model, Prediction, Stored};
 use semihosting::{println, process};
 
+/// Every result is the host's.
+const EQUAL: i32 = 0;
+/// Some result is not.
+const DIFFERENT: i32 = 1;
+/// There is no result: the model cannot be read.
+const DAMAGED: i32 = 2;
+
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
-    stack::paint();
-    let mut scratch = [0u32; model::SCRATCH_LEN];
     let model = match Model::from_bytes(model::MODEL) {
         Ok(model) => model,
         Err(error) => {
             println!("the model is damaged: {error}");
-            process::exit(2)
+            process::exit(DAMAGED)
         }
     };
-    let mut wrong = 0;
-    for case in golden::CASES {
-        let input = case.input();
-        match model.predict(&input, &mut Stored, model::SAMPLES, &mut scratch) {
-            Ok(Prediction::Classification(class)) => {
-                show::verdict(case, &class);
-                if !case.matches(&class) {
-                    println!("    DIFFERS from the host's result");
-                    wrong += 1;
-                }
-            }
-            Ok(Prediction::Regression(_)) => wrong += 1,
-            Err(error) => {
-                println!("    FAILED: {error}");
-                wrong += 1;
+    let mut scratch = [0; model::SCRATCH_LEN];
+    let equal = golden::CASES.iter().filter(|case| equals_host(case, &model, &mut scratch)).count();
+    println!("{equal} of {} results equal the host's bit for bit\n", golden::CASES.len());
+    show::cost(&model, &mut scratch);
+    process::exit(if equal == golden::CASES.len() { EQUAL } else { DIFFERENT })
+}
+
+/// Predicts one case, prints the verdict, and says whether every bit is the host's.
+fn equals_host(case: &golden::Case, model: &Model<'_>, scratch: &mut [u32]) -> bool {
+    let mut differences = 0;
+    match model.predict(&case.input(), &mut Stored, model::SAMPLES, scratch) {
+        Ok(Prediction::Classification(class)) => {
+            show::verdict(case, &class);
+            for (what, host, here) in case.differences(&class) {
+                println!("    DIFFERS: {what} is {here:#010x}, the host's is {host:#010x}");
+                differences += 1;
             }
         }
-        println!();
+        Ok(Prediction::Regression(_)) => {
+            println!("    DIFFERS: a number, the host's is a class");
+            differences += 1;
+        }
+        Err(error) => {
+            println!("    FAILED: {error}");
+            differences += 1;
+        }
     }
-    println!("{} of {} results equal the host's bit for bit", golden::CASES.len() - wrong, golden::CASES.len());
     println!();
-    show::cost(&model, &mut scratch);
-    process::exit(i32::from(wrong > 0))
+    differences == 0
 }

@@ -1,10 +1,11 @@
-//! What is printed.
+//! What is printed: verdicts as `fiberwalk demo` prints them, and what a prediction costs.
 
 use fiberwalk_runtime::{Classification, Model, Stored};
 use semihosting::{print, println};
 
+use crate::count::Counter;
 use crate::golden::{CASES, Case};
-use crate::{count, model, stack};
+use crate::{board, model, stack};
 
 /// Pixels in a row of the picture.
 const SIDE: usize = 8;
@@ -12,8 +13,10 @@ const SIDE: usize = 8;
 const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
 /// Largest pixel value.
 const INK: usize = 16;
+/// Numbers of samples whose price is shown.
+const SAMPLES: [usize; 4] = [1, 4, 8, 16];
 
-/// The picture with the verdict beside it, as `fiberwalk demo` prints it.
+/// The picture with the verdict beside it.
 pub fn verdict(case: &Case, class: &Classification<'_>) {
     for (row, pixels) in case.pixels.chunks(SIDE).enumerate() {
         print!("    ");
@@ -27,7 +30,7 @@ pub fn verdict(case: &Case, class: &Classification<'_>) {
             0 => print!("{}", case.name),
             2 => {
                 let (top, probability) = class.top();
-                print!("class {top}, probability {probability:.3}");
+                print!("class {}, probability {probability:.3}", model::CLASSES[top]);
             }
             3 => print!(
                 "entropy {:.3}, mutual information {:.3}",
@@ -36,7 +39,7 @@ pub fn verdict(case: &Case, class: &Classification<'_>) {
             4 => {
                 print!("prediction set {{");
                 for (index, class) in class.set().enumerate() {
-                    print!("{}{class}", if index == 0 { "" } else { ", " });
+                    print!("{}{}", if index == 0 { "" } else { ", " }, model::CLASSES[class]);
                 }
                 print!("}}");
             }
@@ -48,20 +51,31 @@ pub fn verdict(case: &Case, class: &Classification<'_>) {
     }
 }
 
-/// What a prediction costs here.
+/// What a prediction costs here. A prediction that fails would be free, but all have succeeded on
+/// the same input before.
 pub fn cost(model: &Model<'_>, scratch: &mut [u32]) {
     let input = CASES[0].input();
-    let counter = count::Counter::calibrated();
-    println!("Measured on {} in QEMU: instructions executed, not cycles of a real chip", env!("FIRMWARE_BOARD"));
-    let pass = counter.instructions(|| model.predict_mean(&input, scratch).is_ok());
+    let counter = Counter::calibrated();
+    println!("Instructions executed on {} in QEMU (not cycles of a real chip):", board::NAME);
+    let pass = counter.instructions(|| model.predict_mean(&input, scratch).is_ok()).max(1);
     println!("  one deterministic pass  {pass:>9}");
-    for samples in [1, 4, 8, model::SAMPLES] {
+    for samples in SAMPLES.into_iter().filter(|&samples| samples <= model::SAMPLES) {
         let spent =
             counter.instructions(|| model.predict(&input, &mut Stored, samples, scratch).is_ok());
-        let tenths = 10 * spent / pass.max(1);
-        println!("  {samples:>2} samples              {spent:>9}  = {}.{} passes", tenths / 10, tenths % 10);
+        let hundredths = 100 * spent / pass;
+        let (passes, rest) = (hundredths / 100, hundredths % 100);
+        println!("  {samples:>2} samples              {spent:>9}  {passes}.{rest:02} passes");
     }
+    let reading = stack::depth(|| Model::from_bytes(model::MODEL).is_ok());
+    let predicting =
+        stack::depth(|| model.predict(&input, &mut Stored, model::SAMPLES, scratch).is_ok());
     let image = stack::flash_image();
-    println!("  flash: model {} bytes, code and constants {} bytes", model::MODEL.len(), image - model::MODEL.len());
-    println!("  scratch {} bytes, peak stack {} bytes with it", 4 * model::SCRATCH_LEN, stack::peak());
+    println!("Bytes of RAM:");
+    println!("  scratch                 {:>9}", size_of_val(scratch));
+    println!("  model, as read          {:>9}", size_of_val(model));
+    println!("  peak stack, reading     {reading:>9}");
+    println!("  peak stack, predicting  {predicting:>9}");
+    println!("Bytes of flash:");
+    println!("  model                   {:>9}", model::MODEL.len());
+    println!("  this program            {:>9}", image - model::MODEL.len());
 }
