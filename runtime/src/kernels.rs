@@ -1,12 +1,12 @@
 //! The integer kernels: matrix products, shifts and activations. Decoding proved that no sum here
 //! leaves its type; see the limits in `fiberwalk_formats`.
 
-use fiberwalk_formats::{Activation, Dense, Factors, MAX_RANK, Rescale, Shifts, Trunk};
+use fiberwalk_formats::{Activation, Dense, Factors, LowRank, MAX_RANK, Rescale, Shifts, Trunk};
 
 use crate::tables::TANH;
 
 /// Rows of a matrix whose accumulators are held on the stack at a time.
-const BLOCK: usize = 16;
+const BLOCK: usize = 8;
 
 /// sums_o = bias_o + Σ_i w_oi x_i for `x: [inputs]`, `sums: [outputs]`.
 pub(crate) fn dense(dense: &Dense<'_>, x: &[i8], sums: &mut [i32]) {
@@ -107,27 +107,55 @@ pub(crate) fn add_factors(
 ) {
     match factors {
         Factors::Frozen => {}
-        Factors::LowRank(factors) => {
-            let rank = usize::from(factors.projection.outputs);
-            let mut values = [0; MAX_RANK];
-            for ((v, &p), &m) in values.iter_mut().zip(projection).zip(modulation) {
-                *v = modulate(p, m, factors.shifts);
-            }
-            let values = &values[..rank.min(MAX_RANK)];
-            for (sum, row) in sums.iter_mut().zip(factors.a.as_slice().chunks_exact(rank)) {
-                let products = row.iter().zip(values).map(|(&a, &v)| i32::from(a) * i32::from(v));
-                *sum += shift_round(products.sum(), factors.shifts.sum);
-            }
-        }
+        Factors::LowRank(factors) => match modulation.len() {
+            // A width known to the compiler keeps v in registers.
+            4 => add_low_rank_of::<4>(factors, projection, modulation, sums),
+            8 => add_low_rank_of::<8>(factors, projection, modulation, sums),
+            _ => add_low_rank(factors, projection, modulation, sums),
+        },
         Factors::Dense(factors) => {
             let outputs = sums.len();
             for (output, sum) in sums.iter_mut().enumerate() {
-                let column = projection.iter().skip(output).step_by(outputs);
+                let column = projection.get(output..).unwrap_or_default().iter().step_by(outputs);
                 let values = column.zip(modulation).map(|(&p, &m)| modulate(p, m, factors.shifts));
                 *sum += shift_round(values.map(i32::from).sum(), factors.shifts.sum);
             }
         }
     }
+}
+
+/// sums_o += (Σ_k a_ok · v_k) >> sum, of any rank.
+fn add_low_rank(factors: &LowRank<'_>, projection: &[i16], modulation: &[i16], sums: &mut [i32]) {
+    let v: [i16; MAX_RANK] = modulated(projection, modulation, factors.shifts);
+    let v = &v[..modulation.len().min(MAX_RANK)];
+    for (sum, row) in sums.iter_mut().zip(factors.a.as_slice().chunks_exact(v.len())) {
+        let products = row.iter().zip(v).map(|(&a, &v)| i32::from(a) * i32::from(v));
+        *sum += shift_round(products.sum(), factors.shifts.sum);
+    }
+}
+
+/// [`add_low_rank`] of rank `N`.
+fn add_low_rank_of<const N: usize>(
+    factors: &LowRank<'_>,
+    projection: &[i16],
+    modulation: &[i16],
+    sums: &mut [i32],
+) {
+    let v = modulated::<N>(projection, modulation, factors.shifts).map(i32::from);
+    let (rows, _) = factors.a.as_slice().as_chunks::<N>();
+    for (sum, row) in sums.iter_mut().zip(rows) {
+        let products = row.iter().zip(v).map(|(&a, v)| i32::from(a) * v);
+        *sum += shift_round(products.sum(), factors.shifts.sum);
+    }
+}
+
+/// v_k of all k, then zeros.
+fn modulated<const N: usize>(projection: &[i16], modulation: &[i16], shifts: Shifts) -> [i16; N] {
+    let mut values = [0; N];
+    for ((v, &p), &m) in values.iter_mut().zip(projection).zip(modulation) {
+        *v = modulate(p, m, shifts);
+    }
+    values
 }
 
 /// The trunk: `code: [k]` in units of 1/32 through `hidden` activations to `modulation`.
@@ -180,8 +208,15 @@ fn rescaled(rescale: &Rescale<'_>, start: usize, sums: &[i32]) -> impl Iterator<
     let half = 1i64 << (shift - 1);
     let multipliers = rescale.multiplier.slice(start, sums.len());
     sums.iter().zip(multipliers.iter()).map(move |(&sum, multiplier)| {
-        let scaled = (i64::from(sum) * i64::from(multiplier) + half) >> shift;
-        scaled.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+        let product = i64::from(sum) * i64::from(multiplier) + half;
+        match shift.checked_sub(32) {
+            // The usual case: only the upper word counts.
+            Some(beyond) => ((product >> 32) as i32) >> beyond,
+            None => {
+                let scaled = product >> shift;
+                scaled.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+            }
+        }
     })
 }
 

@@ -43,10 +43,10 @@ fn tanh(r: i64) -> i64 {
 /// The int8 input.
 fn quantise(artifact: &Artifact<'_>, input: &[f32]) -> Vec<i64> {
     let scales = artifact.inputs.mean.iter().zip(artifact.inputs.scale.iter());
-    let steps = input.iter().zip(scales).map(|(&x, (mean, scale))| {
-        let t = ((x - mean) * scale).clamp(-127.0, 127.0);
-        (t + if t < 0.0 { -0.5 } else { 0.5 }).trunc() as i64
-    });
+    let steps = input
+        .iter()
+        .zip(scales)
+        .map(|(&x, (mean, scale))| libm::roundf((x - mean) * scale).clamp(-127.0, 127.0) as i64);
     steps.collect()
 }
 
