@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::latent::LayerDecoder;
@@ -40,40 +41,48 @@ pub enum ConfigError {
     },
 }
 
-/// The word `"auto"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auto {
+/// A setting that can be left to fiberwalk by the word `"auto"`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Choice<T> {
     /// Chosen on validation data, or from the data's size.
     Auto,
-}
-
-/// A setting that can be left to fiberwalk.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Choice<T> {
-    /// `"auto"`.
-    Auto(Auto),
     /// Fixed.
     Fixed(T),
 }
 
 impl<T> Choice<T> {
-    /// Left to fiberwalk.
-    pub const AUTO: Self = Self::Auto(Auto::Auto);
-
     /// The fixed value, if any.
     pub const fn fixed(&self) -> Option<&T> {
         match self {
-            Self::Auto(_) => None,
+            Self::Auto => None,
             Self::Fixed(value) => Some(value),
         }
     }
 }
 
+impl<T: Serialize> Serialize for Choice<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Fixed(value) => value.serialize(serializer),
+        }
+    }
+}
+
+// By hand, so that an error tells what is wrong with the value rather than that no variant fits.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Choice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        if value.as_str() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        T::deserialize(value).map(Self::Fixed).map_err(serde::de::Error::custom)
+    }
+}
+
 /// One number for all layers, or one per layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"auto\", a number, or a list of one number per layer")]
 pub enum PerLayer {
     /// The same for all layers.
     Same(f32),
@@ -200,15 +209,15 @@ pub struct Export {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { hidden: Choice::AUTO, activation: Activation::Tanh }
+        Self { hidden: Choice::Auto, activation: Activation::Tanh }
     }
 }
 
 impl Default for Map {
     fn default() -> Self {
         Self {
-            prior_precision: Choice::AUTO,
-            noise_std: Choice::AUTO,
+            prior_precision: Choice::Auto,
+            noise_std: Choice::Auto,
             steps: 1000,
             learning_rate: 0.01,
         }
@@ -222,8 +231,8 @@ impl Default for Walk {
             particles: 64,
             steps: 1000,
             learning_rate: 0.01,
-            drift: Choice::AUTO,
-            temperature: Choice::AUTO,
+            drift: Choice::Auto,
+            temperature: Choice::Auto,
             batch_rows: 2048,
         }
     }
@@ -233,7 +242,7 @@ impl Default for Latent {
     fn default() -> Self {
         Self {
             dim: 4,
-            decoder: Choice::AUTO,
+            decoder: Choice::Auto,
             reconstruction: 0.01,
             steps: 3000,
             learning_rate: 0.01,

@@ -124,16 +124,25 @@ pub fn multiply_accumulates(
 /// Price of an output's softmax and entropy in one sample, in multiply-accumulates.
 const SUMMARY_COST: usize = 40;
 
-/// Cost of `samples` samples in deterministic passes.
+/// Cost of `samples` samples in deterministic passes, each with the summary of its outputs.
 pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
+    ratio(architecture, structure, samples, SUMMARY_COST * architecture.outputs())
+}
+
+fn ratio(
+    architecture: &Architecture,
+    structure: &[LayerDecoder],
+    samples: usize,
+    summary: usize,
+) -> f64 {
     let (shared, each) = multiply_accumulates(architecture, structure);
-    let summary = SUMMARY_COST * architecture.outputs();
     let pass = architecture.multiply_accumulates() + summary;
     (shared + samples * (each + summary)) as f64 / pass as f64
 }
 
 /// For every first stochastic layer the decoder of the highest rank whose `samples` samples cost at
-/// most `budget` deterministic passes; none where even rank 1 costs more.
+/// most `budget` deterministic passes. Where the network is so small that the samples' summaries
+/// alone exceed the budget, they are left out of account; empty where even that does not help.
 pub fn affordable_structures(
     architecture: &Architecture,
     samples: usize,
@@ -141,16 +150,60 @@ pub fn affordable_structures(
 ) -> Vec<Structure> {
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
     let depth = architecture.depth();
-    (0..depth)
-        .filter_map(|first| {
-            let structure = |rank| {
-                let layer = |index| {
-                    if index < first { LayerDecoder::Frozen } else { LayerDecoder::LowRank(rank) }
+    let within = |summary: usize| -> Vec<Structure> {
+        (0..depth)
+            .filter_map(|first| {
+                let structure = |rank| {
+                    let layer = |index| {
+                        if index < first {
+                            LayerDecoder::Frozen
+                        } else {
+                            LayerDecoder::LowRank(rank)
+                        }
+                    };
+                    (0..depth).map(layer).collect::<Structure>()
                 };
-                (0..depth).map(layer).collect::<Structure>()
-            };
-            let mut affordable = RANKS.map(structure).into_iter();
-            affordable.find(|structure| cost(architecture, structure, samples) <= budget)
-        })
-        .collect()
+                let mut structures = RANKS.map(structure).into_iter();
+                structures
+                    .find(|structure| ratio(architecture, structure, samples, summary) <= budget)
+            })
+            .collect()
+    };
+    let all = within(SUMMARY_COST * architecture.outputs());
+    if all.is_empty() { within(0) } else { all }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Activation;
+
+    #[test]
+    fn affordable_decoders_keep_to_the_budget() {
+        let widths = vec![64, 64, 32, 10];
+        let architecture = Architecture { widths, activation: Activation::Tanh };
+        let structures = affordable_structures(&architecture, 16, 4.0);
+        assert!(!structures.is_empty());
+        for structure in &structures {
+            assert!(cost(&architecture, structure, 16) <= 4.0, "{structure:?}");
+        }
+        let everything = affordable_structures(&architecture, 16, 1000.0);
+        assert_eq!(everything[0], [LayerDecoder::LowRank(16); 3]);
+    }
+
+    #[test]
+    fn a_tiny_network_still_gets_a_decoder() {
+        let architecture = Architecture { widths: vec![2, 4, 2], activation: Activation::Tanh };
+        assert!(!affordable_structures(&architecture, 16, 4.0).is_empty());
+    }
+
+    #[test]
+    fn names_of_decoders_are_read_back() {
+        for decoder in [LayerDecoder::Frozen, LayerDecoder::LowRank(8), LayerDecoder::Dense(3)] {
+            assert_eq!(decoder.to_string().parse(), Ok(decoder));
+        }
+        for wrong in ["low-rank", "low-rank:0", "dense:x", "low-rank:65", "sparse:3"] {
+            assert!(wrong.parse::<LayerDecoder>().is_err(), "{wrong}");
+        }
+    }
 }
