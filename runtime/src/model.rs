@@ -21,10 +21,11 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`DecodeError`] says what is wrong with the bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let artifact = decode(bytes)?;
-        let first_stochastic = artifact.first_stochastic();
-        let scratch = artifact.scratch_layout();
-        Ok(Self { artifact, first_stochastic, scratch })
+        decode(bytes).map(|artifact| Self {
+            first_stochastic: artifact.first_stochastic(),
+            scratch: artifact.scratch_layout(),
+            artifact,
+        })
     }
 
     /// Everything in the file.
