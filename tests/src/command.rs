@@ -1,0 +1,69 @@
+//! The `fiberwalk` command, built once a test program.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// The project's root.
+pub fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        manifest.parent().expect("this package lies in the root").to_owned()
+    })
+}
+
+/// The command, ready for arguments.
+pub fn fiberwalk() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| {
+        let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+            .args(["build", "--quiet", "--release", "--package", "fiberwalk"])
+            .current_dir(root())
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "fiberwalk does not build");
+        let target = env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+        root().join(target).join("release/fiberwalk")
+    });
+    let mut command = Command::new(binary);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Runs `fiberwalk` in `folder` to its end.
+    pub fn run(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        fiberwalk().args(arguments).current_dir(folder).output().expect("fiberwalk starts").into()
+    }
+
+    /// Like [`Self::run`], and it must succeed.
+    pub fn success(folder: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let finished = Self::run(folder, arguments);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        finished
+    }
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! From a CSV file to predictions on rows that training has not seen.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use fiberwalk_tests::{DIGITS_CONFIG, Finished, REGRESSION_CONFIG, digits, waves};
+use serde_json::Value;
+
+/// A CSV file's columns by name, in order.
+fn columns(path: &Path) -> (Vec<String>, BTreeMap<String, Vec<String>>) {
+    let mut reader = csv::Reader::from_path(path).expect("the file is readable");
+    let names: Vec<String> =
+        reader.headers().expect("a header").iter().map(str::to_owned).collect();
+    let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in reader.records() {
+        for (name, field) in names.iter().zip(&record.expect("a row")) {
+            columns.entry(name.clone()).or_default().push(field.to_owned());
+        }
+    }
+    (names, columns)
+}
+
+fn numbers(columns: &BTreeMap<String, Vec<String>>, name: &str) -> Vec<f64> {
+    columns[name].iter().map(|field| field.parse().expect("a number")).collect()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("the file is there")).expect("it is JSON")
+}
+
+fn score(scores: &Value, name: &str) -> f64 {
+    scores[name].as_f64().unwrap_or_else(|| panic!("no {name} in {scores}"))
+}
+
+#[test]
+fn digits_from_csv_to_predictions() {
+    let test = 300;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("training.csv"), digits((0..1000).step_by(2))).expect("writable");
+    fs::write(at("test.csv"), digits((1..2 * test).step_by(2))).expect("writable");
+    fs::write(at("small.toml"), DIGITS_CONFIG).expect("writable");
+    let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
+
+    run("train training.csv --target digit --config small.toml --out run --quiet");
+    for name in ["config.toml", "map.safetensors", "model.fwk", "model.rs"] {
+        assert!(at("run").join(name).exists(), "the run has no {name}");
+    }
+
+    run("predict run test.csv --out predictions.csv");
+    let (names, found) = columns(&at("predictions.csv"));
+    let mut expected: Vec<String> = (0..10).map(|class| format!("p{class}")).collect();
+    expected.extend(["entropy", "mutual_information", "set"].map(str::to_owned));
+    assert_eq!(names, expected);
+    let probabilities: Vec<_> =
+        (0..10).map(|class| numbers(&found, &format!("p{class}"))).collect();
+    let (_, truth) = columns(&at("test.csv"));
+    let (mut right, mut covered) = (0, 0);
+    for row in 0..test {
+        let p: Vec<f64> = probabilities.iter().map(|column| column[row]).collect();
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-4, "row {row}: {p:?}");
+        let top = (0..10).max_by(|&a, &b| p[a].total_cmp(&p[b])).expect("ten classes");
+        right += usize::from(truth["digit"][row] == top.to_string());
+        let set: Vec<&str> = found["set"][row].split('|').collect();
+        covered += usize::from(set.contains(&truth["digit"][row].as_str()));
+    }
+    for name in ["entropy", "mutual_information"] {
+        assert!(numbers(&found, name).iter().all(|nats| (0.0..2.4).contains(nats)), "{name}");
+    }
+
+    // The file alone predicts the same as the run.
+    run("predict run/model.fwk test.csv --out alone.csv");
+    assert_eq!(fs::read(at("alone.csv")).ok(), fs::read(at("predictions.csv")).ok());
+
+    run("evaluate run test.csv --target digit --json runtime.json");
+    run("evaluate run test.csv --target digit --engine float --json float.json");
+    let (runtime, float) = (json(&at("runtime.json")), json(&at("float.json")));
+    let accuracy = right as f64 / test as f64;
+    assert!((score(&runtime, "accuracy") - accuracy).abs() < 1e-9, "{runtime}");
+    let coverage = covered as f64 / test as f64;
+    assert!((score(&runtime, "set_coverage") - coverage).abs() < 1e-9, "{runtime}");
+    assert!(accuracy > 0.85, "accuracy {accuracy}");
+    assert!(coverage > 0.8, "coverage {coverage}");
+    let gap = score(&runtime, "nll") - score(&float, "nll");
+    assert!(gap.abs() < 0.1, "int8 loses {gap} nats");
+
+    let inspected = run("inspect run/model.fwk --json inspected.json").stdout;
+    assert!(inspected.contains("digit"), "{inspected}");
+    assert!(json(&at("inspected.json")).is_object());
+}
+
+#[test]
+fn every_engine_predicts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("training.csv"), waves(0..200)).expect("writable");
+    fs::write(at("test.csv"), waves(200..260)).expect("writable");
+    fs::write(at("small.toml"), REGRESSION_CONFIG).expect("writable");
+    let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
+    run("train training.csv --target height --config small.toml --out run --quiet");
+    let mut seen = Vec::new();
+    for engine in ["runtime", "float", "particles", "map"] {
+        run(&format!("predict run test.csv --out {engine}.csv --engine {engine}"));
+        let (names, found) = columns(&at(&format!("{engine}.csv")));
+        assert_eq!(names, ["mean", "std", "epistemic_std", "lower", "upper"]);
+        let [mean, std, epistemic, lower, upper] =
+            ["mean", "std", "epistemic_std", "lower", "upper"].map(|name| numbers(&found, name));
+        assert_eq!(mean.len(), 60);
+        for row in 0..mean.len() {
+            assert!(lower[row] < mean[row] && mean[row] < upper[row], "{engine}, row {row}");
+            assert!(epistemic[row] >= 0.0 && epistemic[row] < std[row], "{engine}, row {row}");
+        }
+        seen.push(mean);
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 4, "two engines give the very same means");
+
+    run("predict run test.csv --out drawn.csv --codes normal --samples 64 --seed 1");
+    run("predict run test.csv --out again.csv --codes normal --samples 64 --seed 1");
+    run("predict run test.csv --out other.csv --codes normal --samples 64 --seed 2");
+    let [drawn, again, other] =
+        ["drawn", "again", "other"].map(|name| fs::read(at(&format!("{name}.csv"))).ok());
+    assert_eq!(drawn, again);
+    assert_ne!(drawn, other);
+
+    run("evaluate run test.csv --target height --json scores.json");
+    let scores = json(&at("scores.json"));
+    // The noise is 2 in these units, the target's standard deviation 10.
+    assert!(score(&scores, "rmse") < 6.0, "{scores}");
+    assert!(score(&scores, "coverage") > 0.7, "{scores}");
+    for name in ["nll", "crps", "mean_width"] {
+        assert!(score(&scores, name).is_finite(), "{scores}");
+    }
+}
+
+#[test]
+fn columns_are_matched_by_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("training.csv"), waves(0..120)).expect("writable");
+    fs::write(at("small.toml"), REGRESSION_CONFIG).expect("writable");
+    let test = waves(120..140);
+    // The same rows with the columns in another order and without the target.
+    let turned: String = test
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.split(',').collect();
+            format!("{},{},{}\n", fields[2], fields[1], fields[0])
+        })
+        .collect();
+    fs::write(at("test.csv"), test).expect("writable");
+    fs::write(at("turned.csv"), turned).expect("writable");
+    let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
+    run("train training.csv --target height --config small.toml --out run --quiet");
+    run("predict run test.csv --out a.csv");
+    run("predict run turned.csv --out b.csv");
+    assert_eq!(fs::read(at("a.csv")).ok(), fs::read(at("b.csv")).ok());
+}

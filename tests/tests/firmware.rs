@@ -1,0 +1,130 @@
+//! The firmware on emulated boards: its output, its exit code, and what it must not cost.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use fiberwalk_tests::{Finished, root};
+
+/// What the firmware prints up to the number of equal results: the same on every board.
+const GOLDEN: &str = "tests/golden/firmware.out";
+/// Set to write [`GOLDEN`] anew, after the model has changed.
+const BLESS: &str = "FIBERWALK_BLESS";
+/// Seconds that building and running may take before it counts as hung.
+const LIMIT: &str = "900";
+/// Last line of what is compared.
+const LAST: &str = "results equal the host's bit for bit";
+
+/// Scratch that the digits' model may need, bytes.
+const MOST_SCRATCH: u64 = 4096;
+/// Deterministic passes that 16 samples may cost.
+const MOST_PASSES: f64 = 4.0;
+
+#[test]
+fn cortex_m4f_gives_the_golden_output_within_its_budget() {
+    let output = golden_run("mps2-an386");
+    let figure = |row: &str| last_word_after(&output, row);
+    let scratch: u64 = figure("scratch").parse().expect("bytes");
+    assert!(scratch < MOST_SCRATCH, "scratch: {scratch} bytes");
+    let pass: f64 = figure("one deterministic pass").parse().expect("instructions");
+    let samples = output.lines().find(|line| line.trim_start().starts_with("16 samples"));
+    let spent = samples.and_then(|line| line.split_whitespace().nth(2)).expect("instructions");
+    let passes = spent.parse::<f64>().expect("a number") / pass;
+    assert!(passes < MOST_PASSES, "16 samples cost {passes:.2} deterministic passes");
+}
+
+#[test]
+fn cortex_m4f_of_another_maker_gives_the_golden_output() {
+    golden_run("netduinoplus2");
+}
+
+#[test]
+fn cortex_m0_with_16_kb_of_ram_gives_the_golden_output() {
+    golden_run("microbit");
+}
+
+#[test]
+fn cortex_m3_gives_the_golden_output() {
+    golden_run("mps2-an385");
+}
+
+#[test]
+fn cortex_m7_gives_the_golden_output() {
+    golden_run("mps2-an500");
+}
+
+#[test]
+fn cortex_m33_gives_the_golden_output() {
+    golden_run("mps2-an505");
+}
+
+#[test]
+fn cortex_m55_gives_the_golden_output() {
+    golden_run("mps3-an547");
+}
+
+#[test]
+fn risc_v_gives_the_golden_output() {
+    golden_run("virt");
+}
+
+#[test]
+fn one_different_bit_or_a_damaged_model_fails() {
+    let models = tempfile::tempdir().expect("a temporary folder");
+    let own = root().join("examples/firmware/models");
+    for name in ["digits.fwk", "digits.rs", "golden.rs"] {
+        fs::copy(own.join(name), models.path().join(name)).expect("the model is there");
+    }
+    let golden = models.path().join("golden.rs");
+    let text = fs::read_to_string(&golden).expect("the module is there");
+    let (before, after) = text.split_once("entropy: 0x").expect("a case has an entropy");
+    let (digits, after) = after.split_at(8);
+    let other = u32::from_str_radix(digits, 16).expect("eight digits") ^ 1;
+    fs::write(&golden, format!("{before}entropy: {other:#010x}{after}")).expect("writable");
+    let finished = run("mps2-an386", Some(models.path()));
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    assert!(finished.stdout.contains("DIFFERS: entropy is 0x"), "{}", finished.stdout);
+
+    let model = models.path().join("digits.fwk");
+    let mut bytes = fs::read(&model).expect("the model is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&model, bytes).expect("writable");
+    let finished = run("mps2-an386", Some(models.path()));
+    assert_eq!(finished.code, Some(2), "{}", finished.stdout);
+    assert!(finished.stdout.contains("the model is damaged: "), "{}", finished.stdout);
+}
+
+/// Runs the committed model and compares; returns the whole output.
+fn golden_run(board: &str) -> String {
+    let finished = run(board, None);
+    println!("{}\n{}", finished.stdout, finished.stderr);
+    let mut compared = String::new();
+    for line in finished.stdout.lines() {
+        compared.push_str(line.trim_end());
+        compared.push('\n');
+        if line.ends_with(LAST) {
+            break;
+        }
+    }
+    assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
+    let golden = root().join(GOLDEN);
+    if std::env::var_os(BLESS).is_some() {
+        fs::write(&golden, &compared).expect("writable");
+    }
+    let expected = fs::read_to_string(&golden).expect("the golden output is committed");
+    assert_eq!(compared, expected, "{board} prints something else than {GOLDEN}");
+    finished.stdout
+}
+
+fn run(board: &str, models: Option<&Path>) -> Finished {
+    let mut command = Command::new("timeout");
+    command.arg(LIMIT).arg(root().join("examples/firmware/run")).arg(board);
+    command.args(models).stdin(Stdio::null());
+    command.output().expect("the script starts").into()
+}
+
+fn last_word_after<'a>(output: &'a str, row: &str) -> &'a str {
+    let line = output.lines().find(|line| line.trim_start().starts_with(row));
+    line.and_then(|line| line.split_whitespace().last()).unwrap_or_else(|| panic!("no row {row}"))
+}

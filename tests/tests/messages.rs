@@ -1,0 +1,258 @@
+//! Bad input: a line that says what is wrong, where, and what to do; exit code 1; and nothing left
+//! behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use fiberwalk_tests::{Finished, REGRESSION_CONFIG, contents, difference, fiberwalk, waves};
+use tempfile::TempDir;
+
+/// Runs a command that must fail, and checks the message and that the folder is as it was.
+fn refused(folder: &Path, arguments: &str, parts: &[&str]) {
+    let before = contents(folder);
+    let finished = Finished::run(folder, arguments.split_whitespace());
+    let message = finished.stderr;
+    assert_eq!(finished.code, Some(1), "{arguments}: {message}");
+    let last = message.lines().last().unwrap_or_default();
+    assert!(last.starts_with("error: "), "{arguments}: {message}");
+    for part in parts {
+        assert!(last.contains(part), "{arguments}: no `{part}` in: {message}");
+    }
+    let left = difference(&before, &contents(folder));
+    assert!(left.is_empty(), "{arguments}: left behind or changed: {left:?}");
+}
+
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).expect("writable");
+    }
+    folder
+}
+
+/// A class by two features: `a`, `b`, `class`, with the last rows as given.
+fn table(last_rows: &str) -> String {
+    let mut csv = String::from("a,b,class\n");
+    for row in 0..60 {
+        let class = ["red", "blue"][row % 2];
+        csv.push_str(&format!("{},{},{class}\n", row * 7 % 13, row * 5 % 11));
+    }
+    csv + last_rows
+}
+
+#[test]
+fn data_that_cannot_be_trained_on() {
+    let train = "train data.csv --target class --out run";
+    let rows = |rows: &str| table(rows).into_bytes();
+    let one_class = table("").replace("blue", "red").into_bytes();
+    let constant: String = table("").lines().map(|line| format!("{line}\n")).collect();
+    let constant = constant
+        .lines()
+        .map(|line| match line.rsplit_once(',') {
+            Some((_, "class")) => "a,b,class\n".to_owned(),
+            Some((_, class)) => format!("1,2,{class}\n"),
+            None => String::new(),
+        })
+        .collect::<String>();
+    let cases: [(&str, Vec<u8>, &[&str]); 12] = [
+        ("an empty file", Vec::new(), &["data.csv", "empty", "header"]),
+        ("nothing but white space", b"\n \n".to_vec(), &["data.csv", "empty"]),
+        ("a header alone", b"a,b,class\n".to_vec(), &["data.csv", "no data rows"]),
+        ("no header", b"1,2,3\n4,5,6\n".to_vec(), &["data.csv", "first row", "header row"]),
+        ("two columns of one name", b"a,a,class\n1,2,x\n".to_vec(), &["column 2", "`a`", "rename"]),
+        ("a short row", rows("1,2\n"), &["data.csv", "62", "2 fields"]),
+        ("a missing value", rows("1,,red\n"), &["row 61", "column `b`", "missing"]),
+        ("a question mark", rows("?,1,red\n"), &["row 61", "column `a`", "`?`", "missing"]),
+        ("infinity", rows("1,inf,red\n"), &["row 61", "column `b`", "`inf`", "finite"]),
+        ("one class only", one_class, &["data.csv", "class", "red"]),
+        ("no text", b"a,b,class\n1,\xff\xfe,x\n".to_vec(), &["data.csv", "UTF-8"]),
+        ("constant features only", constant.into_bytes(), &["data.csv", "constant"]),
+    ];
+    for (what, data, parts) in cases {
+        println!("{what}");
+        let folder = folder(&[("data.csv", &data)]);
+        refused(folder.path(), train, parts);
+    }
+}
+
+#[test]
+fn arguments_and_settings_that_make_no_sense() {
+    let folder = folder(&[
+        ("data.csv", table("").as_bytes()),
+        ("unknown.toml", b"[walk]\nparticels = 3\n"),
+        ("mistyped.toml", b"[walk]\nsteps = \"many\"\n"),
+        ("range.toml", b"[calibration]\ncoverage = 1.5\n"),
+        ("depth.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"low-rank:2\"]\n"),
+        ("frozen.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"frozen\", \"frozen\"]\n"),
+        ("broken.toml", b"[walk\n"),
+    ]);
+    let cases: [(&str, &[&str]); 10] = [
+        ("train none.csv --target class --out run", &["none.csv"]),
+        ("train data.csv --target colour --out run", &["`colour`", "a", "b", "class"]),
+        ("train data.csv --target class --out run --config none.toml", &["none.toml"]),
+        (
+            "train data.csv --target class --out run --config unknown.toml",
+            &["unknown.toml", "line 2", "particels"],
+        ),
+        (
+            "train data.csv --target class --out run --config mistyped.toml",
+            &["mistyped.toml", "line 2"],
+        ),
+        (
+            "train data.csv --target class --out run --config range.toml",
+            &["calibration.coverage", "1.5", "0.5 to 0.99"],
+        ),
+        (
+            "train data.csv --target class --out run --config depth.toml",
+            &["latent.decoder", "1 entries for 2 layers"],
+        ),
+        (
+            "train data.csv --target class --out run --config frozen.toml",
+            &["latent.decoder", "frozen"],
+        ),
+        (
+            "train data.csv --target class --out run --config broken.toml",
+            &["broken.toml", "line 1"],
+        ),
+        ("train data.csv --target class --task regression --out run", &["class", "red", "number"]),
+    ];
+    for (arguments, parts) in cases {
+        refused(folder.path(), arguments, parts);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let folder = folder(&[("data.csv", table("").as_bytes()), ("file", b"in the way")]);
+    let train = "train data.csv --target class --out";
+    refused(folder.path(), &format!("{train} file"), &["file"]);
+    refused(folder.path(), &format!("{train} file/run"), &["file/run"]);
+    fs::create_dir(folder.path().join("full")).expect("writable");
+    fs::write(folder.path().join("full/notes"), "mine").expect("writable");
+    refused(folder.path(), &format!("{train} full"), &["full", "not empty", "--resume", "--out"]);
+}
+
+/// A trained run of [`waves`] with files to predict from beside it.
+fn trained() -> TempDir {
+    let folder = folder(&[
+        ("waves.csv", waves(0..120).as_bytes()),
+        ("more.csv", waves(0..121).as_bytes()),
+        ("test.csv", waves(120..130).as_bytes()),
+        ("small.toml", REGRESSION_CONFIG.as_bytes()),
+    ]);
+    let train = "train waves.csv --target height --config small.toml --out run --quiet";
+    Finished::success(folder.path(), train.split_whitespace());
+    folder
+}
+
+#[test]
+fn a_run_of_something_else_is_not_resumed() {
+    let folder = trained();
+    let resume = |data: &str, more: &str| {
+        format!("train {data} --config small.toml --out run --quiet --resume {more}")
+    };
+    let cases: [(String, &[&str]); 4] = [
+        (resume("more.csv", "--target height"), &["run", "other data", "--out"]),
+        (resume("waves.csv", "--target height --seed 7"), &["run", "--seed 0", "--seed 7"]),
+        (resume("waves.csv", "--target x"), &["run", "another target", "--out"]),
+        (
+            "train waves.csv --target height --out run --quiet --resume".to_owned(),
+            &["run", "another configuration", "--out"],
+        ),
+    ];
+    for (arguments, parts) in cases {
+        refused(folder.path(), &arguments, parts);
+    }
+    // A run that is complete has nothing to do, and says so by succeeding.
+    let before = contents(folder.path());
+    let again = resume("waves.csv", "--target height");
+    Finished::success(folder.path(), again.split_whitespace());
+    assert!(difference(&before, &contents(folder.path())).is_empty());
+}
+
+#[test]
+fn files_that_cannot_be_predicted_from() {
+    let folder = trained();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, bytes: &[u8]| fs::write(at(name), bytes).expect("writable");
+    let model = fs::read(at("run/model.fwk")).expect("the run has a model");
+    let changed = |at: usize, by: u8| {
+        let mut bytes = model.clone();
+        bytes[at] ^= by;
+        bytes
+    };
+    write("other.fwk", b"this is no model, but it is long enough");
+    write("empty.fwk", b"");
+    write("truncated.fwk", &model[..model.len() / 2]);
+    write("corrupt.fwk", &changed(model.len() / 2, 0x10));
+    // The version is the fifth and sixth byte.
+    write("later.fwk", &changed(4, 2));
+    write("lacking.csv", b"x,kind\n0.1,low\n");
+    write("extra.csv", b"x,slope,kind,colour\n0.1,0.2,low,red\n");
+    write("word.csv", b"x,slope,kind\n0.1,0.2,low\n0.1,steep,low\n");
+    write("nan.csv", b"x,slope,kind\n0.1,NaN,low\n");
+    write("unseen.csv", b"x,slope,kind\n0.1,0.2,middle\n");
+
+    let cases: [(&str, &[&str]); 13] = [
+        ("predict other.fwk test.csv --out p.csv", &["other.fwk", "FBWK"]),
+        ("predict empty.fwk test.csv --out p.csv", &["empty.fwk"]),
+        ("predict truncated.fwk test.csv --out p.csv", &["truncated.fwk", "bytes"]),
+        ("predict corrupt.fwk test.csv --out p.csv", &["corrupt.fwk", "CRC"]),
+        ("predict later.fwk test.csv --out p.csv", &["later.fwk", "version 3"]),
+        ("inspect corrupt.fwk", &["corrupt.fwk", "CRC"]),
+        ("predict run lacking.csv --out p.csv", &["lacking.csv", "`slope`"]),
+        ("predict run word.csv --out p.csv", &["word.csv", "row 2", "`slope`", "`steep`"]),
+        ("predict run nan.csv --out p.csv", &["nan.csv", "row 1", "`slope`"]),
+        ("predict run unseen.csv --out p.csv", &["unseen.csv", "row 1", "`kind`", "`middle`"]),
+        ("predict run test.csv --out none/p.csv", &["none/p.csv"]),
+        ("predict run/model.fwk test.csv --out p.csv --engine map", &["model.fwk", "runtime"]),
+        ("predict run test.csv --out p.csv --samples 4000", &["16", "fewer samples"]),
+    ];
+    for (arguments, parts) in cases {
+        refused(folder.path(), arguments, parts);
+    }
+    refused(folder.path(), "evaluate run test.csv --target none", &["`none`", "height"]);
+    // A column too many does no harm to the others; it is ignored, or named.
+    let extra = Finished::run(folder.path(), "predict run extra.csv --out p.csv".split(' '));
+    if extra.code != Some(0) {
+        assert!(extra.stderr.contains("`colour`"), "{}", extra.stderr);
+    }
+}
+
+#[test]
+fn a_class_that_training_has_not_seen() {
+    let folder = folder(&[
+        ("data.csv", table("").as_bytes()),
+        ("test.csv", b"a,b,class\n1,2,red\n3,4,green\n"),
+        ("small.toml", REGRESSION_CONFIG.replace("low-rank:4\", \"", "frozen\", \"").as_bytes()),
+    ]);
+    let train = "train data.csv --target class --config small.toml --out run --quiet";
+    Finished::success(folder.path(), train.split_whitespace());
+    let parts = ["test.csv", "row 2", "`class`", "`green`", "red", "blue"];
+    refused(folder.path(), "evaluate run test.csv --target class", &parts);
+}
+
+/// A full disk, as a limit on the size of files: the write that goes past it fails.
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_midway() {
+    let folder = folder(&[
+        ("waves.csv", waves(0..120).as_bytes()),
+        ("small.toml", REGRESSION_CONFIG.as_bytes()),
+    ]);
+    let train = "train waves.csv --target height --config small.toml --out run --quiet --resume";
+    // At most 4 KiB, and no signal but an error past it.
+    let limited = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" {train}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]).arg(fiberwalk().get_program()).current_dir(folder.path());
+    let finished: Finished = command.output().expect("a shell starts").into();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("error: cannot write run/"), "{}", finished.stderr);
+    for name in contents(folder.path()).keys() {
+        let name = name.to_string_lossy();
+        assert!(!name.contains("/."), "left behind: {name}");
+    }
+    // With room on the disk the run goes on.
+    Finished::success(folder.path(), train.split_whitespace());
+}
