@@ -273,12 +273,15 @@ impl Random {
     }
 
     fn rescale(&mut self, outputs: usize) -> Rescale<'static> {
-        // Mostly a useful size: accumulators of some 2^14 become some 2^7.
-        if self.next() >> 61 == 0 {
-            let shift = self.integer(1, 62) as u8;
-            Rescale { multiplier: self.i32s(outputs, 0, i32::MAX), shift }
-        } else {
-            Rescale { multiplier: self.i32s(outputs, 0, 1 << 24), shift: 30 }
+        // Mostly a useful size: accumulators of some 2^14 become some 2^7, by a shift within the
+        // lower 32-bit word or beyond it.
+        match self.next() >> 61 {
+            0 => {
+                let shift = self.integer(1, 62) as u8;
+                Rescale { multiplier: self.i32s(outputs, 0, i32::MAX), shift }
+            }
+            1..4 => Rescale { multiplier: self.i32s(outputs, 0, 1 << 18), shift: 24 },
+            _ => Rescale { multiplier: self.i32s(outputs, 0, 1 << 30), shift: 36 },
         }
     }
 
