@@ -110,6 +110,7 @@ fn golden_run(board: &str) -> String {
     assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
     let golden = root().join(GOLDEN);
     if std::env::var_os(BLESS).is_some() {
+        fs::create_dir_all(golden.parent().expect("it is a file")).expect("writable");
         fs::write(&golden, &compared).expect("writable");
     }
     let expected = fs::read_to_string(&golden).expect("the golden output is committed");
