@@ -121,7 +121,6 @@ struct Fold {
 struct Scored {
     candidate: Candidate,
     predictive: Predictive,
-    row_nll: Vec<f64>,
 }
 
 /// What every part of the search needs.
@@ -236,7 +235,7 @@ impl Search<'_> {
                 let row_nll = predictive.nll(&context.held_out, calibration);
                 let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
                 let candidate = Candidate { nll, standard_error, ..candidate.clone() };
-                Scored { candidate, predictive, row_nll }
+                Scored { candidate, predictive }
             })
             .collect()
     }
@@ -415,21 +414,16 @@ fn best_of(scored: &[Scored]) -> usize {
 }
 
 /// The drift with the least NLL; under it the largest temperature whose NLL is within one standard
-/// error (of the paired difference) of the least: more spread costs nothing in distribution and
-/// buys out-of-distribution detection.
+/// error of the least: more spread costs little in distribution and buys out-of-distribution
+/// detection.
 fn hottest_within_one_standard_error(scored: &[Scored]) -> usize {
-    let best = &scored[best_of(scored)];
-    let close = |other: &Scored| {
-        let pairs = other.row_nll.iter().zip(&best.row_nll);
-        let difference: Vec<f64> = pairs.map(|(a, b)| a - b).collect();
-        mean(&difference) <= standard_error(&difference)
-    };
-    let same_drift = |other: &Scored| other.candidate.drift == best.candidate.drift;
-    let temperature = |index: &usize| scored[*index].candidate.temperature;
+    let best = &scored[best_of(scored)].candidate;
+    let limit = best.nll + best.standard_error;
+    let candidate = |index: usize| &scored[index].candidate;
     (0..scored.len())
-        .filter(|&index| same_drift(&scored[index]) && close(&scored[index]))
-        .max_by(|a, b| temperature(a).total_cmp(&temperature(b)))
-        .expect("the best one is close to itself")
+        .filter(|&index| candidate(index).drift == best.drift && candidate(index).nll <= limit)
+        .max_by(|&a, &b| candidate(a).temperature.total_cmp(&candidate(b).temperature))
+        .expect("the best one is within its own limit")
 }
 
 /// Standard error of the mean.

@@ -113,13 +113,12 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
 fn config() -> Config {
     let mut config = Config::default();
     config.network.hidden = Choice::Fixed(vec![64, 32]);
-    config.map.prior_precision = Choice::Fixed(PerLayer::Each(vec![10.0, 10.0, 0.1]));
-    config.map.steps = 600;
-    config.walk.drift = Choice::Fixed(Drift::Isotropic);
-    config.walk.temperature = Choice::Fixed(1.0);
+    config.map.prior_precision = Choice::Fixed(PerLayer::Each(vec![10.0, 10.0, 1.0]));
+    config.walk.drift = Choice::Fixed(Drift::DataNoise);
+    config.walk.temperature = Choice::Fixed(0.3);
     config.walk.particles = 32;
-    config.walk.steps = 500;
-    config.latent.steps = 2000;
+    config.walk.steps = 600;
+    config.latent.steps = 2500;
     config
 }
 

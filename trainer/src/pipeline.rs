@@ -20,7 +20,8 @@ use crate::latent::{
     DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, energy_score,
 };
 use crate::network::{Architecture, outputs_of_each};
-use crate::predictive::Calibration;
+use crate::predictions::Predictions;
+use crate::predictive::{Calibration, Predictive};
 use crate::progress::Progress;
 use crate::quantise::{Quantised, Source};
 use crate::random::{Purpose, stream};
@@ -443,17 +444,26 @@ impl<'a> Training<'a> {
             };
             export.to_bytes()
         };
-        let map = vec![maps[0].clone()];
+        let runtime = |calibration| -> anyhow::Result<Engine> {
+            let bytes = artifact(Thresholds::open(calibration))?;
+            Ok(Engine::Runtime { bytes, draws: Draws { seed, ..Draws::default() } })
+        };
         let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
-        let calibration = choices.particle_calibration;
-        let open = artifact(Thresholds::open(calibration))?;
-        let runtime = Engine::Runtime { bytes: open, draws: Draws { seed, ..Draws::default() } };
+        let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
+        // The decoder is calibrated to the particles' predictive rather than to few labels.
+        let neutral = of_particles.neutral();
+        let raw = |engine| -> anyhow::Result<Predictive> {
+            Ok(self.predict_held_out(engine)?.uncalibrated(&self.record.schema))
+        };
+        let reference = raw(self.networks(particles, neutral))?;
+        let to_reference = |own: Predictive| own.calibrate_to(&reference, of_particles);
+        let of_float = to_reference(raw(self.networks(&drawn, neutral))?);
+        let of_runtime = to_reference(raw(runtime(neutral)?)?);
         let record = CalibrationRecord {
-            map: self
-                .calibrate(self.networks(&map, choices.map_calibration), choices.map_calibration)?,
-            particles: self.calibrate(self.networks(particles, calibration), calibration)?,
-            float: self.calibrate(self.networks(&drawn, calibration), calibration)?,
-            runtime: self.calibrate(runtime, calibration)?,
+            map: self.thresholds(self.networks(&maps[..1], of_map), of_map)?,
+            particles: self.thresholds(self.networks(particles, of_particles), of_particles)?,
+            float: self.thresholds(self.networks(&drawn, of_float), of_float)?,
+            runtime: self.thresholds(runtime(of_runtime)?, of_runtime)?,
         };
         let bytes = artifact(record.runtime)?;
         self.dir.write_json("calibration.json", &record)?;
@@ -503,18 +513,21 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Thresholds of an engine, from the calibration rows.
-    fn calibrate(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
-        let aside = &self.record.split.calibration;
+    /// An engine's predictions of the calibration rows.
+    fn predict_held_out(&self, engine: Engine) -> anyhow::Result<Predictions> {
         let features = self.architecture.inputs();
+        let aside = self.record.split.calibration.iter();
         let raw: Vec<f32> = aside
-            .iter()
             .flat_map(|&row| &self.raw[row * features..(row + 1) * features])
             .copied()
             .collect();
-        let target = self.target.subset(aside);
-        let predictor = Predictor { schema: self.record.schema.clone(), engine };
-        let predictions = predictor.predict(&raw)?;
+        Predictor { schema: self.record.schema.clone(), engine }.predict(&raw)
+    }
+
+    /// Thresholds of an engine under `calibration`, from the calibration rows.
+    fn thresholds(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
+        let predictions = self.predict_held_out(engine)?;
+        let target = self.target.subset(&self.record.split.calibration);
         let coverage = self.options.config.calibration.coverage;
         Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
     }

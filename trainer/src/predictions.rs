@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::data::{Schema, Task};
+use crate::predictive::Predictive;
 use crate::run_dir::write_atomically;
 
 /// Calibrated predictions of `n` rows.
@@ -61,6 +63,34 @@ impl Predictions {
                 upper: Vec::new(),
                 out_of_distribution: Vec::new(),
             },
+        }
+    }
+
+    /// The predictive behind predictions that were made at the neutral calibration (see
+    /// [`Calibration::neutral`](crate::predictive::Calibration::neutral)).
+    pub fn uncalibrated(&self, schema: &Schema) -> Predictive {
+        match (self, &schema.task) {
+            (
+                Self::Classification {
+                    classes, probabilities, entropy, mutual_information, ..
+                },
+                _,
+            ) => {
+                let both = entropy.iter().zip(mutual_information);
+                Predictive::Classification {
+                    classes: *classes,
+                    probabilities: probabilities.clone(),
+                    expected_entropy: both.map(|(total, mutual)| total - mutual).collect(),
+                }
+            }
+            (
+                Self::Regression { mean, epistemic_std, .. },
+                Task::Regression { mean: center, std },
+            ) => Predictive::Regression {
+                mean: mean.iter().map(|mean| (mean - center) / std).collect(),
+                variance: epistemic_std.iter().map(|e| (e / std).powi(2)).collect(),
+            },
+            _ => unreachable!("predictions and schema are of one task"),
         }
     }
 

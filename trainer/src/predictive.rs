@@ -39,6 +39,16 @@ pub enum Calibration {
     NoiseStd(f64),
 }
 
+impl Calibration {
+    /// The calibration of the same kind that leaves class probabilities as they are.
+    pub const fn neutral(self) -> Self {
+        match self {
+            Self::Temperature(_) => Self::Temperature(1.0),
+            Self::NoiseStd(noise_std) => Self::NoiseStd(noise_std),
+        }
+    }
+}
+
 impl Predictive {
     /// Evaluates `thetas: [N][P]` at every row of `batch`, for targets of this kind.
     pub fn of(
@@ -137,24 +147,87 @@ impl Predictive {
     }
 
     /// The calibration of least mean NLL on held-out `targets`. `noise_std` is what a regressor was
-    /// trained with: the calibrated noise stays within a factor of 2 of it, lest the spread between
-    /// networks stand in for noise where that happens to fit.
+    /// trained with.
     pub fn calibrate(&self, targets: &Targets, noise_std: Option<f32>) -> Calibration {
-        let (make, range): (fn(f64) -> Calibration, _) = match noise_std {
-            None => (|log| Calibration::Temperature(log.exp()), TEMPERATURES),
-            Some(noise_std) => {
-                let noise_std = f64::from(noise_std);
-                (|log| Calibration::NoiseStd(log.exp()), (0.5 * noise_std, 2.0 * noise_std))
-            }
+        search(noise_std, self.rows(), |calibration| mean(&self.nll(targets, calibration)))
+    }
+
+    /// The calibration under which this predictive comes closest to `reference` under its own, by
+    /// the expected NLL of what the reference predicts at the same rows. No targets are needed.
+    pub fn calibrate_to(&self, reference: &Self, calibration: Calibration) -> Calibration {
+        let noise_std = match calibration {
+            Calibration::Temperature(_) => None,
+            Calibration::NoiseStd(noise_std) => Some(noise_std as f32),
         };
-        let mean_nll = |log: f64| mean(&self.nll(targets, make(log)));
-        make(minimise(mean_nll, range.0.ln(), range.1.ln()))
+        search(noise_std, usize::MAX, |own| mean(&self.cross_entropy(own, reference, calibration)))
+    }
+
+    /// Expected −log p(y | x) of every row, y drawn from `reference`, nats.
+    fn cross_entropy(&self, own: Calibration, reference: &Self, its: Calibration) -> Vec<f64> {
+        match (self, reference, own, its) {
+            (
+                Self::Classification { classes, probabilities, .. },
+                Self::Classification { probabilities: drawn, .. },
+                Calibration::Temperature(own),
+                Calibration::Temperature(its),
+            ) => probabilities
+                .chunks_exact(*classes)
+                .zip(drawn.chunks_exact(*classes))
+                .map(|(p, q)| {
+                    let term =
+                        |class| (-tempered_nll(q, class, its)).exp() * tempered_nll(p, class, own);
+                    (0..*classes).map(term).sum()
+                })
+                .collect(),
+            (
+                Self::Regression { mean, variance },
+                Self::Regression { mean: its_mean, variance: its_variance },
+                Calibration::NoiseStd(own),
+                Calibration::NoiseStd(its),
+            ) => mean
+                .iter()
+                .zip(variance)
+                .zip(its_mean.iter().zip(its_variance))
+                .map(|((&m, &v), (&its_m, &its_v))| {
+                    let total = f64::from(v) + own * own;
+                    let error = f64::from(its_m - m).powi(2) + f64::from(its_v) + its * its;
+                    0.5 * (error / total + (std::f64::consts::TAU * total).ln())
+                })
+                .collect(),
+            _ => unreachable!("both sides are predictives of one task"),
+        }
     }
 }
 
-/// Range searched for the temperature. Held-out rows that are all classified right would ask for
-/// an ever lower one.
-const TEMPERATURES: (f64, f64) = (0.2, 5.0);
+/// The calibration of least `mean_nll` over `rows` rows. Few rows that are all classified right
+/// would ask for an ever lower temperature: log T has a prior N(0, s²). The noise stays within a
+/// factor of 2 of `noise_std`, lest the spread between networks stand in for noise where that
+/// happens to fit.
+fn search(
+    noise_std: Option<f32>,
+    rows: usize,
+    mean_nll: impl Fn(Calibration) -> f64,
+) -> Calibration {
+    let (low, high) = TEMPERATURES;
+    match noise_std {
+        None => {
+            let prior = |log: f64| 0.5 * (log / LOG_TEMPERATURE_STD).powi(2) / rows as f64;
+            let loss = |log: f64| mean_nll(Calibration::Temperature(log.exp())) + prior(log);
+            Calibration::Temperature(minimise(loss, low.ln(), high.ln()).exp())
+        }
+        Some(noise_std) => {
+            let middle = f64::from(noise_std).ln();
+            let loss = |log: f64| mean_nll(Calibration::NoiseStd(log.exp()));
+            let factor = 2.0f64.ln();
+            Calibration::NoiseStd(minimise(loss, middle - factor, middle + factor).exp())
+        }
+    }
+}
+
+/// Range searched for the temperature.
+const TEMPERATURES: (f64, f64) = (0.05, 5.0);
+/// Prior standard deviation of the logarithm of the temperature.
+const LOG_TEMPERATURE_STD: f64 = 0.7;
 
 /// Arithmetic mean.
 pub fn mean(values: &[f64]) -> f64 {
@@ -237,18 +310,45 @@ mod tests {
 
     #[test]
     fn temperature_calibration_softens_overconfident_predictions() {
-        // Says 0.99 and is right three times out of four: T with 0.99^(1/T) / (…) = 0.75.
-        let probabilities = [0.99, 0.01].repeat(4);
+        // Says 0.99 and is right three times out of four: T with 0.99^(1/T) / (…) = 0.75. There are
+        // enough rows for the prior not to matter.
+        let probabilities = [0.99, 0.01].repeat(100_000);
         let predictive = Predictive::Classification {
             classes: 2,
             probabilities,
-            expected_entropy: vec![0.0; 4],
+            expected_entropy: vec![0.0; 100_000],
         };
-        let targets = Targets::Classes { labels: vec![0, 0, 0, 1], classes: 2 };
+        let targets = Targets::Classes { labels: [0, 0, 0, 1].repeat(25_000), classes: 2 };
         let Calibration::Temperature(t) = predictive.calibrate(&targets, None) else {
             panic!("kind")
         };
         let exact = (0.99f64 / 0.01).ln() / 3.0f64.ln();
         assert!((t - exact).abs() < 1e-3, "{t} {exact}");
+    }
+
+    #[test]
+    fn a_predictive_is_brought_close_to_another() {
+        let regression = |mean: f32, variance: f32| Predictive::Regression {
+            mean: vec![mean; 3],
+            variance: vec![variance; 3],
+        };
+        // Off by 0.3 and without spread: the noise must make up for both.
+        let own = regression(0.3, 0.0);
+        let found = own.calibrate_to(&regression(0.0, 0.16), Calibration::NoiseStd(0.5));
+        let Calibration::NoiseStd(std) = found else { panic!("kind") };
+        assert!((std - (0.09f64 + 0.16 + 0.25).sqrt()).abs() < 1e-3, "{std}");
+
+        let classification = |p: f32| Predictive::Classification {
+            classes: 2,
+            probabilities: vec![p, 1.0 - p],
+            expected_entropy: vec![0.0],
+        };
+        // Logit 2 at temperature 1 is logit 1 at temperature 1/2.
+        let logistic = |f: f32| 1.0 / (1.0 + (-f).exp());
+        let own = classification(logistic(1.0));
+        let reference = classification(logistic(2.0));
+        let found = own.calibrate_to(&reference, Calibration::Temperature(1.0));
+        let Calibration::Temperature(t) = found else { panic!("kind") };
+        assert!((t - 0.5).abs() < 1e-3, "{t}");
     }
 }

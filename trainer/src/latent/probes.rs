@@ -10,6 +10,10 @@ use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
 /// Half the probes lie away from the training rows by up to this many standard deviations.
 const MAX_SPREAD: f32 = 3.0;
 
+/// A quarter lie near the training rows, up to this many standard deviations away: without them
+/// the decoder is right at the training rows alone.
+const NEAR_SPREAD: f32 = 0.7;
+
 /// Added to the particles' spread at a probe, in units of logits or of the noise: where all
 /// particles agree, differences below this do not change a prediction.
 const SCALE_FLOOR: f32 = 0.3;
@@ -46,7 +50,7 @@ impl Probes {
 
 /// Probes together with every particle's standardised outputs at them.
 pub struct ProbePool {
-    /// The probes; the first half are training inputs, the second half perturbed ones.
+    /// The probes; the first half are training inputs and near them, the second half farther away.
     pub probes: Probes,
     /// Standardised outputs of every particle, `[N][C, n]`.
     pub particles: Vec<Vec<f32>>,
@@ -54,8 +58,9 @@ pub struct ProbePool {
 }
 
 impl ProbePool {
-    /// Draws `size` probes from row-major training inputs `x: [rows, features]`, half as they are,
-    /// half with σ·N(0, I) added, σ ~ U(0, 3), and evaluates the particles there.
+    /// Draws `size` probes from row-major training inputs `x: [rows, features]` and evaluates the
+    /// particles there: a quarter of them as they are, the others with σ·N(0, I) added, a quarter
+    /// with σ ~ U(0, 0.7), half with σ ~ U(0, 3).
     pub fn new(
         x: &[f32],
         architecture: &Architecture,
@@ -111,15 +116,16 @@ impl ProbePool {
 /// Row-major probe inputs `[size, features]`.
 fn draw_inputs(x: &[f32], features: usize, size: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
     let row = Uniform::new(0, x.len() / features).expect("there is a training row");
+    let near = Uniform::new(0.0f32, NEAR_SPREAD).expect("0 < the spread near rows");
     let spread = Uniform::new(0.0f32, MAX_SPREAD).expect("0 < the largest spread");
     let mut inputs = Vec::with_capacity(size * features);
     for probe in 0..size {
         let start = row.sample(rng) * features;
         let source = &x[start..start + features];
-        if probe < size / 2 {
+        if probe < size / 2 && probe % 2 == 0 {
             inputs.extend_from_slice(source);
         } else {
-            let std = spread.sample(rng);
+            let std = if probe < size / 2 { near.sample(rng) } else { spread.sample(rng) };
             inputs.extend(source.iter().map(|&value| {
                 let normal: f32 = StandardNormal.sample(rng);
                 (value + std * normal).clamp(-INPUT_CLIP, INPUT_CLIP)
