@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use fiberwalk_tests::{Finished, root};
 
@@ -98,7 +99,6 @@ fn one_different_bit_or_a_damaged_model_fails() {
 /// Runs the committed model and compares; returns the whole output.
 fn golden_run(board: &str) -> String {
     let finished = run(board, None);
-    println!("{}\n{}", finished.stdout, finished.stderr);
     let mut compared = String::new();
     for line in finished.stdout.lines() {
         compared.push_str(line.trim_end());
@@ -107,6 +107,14 @@ fn golden_run(board: &str) -> String {
             break;
         }
     }
+    let cost: String = finished
+        .stdout
+        .lines()
+        .skip_while(|line| !line.ends_with(LAST))
+        .skip(1)
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    println!("{cost}");
     assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
     let golden = root().join(GOLDEN);
     if std::env::var_os(BLESS).is_some() {
@@ -119,6 +127,9 @@ fn golden_run(board: &str) -> String {
 }
 
 fn run(board: &str, models: Option<&Path>) -> Finished {
+    // Boards of one target share the program's file: none is built while another one starts.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("timeout");
     command.arg(LIMIT).arg(root().join("examples/firmware/run")).arg(board);
     command.args(models).stdin(Stdio::null());
