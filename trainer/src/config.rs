@@ -244,7 +244,7 @@ impl Default for Latent {
             dim: 4,
             decoder: Choice::Auto,
             reconstruction: 0.01,
-            steps: 5000,
+            steps: 3000,
             learning_rate: 0.01,
         }
     }
