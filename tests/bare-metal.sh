@@ -8,6 +8,9 @@
 
 # What Debian 12 needs to build the library of any target from source.
 DEBIAN_PAIR=(rustc-web cargo-web rust-web-src rust-web-clippy)
+# Oldest compiler 1.x that the project builds with: `rust-version` in Cargo.toml. Debian 12 has a
+# newer one among its security updates only.
+OLDEST_RUST=89
 
 bare_metal_way() {
     local library
@@ -15,6 +18,7 @@ bare_metal_way() {
     if [ -n "$library" ] && compgen -G "$library/libcore-*.rlib" >/dev/null; then
         echo rustup
     elif [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -x /usr/bin/cargo-clippy ] &&
+        [ "$(/usr/bin/rustc --version | sed -E 's/^rustc 1\.([0-9]+).*/\1/')" -ge $OLDEST_RUST ] &&
         [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/core" ]; then
         echo debian
     else
