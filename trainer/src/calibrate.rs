@@ -43,36 +43,30 @@ impl Thresholds {
         target: &Target,
         coverage: f64,
     ) -> Self {
-        let (scores, epistemic, conformal): (Vec<f32>, Vec<f32>, fn(f32) -> f32) =
-            match (predictions, target) {
-                (
-                    Predictions::Classification {
-                        classes, probabilities, mutual_information, ..
-                    },
-                    Target::Classes(labels, _),
-                ) => {
-                    let own = probabilities.chunks_exact(*classes).zip(labels);
-                    // Negated rather than 1 − p, which would round away what small p differ by.
-                    let scores = own.map(|(p, &label)| -p[label as usize]).collect();
-                    (scores, mutual_information.clone(), |score| -score)
-                }
-                (
-                    Predictions::Regression { mean, std, epistemic_std, .. },
-                    Target::Values(values),
-                ) => {
-                    let residuals = mean.iter().zip(std).zip(values);
-                    let scores = residuals.map(|((m, s), y)| (y - m).abs() / s).collect();
-                    let ratios = std.iter().zip(epistemic_std).map(|(&total, &epistemic)| {
-                        let aleatoric = (total * total - epistemic * epistemic).max(0.0).sqrt();
-                        epistemic / aleatoric.max(f32::MIN_POSITIVE)
-                    });
-                    (scores, ratios.collect(), |score| score)
-                }
-                _ => unreachable!("predictions and target are of one task"),
-            };
+        let (scores, epistemic, sign): (Vec<f32>, Vec<f32>, f32) = match (predictions, target) {
+            (
+                Predictions::Classification { classes, probabilities, mutual_information, .. },
+                Target::Classes(labels, _),
+            ) => {
+                let own = probabilities.chunks_exact(*classes).zip(labels);
+                // Negated rather than 1 − p, which would round away what small p differ by.
+                let scores = own.map(|(p, &label)| -p[label as usize]).collect();
+                (scores, mutual_information.clone(), -1.0)
+            }
+            (Predictions::Regression { mean, std, epistemic_std, .. }, Target::Values(values)) => {
+                let residuals = mean.iter().zip(std).zip(values);
+                let scores = residuals.map(|((m, s), y)| (y - m).abs() / s).collect();
+                let ratios = std.iter().zip(epistemic_std).map(|(&total, &epistemic)| {
+                    let aleatoric = (total * total - epistemic * epistemic).max(0.0).sqrt();
+                    epistemic / aleatoric.max(f32::MIN_POSITIVE)
+                });
+                (scores, ratios.collect(), 1.0)
+            }
+            _ => unreachable!("predictions and target are of one task"),
+        };
         Self {
             calibration,
-            conformal: conformal(conformal_quantile(scores, coverage)),
+            conformal: sign * conformal_quantile(scores, coverage),
             epistemic: conformal_quantile(epistemic, IN_DISTRIBUTION),
         }
     }

@@ -100,7 +100,7 @@ impl Quantised {
                 None => QuantisedFactors::Frozen,
                 Some(place) => {
                     let span = place.modulation..place.modulation + place.decoder.modulations();
-                    let values = &source.decoder[place.offset..place.offset + place.len()];
+                    let values = &source.decoder[place.offset..place.offset + place.size()];
                     let largest = &ranges.modulations[span.clone()];
                     let gains = &mut gains[span];
                     match place.decoder {

@@ -144,10 +144,10 @@ fn engines(run: &Path) -> anyhow::Result<Vec<(&'static str, Predictor)>> {
         Predictor::load(run, EngineKind::Runtime, draws)
     };
     let mut plain = load(EngineKind::Map)?;
-    if let Engine::Networks { thresholds, .. } = &mut plain.engine {
-        if let Calibration::Temperature(temperature) = &mut thresholds.calibration {
-            *temperature = 1.0;
-        }
+    if let Engine::Networks { thresholds, .. } = &mut plain.engine
+        && let Calibration::Temperature(temperature) = &mut thresholds.calibration
+    {
+        *temperature = 1.0;
     }
     let mut engines = vec![
         ("MAP", plain),

@@ -41,7 +41,7 @@ pub struct FactorPlace {
 
 impl FactorPlace {
     /// Number of factor values.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self.decoder {
             LayerDecoder::Frozen => 0,
             LayerDecoder::LowRank(rank) => rank * (self.layer.outputs + self.layer.inputs + 1),
@@ -69,7 +69,7 @@ impl DecoderShape {
                 continue;
             }
             let place = FactorPlace { decoder, layer, offset, modulation };
-            offset += place.len();
+            offset += place.size();
             modulation += decoder.modulations();
             places.push(place);
         }
@@ -78,7 +78,7 @@ impl DecoderShape {
 
     /// Index of the trunk's first parameter.
     pub fn trunk_offset(&self) -> usize {
-        self.architecture.parameters() + self.factors().iter().map(FactorPlace::len).sum::<usize>()
+        self.architecture.parameters() + self.factors().iter().map(FactorPlace::size).sum::<usize>()
     }
 
     /// Number of parameters of the decoder.
@@ -126,7 +126,7 @@ impl DecoderShape {
         let mut theta = parameters[..self.architecture.parameters()].to_vec();
         for place in self.factors() {
             let (inputs, outputs) = (place.layer.inputs, place.layer.outputs);
-            let factors = &parameters[place.offset..place.offset + place.len()];
+            let factors = &parameters[place.offset..place.offset + place.size()];
             let s = &modulation[place.modulation..place.modulation + place.decoder.modulations()];
             let (weights, biases) = theta[place.layer.parameters()].split_at_mut(inputs * outputs);
             match place.decoder {
@@ -168,7 +168,7 @@ impl DecoderShape {
         let mut d_modulation = vec![0.0; modulation.len()];
         for place in self.factors() {
             let (inputs, outputs) = (place.layer.inputs, place.layer.outputs);
-            let range = place.offset..place.offset + place.len();
+            let range = place.offset..place.offset + place.size();
             let factors = &parameters[range.clone()];
             let d_factors = &mut gradient[range];
             let span = place.modulation..place.modulation + place.decoder.modulations();

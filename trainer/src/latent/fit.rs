@@ -202,7 +202,6 @@ impl Fit<'_> {
             &encoder.architecture,
             &encoder.parameters,
             batch,
-            0..count,
             d_codes.values(),
             &mut d_encoder,
             None,
@@ -256,16 +255,7 @@ impl Fit<'_> {
             .map(|(((mut tape, theta), mut d_outputs), modulation)| {
                 probes.pull_back(&mut d_outputs);
                 let mut d_theta = vec![0.0; theta.len()];
-                let tile = 0..probes.batch.rows();
-                tape.backward(
-                    architecture,
-                    &theta,
-                    &probes.batch,
-                    tile,
-                    &d_outputs,
-                    &mut d_theta,
-                    None,
-                );
+                tape.backward(architecture, &theta, &probes.batch, &d_outputs, &mut d_theta, None);
                 let mut own = vec![0.0; self.shape.trunk_offset()];
                 let d_modulation = self.shape.pull_back(decoder, modulation, &d_theta, &mut own);
                 (own, d_modulation)
@@ -321,7 +311,6 @@ impl TrunkPass {
             &self.architecture,
             &decoder[offset..],
             &self.codes,
-            0..self.codes.rows(),
             d_outputs.values(),
             &mut gradient[offset..],
             Some(&mut d_codes),

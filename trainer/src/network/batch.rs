@@ -16,7 +16,7 @@ pub struct Batch {
 impl Batch {
     /// Transposes row-major `x: [rows, features]`.
     pub fn from_rows(x: &[f32], features: usize) -> Self {
-        let rows = if features == 0 { 0 } else { x.len() / features };
+        let rows = x.len().checked_div(features).unwrap_or(0);
         let mut values = vec![0.0; rows * features];
         for (row, x) in x.chunks_exact(features.max(1)).enumerate() {
             for (feature, &value) in x.iter().enumerate() {
@@ -28,7 +28,7 @@ impl Batch {
 
     /// Takes feature-major `values: [features, rows]` as they are.
     pub fn from_features(values: Vec<f32>, features: usize) -> Self {
-        let rows = if features == 0 { 0 } else { values.len() / features };
+        let rows = values.len().checked_div(features).unwrap_or(0);
         Self { values, features, rows }
     }
 

@@ -86,8 +86,8 @@ impl Objective<'_> {
                 self.batch,
                 tile.clone(),
             ));
-            total += f(tile.clone(), &mut d_outputs);
-            tape.backward(self.architecture, theta, self.batch, tile, &d_outputs, gradient, None);
+            total += f(tile, &mut d_outputs);
+            tape.backward(self.architecture, theta, self.batch, &d_outputs, gradient, None);
         }
         total
     }

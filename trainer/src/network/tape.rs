@@ -14,7 +14,8 @@ pub struct Tape {
     /// Gradient with respect to a layer's pre-activations, `[width, rows]`.
     delta: Vec<f32>,
     previous_delta: Vec<f32>,
-    rows: usize,
+    /// Rows of the last forward pass.
+    tile: std::ops::Range<usize>,
 }
 
 impl Tape {
@@ -27,7 +28,7 @@ impl Tape {
         tile: std::ops::Range<usize>,
     ) -> &mut [f32] {
         let rows = tile.len();
-        self.rows = rows;
+        self.tile = tile.clone();
         self.layers.resize_with(architecture.depth(), Vec::new);
         for (index, layer) in architecture.layers().enumerate() {
             let (before, rest) = self.layers.split_at_mut(index);
@@ -60,19 +61,18 @@ impl Tape {
     }
 
     /// Adds to `gradient: [P]` the pull-back of `d_outputs: [outputs, rows]` through the last
-    /// forward pass, which must have been of the same `theta`, `batch` and `tile`. With
+    /// forward pass, which must have been of the same `theta` and `batch`. With
     /// `d_inputs: [features, rows]`, writes the gradient with respect to the inputs too.
     pub fn backward(
         &mut self,
         architecture: &Architecture,
         theta: &[f32],
         batch: &Batch,
-        tile: std::ops::Range<usize>,
         d_outputs: &[f32],
         gradient: &mut [f32],
         d_inputs: Option<&mut Vec<f32>>,
     ) {
-        let rows = self.rows;
+        let rows = self.tile.len();
         self.delta.clear();
         self.delta.extend_from_slice(d_outputs);
         let wants_inputs = d_inputs.is_some();
@@ -80,7 +80,7 @@ impl Tape {
             let delta = Matrix::new(&self.delta, layer.outputs, rows, rows);
             let input = match index.checked_sub(1) {
                 Some(previous) => Matrix::new(&self.layers[previous], layer.inputs, rows, rows),
-                None => tile_of(batch, &tile),
+                None => tile_of(batch, &self.tile),
             };
             multiply(&mut gradient[layer.weights()], true, delta, input.transposed());
             for (d_bias, row) in
