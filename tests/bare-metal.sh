@@ -7,6 +7,7 @@
 # shellcheck shell=bash
 
 # What Debian 12 needs to build the library of any target from source.
+# shellcheck disable=SC2034 # Used by tests/setup.
 DEBIAN_PAIR=(rustc-web cargo-web rust-web-src rust-web-clippy)
 # Oldest compiler 1.x that the project builds with: `rust-version` in Cargo.toml. Debian 12 has a
 # newer one among its security updates only.
