@@ -17,7 +17,8 @@ use crate::descent::{Descent, Schedule, TrainingSet};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
-    DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, energy_score,
+    DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, cost,
+    energy_score,
 };
 use crate::network::{Architecture, outputs_of_each};
 use crate::predictions::Predictions;
@@ -385,8 +386,9 @@ impl<'a> Training<'a> {
         let (left, right) = fresh.particles.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
         let names: Vec<String> = shape.structure.iter().map(ToString::to_string).collect();
+        let passes = cost(&self.architecture, &shape.structure, config.export.samples);
         stage.finish(&format!(
-            "{}: energy score {score:.4}, between particles {between:.4}",
+            "{}, {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
             names.join(", ")
         ));
         let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];
