@@ -452,16 +452,13 @@ impl<'a> Training<'a> {
         };
         let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
         let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
-        // The decoder is calibrated to the particles' predictive rather than to few labels, and
-        // never made more certain than the particles: it only adds to their error.
+        // The decoder is calibrated to the particles' predictive rather than to few labels.
         let neutral = of_particles.neutral();
         let raw = |engine| -> anyhow::Result<Predictive> {
             Ok(self.predict_held_out(engine)?.uncalibrated(&self.record.schema))
         };
         let reference = raw(self.networks(particles, neutral))?;
-        let to_reference = |own: Predictive| {
-            own.calibrate_to(&reference, of_particles).or_less_certain(of_particles)
-        };
+        let to_reference = |own: Predictive| own.calibrate_to(&reference, of_particles);
         let of_float = to_reference(raw(self.networks(&drawn, neutral))?);
         let of_runtime = to_reference(raw(runtime(neutral)?)?);
         let record = CalibrationRecord {

@@ -40,15 +40,6 @@ pub enum Calibration {
 }
 
 impl Calibration {
-    /// The less certain of two calibrations of one kind.
-    pub const fn or_less_certain(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Temperature(own), Self::Temperature(other)) => Self::Temperature(own.max(other)),
-            (Self::NoiseStd(own), Self::NoiseStd(other)) => Self::NoiseStd(own.max(other)),
-            (own, _) => own,
-        }
-    }
-
     /// The calibration of the same kind that leaves class probabilities as they are.
     pub const fn neutral(self) -> Self {
         match self {
