@@ -1,21 +1,18 @@
 //! What the columns of a data file mean, and their normalisation.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use fiberwalk_formats::{INPUT_CLIP, MAX_WIDTH};
+use fiberwalk_formats::INPUT_CLIP;
 
 use super::table::list;
-use super::{Features, Rows, Table, TableError, Targets};
+use super::{Rows, Table, TableError, Targets};
 
+/// A text column with more categories than this is no feature but an identifier.
+const MAX_CATEGORIES: usize = 32;
 /// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
 const MAX_AUTO_CLASSES: usize = 20;
-/// Range of a feature's standard deviation: the artifact's scale, its inverse, is a normal f32.
-const FEATURE_STD: RangeInclusive<f32> = 1e-30..=1e30;
-/// Range of a target's standard deviation, and largest mean: variances are normal f32s.
-const TARGET_STD: RangeInclusive<f32> = 1e-15..=1e15;
 
 /// The task asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,6 +43,12 @@ pub enum Task {
     },
 }
 
+/// Names of the features in the order of the network's inputs. A feature `column=value` is 1 where
+/// a text column holds that value, else 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Features(pub Vec<String>);
+
 /// The meaning of a data file's columns, learned from training rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
@@ -67,6 +70,124 @@ pub enum Target {
     Classes(Vec<u32>, Vec<String>),
     /// Value of every row, original units.
     Values(Vec<f32>),
+}
+
+impl Features {
+    /// The features of a training file: every column but the target.
+    ///
+    /// # Errors
+    /// A text column with too many values, or no column but the target.
+    pub fn of(table: &Table, target: &str) -> Result<Self, TableError> {
+        let mut names = Vec::new();
+        for (column, name) in table.columns.iter().enumerate().filter(|(_, name)| *name != target) {
+            if table.is_numeric(column) {
+                names.push(name.clone());
+                continue;
+            }
+            let values: BTreeSet<&str> = table.fields(column).collect();
+            if values.len() > MAX_CATEGORIES {
+                let text = |field: &&str| field.parse::<f32>().is_err();
+                let (row, _) = table
+                    .fields(column)
+                    .enumerate()
+                    .find(|(_, field)| text(field))
+                    .unwrap_or_default();
+                return Err(table.bad_field(
+                    row,
+                    column,
+                    format!(
+                        "a number, or one of at most {MAX_CATEGORIES} categories (the column has {} \
+                         different values); correct the value or drop the column",
+                        values.len()
+                    ),
+                ));
+            }
+            names.extend(values.iter().map(|value| format!("{name}={value}")));
+        }
+        if names.is_empty() {
+            return Err(table.unusable(format!("there is no column besides the target `{target}`")));
+        }
+        Ok(Self(names))
+    }
+
+    /// The features of every row, original units, row-major `[n, features]`. A column that is
+    /// neither a feature nor `target` is refused.
+    ///
+    /// # Errors
+    /// Missing and unknown columns, and fields that are no numbers or unknown categories.
+    pub fn read(&self, table: &Table, target: &str) -> Result<Vec<f32>, TableError> {
+        let sources: Vec<_> = self.0.iter().map(|name| self.source(table, name)).collect();
+        let missing: Vec<&String> = self
+            .0
+            .iter()
+            .zip(&sources)
+            .filter(|(_, source)| source.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        if !missing.is_empty() {
+            return Err(table.unusable(format!(
+                "feature columns are missing: {}; the model was trained with them",
+                list(&missing)
+            )));
+        }
+        let sources: Vec<_> = sources.into_iter().flatten().collect();
+        let known = |column: &usize| sources.iter().any(|(source, _)| source == column);
+        let extra: Vec<&String> = (0..table.columns.len())
+            .filter(|column| !known(column) && table.columns[*column] != target)
+            .map(|column| &table.columns[column])
+            .collect();
+        if !extra.is_empty() {
+            return Err(table.unusable(format!(
+                "found columns that the model does not know: {}; remove them",
+                list(&extra)
+            )));
+        }
+        let n = table.len();
+        let mut x = vec![0.0; n * self.0.len()];
+        for (feature, (column, category)) in sources.iter().enumerate() {
+            let values = match category {
+                None => table.numbers(*column)?,
+                Some(category) => self.indicators(table, *column, category)?,
+            };
+            for (row, value) in values.into_iter().enumerate() {
+                x[row * self.0.len() + feature] = value;
+            }
+        }
+        Ok(x)
+    }
+
+    /// The column behind a feature, and its category where the column is text.
+    fn source<'n>(&self, table: &Table, name: &'n str) -> Option<(usize, Option<&'n str>)> {
+        let find = |name: &str| table.columns.iter().position(|column| column == name);
+        if let Some(column) = find(name) {
+            return Some((column, None));
+        }
+        let mut splits = name.match_indices('=').map(|(at, _)| (&name[..at], &name[at + 1..]));
+        splits.find_map(|(column, category)| Some((find(column)?, Some(category))))
+    }
+
+    fn indicators(
+        &self,
+        table: &Table,
+        column: usize,
+        category: &str,
+    ) -> Result<Vec<f32>, TableError> {
+        let prefix = format!("{}=", table.columns[column]);
+        let known: Vec<&str> =
+            self.0.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
+        table
+            .fields(column)
+            .enumerate()
+            .map(|(row, field)| {
+                if known.contains(&field) {
+                    Ok(if field == category { 1.0 } else { 0.0 })
+                } else {
+                    let expected = format!("a category seen in training: {}", list(&known));
+                    Err(table.bad_field(row, column, expected))
+                }
+            })
+            .collect()
+    }
 }
 
 impl Target {
@@ -91,7 +212,6 @@ impl Target {
         task: TaskKind,
     ) -> Result<(Self, Option<String>), TableError> {
         let column = table.column(target)?;
-        table.check_present(column)?;
         let values: BTreeSet<&str> = table.fields(column).collect();
         let numeric = table.is_numeric(column);
         let whole = numeric && values.iter().all(|value| value.parse::<i64>().is_ok());
@@ -116,7 +236,6 @@ impl Target {
                 reason.map(|r| format!("regression, since {r}")),
             ));
         }
-        table.check_names(column)?;
         let mut classes: Vec<String> = values.into_iter().map(str::to_owned).collect();
         if numeric {
             let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
@@ -127,13 +246,6 @@ impl Target {
                 "the target `{target}` has {} classes in {} rows; is it a number? use --task regression",
                 classes.len(),
                 table.len()
-            )));
-        }
-        if classes.len() > MAX_WIDTH {
-            return Err(table.unusable(format!(
-                "the target `{target}` has {} classes, expected at most {MAX_WIDTH}; merge some, or \
-                 use --task regression",
-                classes.len()
             )));
         }
         let index =
@@ -147,7 +259,7 @@ impl Schema {
     /// Learns normalisation from the training rows `rows` of raw features `x: [n, features]`.
     ///
     /// # Errors
-    /// All features constant, a constant target, or a column too large or too small for f32.
+    /// All features constant, or a constant target.
     pub fn learn(
         table: &Table,
         features: Features,
@@ -164,9 +276,6 @@ impl Schema {
             // A value that moves by less than its own rounding does not vary.
             let varies = std > 1e-6 * mean.abs() && std > 0.0;
             constant += usize::from(!varies);
-            if varies && !FEATURE_STD.contains(&std) {
-                return Err(table.unusable(scale_message(&features.0[feature], std, &FEATURE_STD)));
-            }
             means.push(mean);
             stds.push(if varies { std } else { 1.0 });
         }
@@ -183,10 +292,6 @@ impl Schema {
                     let message =
                         format!("the target `{target_name}` is constant in the training rows");
                     return Err(table.unusable(message));
-                }
-                if !TARGET_STD.contains(&std) || mean.abs() > *TARGET_STD.end() {
-                    let size = if mean.abs() > std { mean.abs() } else { std };
-                    return Err(table.unusable(scale_message(target_name, size, &TARGET_STD)));
                 }
                 Task::Regression { mean, std }
             }
@@ -239,19 +344,9 @@ impl Schema {
     /// The target column of an evaluation file, original units.
     ///
     /// # Errors
-    /// No such column or one that is a feature, a class that training did not see, a missing value,
-    /// or a field that is no number.
+    /// No such column, a class that training did not see, or a field that is no number.
     pub fn read_target(&self, table: &Table, target: &str) -> Result<Target, TableError> {
         let column = table.column(target)?;
-        let mut sources =
-            self.features.0.iter().filter_map(|name| self.features.source(table, name));
-        if sources.any(|(source, _)| source == column) {
-            return Err(table.unusable(format!(
-                "`{target}` is a feature of the model, which predicts `{}`",
-                self.target
-            )));
-        }
-        table.check_present(column)?;
         match &self.task {
             Task::Regression { .. } => Ok(Target::Values(table.numbers(column)?)),
             Task::Classification { classes } => {
@@ -270,14 +365,6 @@ impl Schema {
     }
 }
 
-fn scale_message(column: &str, found: f32, range: &RangeInclusive<f32>) -> String {
-    format!(
-        "column `{column}` is of the order of {found:e}, expected {:e} to {:e}; change its unit",
-        range.start(),
-        range.end()
-    )
-}
-
 /// Mean and standard deviation (divisor n).
 fn mean_std(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
     let count = values.clone().count() as f64;
@@ -290,6 +377,27 @@ fn mean_std(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
 mod tests {
     use super::super::table::table_from;
     use super::*;
+
+    #[test]
+    fn text_columns_become_indicators_and_are_found_again() {
+        let table = table_from("c,x,y\nred,1,0\nblue,2,1\nred,3,1\nblue,4,0\n").expect("table");
+        let features = Features::of(&table, "y").expect("features");
+        assert_eq!(features.0, ["c=blue", "c=red", "x"]);
+        let other = table_from("x,c\n7,blue\n").expect("table");
+        assert_eq!(features.read(&other, "y").expect("row"), [1.0, 0.0, 7.0]);
+        let unknown = table_from("x,c\n7,green\n").expect("table");
+        let message = features.read(&unknown, "y").expect_err("green").to_string();
+        assert!(message.contains("row 1 (line 2), column `c`: found `green`"), "{message}");
+    }
+
+    #[test]
+    fn missing_and_extra_columns_are_named() {
+        let features = Features(vec!["a".into(), "b".into()]);
+        let table = table_from("a,y\n1,2\n").expect("table");
+        assert!(features.read(&table, "y").expect_err("b").to_string().contains("missing: `b`"));
+        let table = table_from("a,b,c,y\n1,2,3,4\n").expect("table");
+        assert!(features.read(&table, "y").expect_err("c").to_string().contains("know: `c`"));
+    }
 
     #[test]
     fn the_task_follows_from_the_target() {
@@ -306,43 +414,5 @@ mod tests {
         let message =
             Target::read(&table, "y", TaskKind::Auto).err().expect("one class").to_string();
         assert!(message.contains("`y` is `a` in every row"), "{message}");
-    }
-    #[test]
-    fn a_class_name_of_two_lines_is_refused() {
-        let table = table_from("x,y\n1,a\n2,\"b\nc\"\n3,a\n4,a\n").expect("table");
-        let message = Target::read(&table, "y", TaskKind::Auto).err().expect("refused").to_string();
-        assert!(message.contains("row 2 (line 3), column `y`"), "{message}");
-    }
-
-    #[test]
-    fn units_beyond_the_range_of_the_artifact_are_refused() {
-        for (x, y, column) in [
-            (vec![0.0, 1e-38, 2e-38], vec![1.0, 2.0, 3.0], "column `x`"),
-            (vec![-3e38, 0.0, 3e38], vec![1.0, 2.0, 3.0], "column `x`"),
-            (vec![1.0, 2.0, 3.0], vec![1e20, 2e20, 3e20], "column `y`"),
-            (vec![1.0, 2.0, 3.0], vec![1e-30, 2e-30, 3e-30], "column `y`"),
-        ] {
-            let table = table_from("x,y\n1,1\n").expect("table");
-            let features = Features(vec!["x".into()]);
-            let target = Target::Values(y);
-            let learned = Schema::learn(&table, features, &x, "y", &target, &[0, 1, 2]);
-            let message = learned.expect_err(column).to_string();
-            assert!(message.contains(column) && message.contains("change its unit"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_feature_is_not_taken_for_the_target() {
-        let table = table_from("a,b\n1,2\n").expect("table");
-        let schema = Schema {
-            features: Features(vec!["a".into()]),
-            mean: vec![0.0],
-            std: vec![1.0],
-            target: "b".into(),
-            task: Task::Regression { mean: 0.0, std: 1.0 },
-        };
-        assert!(schema.read_target(&table, "b").is_ok());
-        let message = schema.read_target(&table, "a").err().expect("a feature").to_string();
-        assert!(message.contains("`a` is a feature of the model, which predicts `b`"), "{message}");
     }
 }

@@ -34,8 +34,8 @@ pub enum TableError {
         /// First field.
         first: String,
     },
-    /// Two columns have one name, or a column has none, or one of several lines.
-    #[error("{}: column {} is named `{name}`, expected a name of its own on one line; rename it", path.display(), index + 1)]
+    /// Two columns have one name, or a column has none.
+    #[error("{}: column {} is named `{name}`, like another one or like none; rename it", path.display(), index + 1)]
     BadColumnName {
         /// File.
         path: PathBuf,
@@ -90,7 +90,7 @@ pub enum TableError {
         expected: String,
     },
     /// The file lacks a column.
-    #[error("{}: there is no column `{column}`; the columns are {existing}{}", path.display(), hint.unwrap_or(""))]
+    #[error("{}: there is no column `{column}`; the columns are {existing}", path.display())]
     NoColumn {
         /// File.
         path: PathBuf,
@@ -98,8 +98,6 @@ pub enum TableError {
         column: String,
         /// Columns there are.
         existing: String,
-        /// What may be wrong with the header.
-        hint: Option<&'static str>,
     },
     /// The columns or their values cannot be used.
     #[error("{}: {message}", path.display())]
@@ -114,8 +112,7 @@ pub enum TableError {
 /// Texts that stand for a missing value.
 const MISSING: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
 
-/// A CSV file: column names and fields, every row as long as the header. Fields are not looked at
-/// before a column is used, so that a column that is not may hold anything.
+/// A CSV file: column names and fields, every row as long as the header.
 #[derive(Debug)]
 pub struct Table {
     /// Where it was read from.
@@ -125,8 +122,6 @@ pub struct Table {
     /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
     rows: Vec<csv::StringRecord>,
-    /// Line of the file that each row starts on, from 1.
-    lines: Vec<u64>,
 }
 
 impl Table {
@@ -145,10 +140,8 @@ impl Table {
         let digest = Sha256::digest(bytes);
         let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-        let malformed = |error: csv::Error| TableError::Malformed {
-            path: owned(),
-            message: describe(&error, bytes),
-        };
+        let malformed =
+            |error: csv::Error| TableError::Malformed { path: owned(), message: describe(&error) };
         let columns: Vec<String> =
             reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
         if columns.iter().all(|name| name.parse::<f64>().is_ok()) {
@@ -156,7 +149,7 @@ impl Table {
         }
         let mut seen = HashSet::new();
         for (index, name) in columns.iter().enumerate() {
-            if name.is_empty() || !is_one_line(name) || !seen.insert(name) {
+            if name.is_empty() || name.contains('\n') || !seen.insert(name) {
                 return Err(TableError::BadColumnName { path: owned(), index, name: name.clone() });
             }
         }
@@ -164,9 +157,9 @@ impl Table {
         if rows.is_empty() {
             return Err(TableError::NoRows(owned()));
         }
-        let starts = rows.iter().map(|row| row.position().map_or(0, csv::Position::byte) as usize);
-        let lines = LineCounter::new(bytes).lines(starts);
-        Ok(Self { path: owned(), columns, sha256, rows, lines })
+        let table = Self { path: owned(), columns, sha256, rows };
+        table.check_missing()?;
+        Ok(table)
     }
 
     /// Number of data rows.
@@ -188,19 +181,7 @@ impl Table {
             path: self.path.clone(),
             column: name.to_owned(),
             existing: list(&self.columns),
-            hint: self.header_hint(),
         })
-    }
-
-    /// What may be wrong with a header that lacks a column.
-    fn header_hint(&self) -> Option<&'static str> {
-        if self.columns.len() == 1 && self.columns[0].contains([';', '\t']) {
-            Some(" (expected columns separated by commas)")
-        } else if self.columns.iter().any(|name| name.parse::<f64>().is_ok()) {
-            Some(" (some are numbers: is the header row missing?)")
-        } else {
-            None
-        }
     }
 
     /// Fields of a column.
@@ -230,7 +211,7 @@ impl Table {
         TableError::BadField {
             path: self.path.clone(),
             row: row + 1,
-            line: self.lines[row],
+            line: self.line(row),
             column: self.columns[column].clone(),
             found: self.rows[row][column].to_owned(),
             expected,
@@ -242,69 +223,25 @@ impl Table {
         TableError::Unusable { path: self.path.clone(), message }
     }
 
-    /// Checks that every field of a column is there.
-    ///
-    /// # Errors
-    /// [`TableError::Missing`] names the first field that is not.
-    pub fn check_present(&self, column: usize) -> Result<(), TableError> {
-        let absent = |field: &str| MISSING.iter().any(|text| text.eq_ignore_ascii_case(field));
-        match self.fields(column).enumerate().find(|(_, field)| absent(field)) {
-            None => Ok(()),
-            Some((row, field)) => Err(TableError::Missing {
-                path: self.path.clone(),
-                row: row + 1,
-                line: self.lines[row],
-                column: self.columns[column].clone(),
-                found: field.to_owned(),
-            }),
+    fn line(&self, row: usize) -> u64 {
+        self.rows[row].position().map_or(0, csv::Position::line)
+    }
+
+    fn check_missing(&self) -> Result<(), TableError> {
+        for (row, record) in self.rows.iter().enumerate() {
+            for (column, field) in record.iter().enumerate() {
+                if MISSING.contains(&field.to_ascii_lowercase().as_str()) {
+                    return Err(TableError::Missing {
+                        path: self.path.clone(),
+                        row: row + 1,
+                        line: self.line(row),
+                        column: self.columns[column].clone(),
+                        found: field.to_owned(),
+                    });
+                }
+            }
         }
-    }
-
-    /// Checks that every field of a text column can become a name in an artifact, where a line
-    /// break separates names.
-    ///
-    /// # Errors
-    /// [`TableError::BadField`] names the first field that cannot.
-    pub fn check_names(&self, column: usize) -> Result<(), TableError> {
-        match self.fields(column).position(|field| !is_one_line(field)) {
-            None => Ok(()),
-            Some(row) => Err(self.bad_field(row, column, "a text without line breaks".to_owned())),
-        }
-    }
-}
-
-fn is_one_line(name: &str) -> bool {
-    !name.contains(['\n', '\r'])
-}
-
-/// Lines of byte offsets. The reader's own count is of where it stopped before a row: short of the
-/// second half of `\r\n` and of blank lines.
-struct LineCounter<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl<'a> LineCounter<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, line: 1 }
-    }
-
-    /// Line of the row that starts at `start` or after the line breaks there; starts ascend.
-    fn line(&mut self, start: usize) -> u64 {
-        let start = start.min(self.bytes.len());
-        let breaks = self.bytes[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let end = start + breaks.count();
-        while self.at < end {
-            let (byte, next) = (self.bytes[self.at], self.bytes.get(self.at + 1));
-            self.line += u64::from(byte == b'\n' || byte == b'\r' && next != Some(&b'\n'));
-            self.at += 1;
-        }
-        self.line
-    }
-
-    fn lines(mut self, starts: impl Iterator<Item = usize>) -> Vec<u64> {
-        starts.map(|start| self.line(start)).collect()
+        Ok(())
     }
 }
 
@@ -314,18 +251,17 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     quoted.join(", ")
 }
 
-/// A reader's error on one line, with its place in `bytes`.
-fn describe(error: &csv::Error, bytes: &[u8]) -> String {
-    let line_of = |pos: &csv::Position| LineCounter::new(bytes).line(pos.byte() as usize);
+/// A reader's error on one line, with its row.
+fn describe(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let (row, line) = pos.as_ref().map_or((0, 0), |pos| (pos.record(), line_of(pos)));
+            let (row, line) = pos.as_ref().map_or((0, 0), |pos| (pos.record(), pos.line()));
             format!(
                 "row {row} (line {line}) has {len} fields, expected {expected_len} as in the header"
             )
         }
         csv::ErrorKind::Utf8 { pos, .. } => {
-            let line = pos.as_ref().map_or(0, line_of);
+            let line = pos.as_ref().map_or(0, csv::Position::line);
             format!("line {line} is not UTF-8 text; save the file as UTF-8")
         }
         _ => error.to_string(),
@@ -351,9 +287,8 @@ mod tests {
             ("1,2\n3,4\n", "add a header row"),
             ("a,a\n1,2\n", "column 2 is named `a`"),
             ("a,b\n1,2\n3\n", "row 2 (line 3) has 1 fields, expected 2"),
-            ("a,\"b\nc\"\n1,2\n", "column 2 is named `b\nc`"),
-            ("a,b\r\n1,2\r\n3\r\n", "row 2 (line 3) has 1 fields"),
-            ("a,b\n1,2\n\n\n3\n", "row 2 (line 5) has 1 fields"),
+            ("a,b\n1,2\n3,\n", "row 2 (line 3), column `b`: found a missing value (``)"),
+            ("a,b\n1,NaN\n", "row 1 (line 2), column `b`: found a missing value (`NaN`)"),
         ] {
             let message = table_from(text).expect_err(text).to_string();
             assert!(message.contains(expected), "{message}");
@@ -365,31 +300,5 @@ mod tests {
         let table = table_from("a,b\n1,2\n3,inf\n").expect("readable");
         let message = table.numbers(1).expect_err("inf").to_string();
         assert!(message.contains("row 2 (line 3), column `b`: found `inf`, expected a finite"));
-    }
-    #[test]
-    fn missing_values_are_named_in_columns_that_are_used() {
-        for (text, expected) in [
-            ("a,b\n1,2\n3,\n", "row 2 (line 3), column `b`: found a missing value (``)"),
-            ("a,b\n1,NaN\n", "row 1 (line 2), column `b`: found a missing value (`NaN`)"),
-            ("a,b\r\n1,2\r\n3,?\r\n", "row 2 (line 3), column `b`: found a missing value (`?`)"),
-            ("a,b\n1,2\n\n\n3,\n", "row 2 (line 5), column `b`: found a missing value (``)"),
-            ("a,b\n\"1\n1\",2\n3,\n", "row 2 (line 4), column `b`: found a missing value (``)"),
-        ] {
-            let table = table_from(text).expect("readable");
-            table.check_present(0).expect("all there");
-            let message = table.check_present(1).expect_err(text).to_string();
-            assert!(message.contains(expected), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_header_that_is_none_is_suspected() {
-        for (text, hint) in [
-            ("a;b\n1;2\n", "separated by commas"),
-            ("1,red\n2,blue\n", "is the header row missing?"),
-        ] {
-            let message = table_from(text).expect("readable").column("y").expect_err(text);
-            assert!(message.to_string().ends_with(&format!("{hint})")), "{message}");
-        }
     }
 }
