@@ -12,30 +12,45 @@ use serde::de::DeserializeOwned;
 
 /// How names of files that are being written start.
 const TEMPORARY: &str = ".fiberwalk-";
+/// The configuration as the user gave it: the first file of a run.
+pub const REQUESTED: &str = "requested.toml";
+/// Folder of the walked particles.
+pub const PARTICLES: &str = "particles";
 
 /// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
-/// the new one.
+/// the new one. A link stays a link to the file written. A device or a pipe, such as
+/// `/dev/stdout`, is written to as it is, since a rename would put a file in its place.
 ///
 /// # Errors
 /// The file cannot be written; then nothing is left of it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(std::io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => {
+            return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        }
+        _ => {}
+    }
+    // A path that leads to no file yet is its own destination.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // As any new file: the user's umask decides who else may read it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    Ok(())
 }
 
 /// The directory of a run.
@@ -56,9 +71,7 @@ impl RunDir {
     /// It cannot be created, or holds something already.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
-        let mut entries =
-            fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
-        if entries.next().is_some() {
+        if !entries(root)?.is_empty() {
             bail!(
                 "{} is not empty: use --resume to go on with that run, or another --out",
                 root.display()
@@ -71,26 +84,34 @@ impl RunDir {
     /// had not finished.
     ///
     /// # Errors
-    /// It cannot be created or cleared.
+    /// It cannot be created or cleared, or holds something that is no run.
     pub fn reopen(root: &Path) -> anyhow::Result<Self> {
-        for folder in [root.to_owned(), root.join("particles")] {
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-            let entries = fs::read_dir(&folder)
-                .with_context(|| format!("cannot read {}", folder.display()))?;
-            for entry in entries {
-                let path =
-                    entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-                let unfinished = path
-                    .file_name()
-                    .is_some_and(|name| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()));
-                if unfinished {
-                    fs::remove_file(&path)
-                        .with_context(|| format!("cannot remove {}", path.display()))?;
-                }
-            }
+        let run = Self::at(root);
+        let create = |folder: &Path| {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))
+        };
+        create(root)?;
+        // What a run may hold before `data.json` makes it one.
+        let early = |path: &PathBuf| {
+            let names = [REQUESTED, PARTICLES].map(|name| run.path(name));
+            is_unfinished(path) || names.contains(path)
+        };
+        let held = entries(root)?;
+        if let Some(other) = held.iter().find(|path| !early(path)).filter(|_| !run.has("data.json"))
+        {
+            bail!(
+                "{} is not the directory of a run: it holds {} and no data.json; use another --out",
+                root.display(),
+                other.file_name().unwrap_or_default().display()
+            );
         }
-        Ok(Self::at(root))
+        let particles = run.path(PARTICLES);
+        create(&particles)?;
+        for path in held.iter().chain(&entries(&particles)?).filter(|path| is_unfinished(path)) {
+            fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(run)
     }
 
     /// The directory of an existing run.
@@ -216,6 +237,19 @@ impl RunDir {
     }
 }
 
+/// Paths of all that a folder holds.
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
+    let paths: std::io::Result<_> = list();
+    paths.with_context(|| format!("cannot read {}", folder.display()))
+}
+
+/// Whether the file was being written by a process that ended before it was whole.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +272,59 @@ mod tests {
         fs::create_dir(&target).expect("folder");
         fs::write(target.join("file"), b"x").expect("file");
         assert!(write_atomically(&target, b"bytes").is_err());
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
+    }
+    #[test]
+    fn a_folder_of_something_else_is_not_a_run_to_resume() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fs::write(folder.path().join("letter.txt"), b"x").expect("file");
+        let message = RunDir::reopen(folder.path()).expect_err("no run").to_string();
+        assert!(message.contains("letter.txt") && message.contains("--out"), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
+    }
+
+    #[test]
+    fn a_run_killed_at_its_first_file_is_resumed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let run = RunDir::reopen(&folder.path().join("run")).expect("new");
+        run.write(REQUESTED, b"").expect("writable");
+        fs::write(run.path(".fiberwalk-1"), b"half").expect("file");
+        fs::write(run.path("particles/.fiberwalk-2"), b"half").expect("file");
+        RunDir::reopen(&folder.path().join("run")).expect("a run");
+        assert!(!run.has(".fiberwalk-1") && !run.has("particles/.fiberwalk-2"));
+        assert!(run.has(REQUESTED));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+        fs::write(&file, b"old").expect("file");
+        std::os::unix::fs::symlink("file", &link).expect("link");
+        write_atomically(&link, b"new").expect("writable");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).expect("readable"), b"new");
+    }
+
+    /// What is written to a pipe arrives, and the pipe is still one: a rename would have replaced
+    /// it, as it would `/dev/null`.
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_to_and_stays_a_pipe() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let (written, read) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| fs::read(&pipe));
+            (write_atomically(&pipe, b"bytes"), reader.join().expect("no panic"))
+        });
+        written.expect("writable");
+        assert_eq!(read.expect("readable"), b"bytes");
+        assert!(fs::metadata(&pipe).expect("there").file_type().is_fifo());
         assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
     }
 }
