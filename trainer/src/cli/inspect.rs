@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -77,6 +77,9 @@ struct Work {
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let shown = self.model.display();
+        if self.model.is_dir() {
+            bail!("{shown} is a directory: give the file, such as {shown}/model.fwk");
+        }
         let bytes = std::fs::read(&self.model).with_context(|| format!("cannot read {shown}"))?;
         let artifact = decode(&bytes).with_context(|| shown.to_string())?;
         let report = report(&artifact, bytes.len());
