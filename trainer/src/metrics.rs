@@ -200,6 +200,45 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_one_bin_share_their_calibration_error() {
+        // Both in the bin from 12/15 to 13/15: |0.81 + 0.85 − 1| over two rows.
+        let rows: [(&[f32], &u32); 2] = [(&[0.81, 0.19], &0), (&[0.15, 0.85], &0)];
+        close(ece(&rows), 0.66 / 2.0);
+        // Certain and right, at the upper end of the last bin.
+        close(ece(&[(&[1.0, 0.0], &0)]), 0.0);
+    }
+
+    #[test]
+    fn an_impossible_class_costs_a_finite_score() {
+        close(nll(&[1.0, 0.0], 1), 126.0 * 2.0f64.ln());
+    }
+
+    #[test]
+    fn regression_rows_by_hand() {
+        let predictions = Predictions::Regression {
+            mean: vec![0.0, 2.0],
+            std: vec![1.0, 2.0],
+            epistemic_std: vec![0.0; 2],
+            lower: vec![-1.0, 0.0],
+            upper: vec![1.0, 4.0],
+            out_of_distribution: vec![false; 2],
+        };
+        // The first row lies on its interval's end, the second beyond.
+        let target = Target::Values(vec![1.0, 5.0]);
+        let Scores::Regression { nll, rmse, crps, coverage, mean_width, .. } =
+            Scores::of(&predictions, &target, None)
+        else {
+            panic!("regression");
+        };
+        close(nll, (0.5 + 1.125 + 2.0f64.ln()) / 2.0 + 0.918_938_533);
+        close(rmse, 5.0f64.sqrt());
+        // The integrals of (Φ(t) − [t ≥ z])² for z = 1 and z = 1.5, the second times σ = 2.
+        close(crps, (0.602_441_358 + 2.0 * 0.994_424_004) / 2.0);
+        close(coverage, 0.5);
+        close(mean_width, 3.0);
+    }
+
+    #[test]
     fn regression_scores_by_hand() {
         close(gaussian_nll(1.0, 2.0, 3.0), 0.5 + 2.0f64.ln() + 0.918_938_533);
         // At the mean: σ (2φ(0) − 1/√π).
