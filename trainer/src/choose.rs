@@ -3,7 +3,7 @@
 //! The prior matters more than anything else, and MAP's own validation loss is a bad judge of it:
 //! every candidate is scored by the cross-validated NLL of a small walk's predictive, after the
 //! calibration that the final model gets too. The prior is scored at a middling temperature, then
-//! drift and temperature under the best prior, then the prior once more under those.
+//! drift and temperature under the best prior, then the neighbouring priors under those.
 
 use std::ops::Range;
 
@@ -24,8 +24,12 @@ const CALIBRATION_PARTICLES: usize = 16;
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
 const STEP_SHARE: f32 = 0.3;
 /// Prior precisions tried for the hidden layers and for the output layer.
-const HIDDEN_PRECISIONS: [f32; 3] = [1.0, 3.0, 10.0];
-const OUTPUT_PRECISIONS: [f32; 3] = [0.1, 0.3, 1.0];
+const HIDDEN_PRECISIONS: [f32; 5] = [1.0, 3.0, 10.0, 30.0, 100.0];
+const OUTPUT_PRECISIONS: [f32; 3] = [0.3, 1.0, 3.0];
+/// Neighbours on that grid differ by no more than this factor in each.
+const NEIGHBOUR: f32 = 4.0;
+/// Number of neighbours of a prior inside the grid.
+const MOST_NEIGHBOURS: usize = 8;
 /// Posterior temperatures tried, from the plain posterior down.
 const TEMPERATURES: [f32; 4] = [1.0, 0.3, 0.1, 0.01];
 /// Where the prior is scored first.
@@ -87,6 +91,16 @@ impl Choices {
     pub fn likelihood(&self) -> Likelihood {
         likelihood(self.noise_std)
     }
+
+    /// Likelihood of a target as the particles' predictive is calibrated.
+    pub fn calibrated_likelihood(&self) -> Likelihood {
+        match self.particle_calibration {
+            Calibration::Temperature(_) => Likelihood::Categorical,
+            Calibration::NoiseStd(noise_std) => {
+                Likelihood::Gaussian { noise_std: noise_std as f32 }
+            }
+        }
+    }
 }
 
 /// The likelihood with this noise, or the categorical one.
@@ -121,6 +135,7 @@ struct Fold {
 struct Scored {
     candidate: Candidate,
     predictive: Predictive,
+    row_nll: Vec<f64>,
 }
 
 /// What every part of the search needs.
@@ -135,10 +150,11 @@ impl Search<'_> {
     pub fn steps(&self, fixed: &Fixed) -> usize {
         let priors = self.priors(fixed).len();
         let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
-        let scored = 2 * priors - 1 + self.tempered(fixed, &[]).len();
+        let neighbours = MOST_NEIGHBOURS.min(priors - 1);
+        let scored = priors + self.tempered(fixed, &[]).len() + neighbours;
         let walked = SCORING_PARTICLES * scored * self.scoring_schedule().steps
             + CALIBRATION_PARTICLES * self.walk_schedule.steps;
-        let trained = (noise + 2 * priors) * self.map_schedule.steps;
+        let trained = (noise + priors + neighbours + 2) * self.map_schedule.steps;
         fold_count(self.rows.n) * (trained + walked)
     }
 
@@ -168,10 +184,10 @@ impl Search<'_> {
         let prior = scored[chosen].candidate.prior_precision.clone();
         let start = scored.len();
         scored.extend(self.score(&self.tempered(fixed, &prior), noise_std, &context));
-        chosen = hottest_within_one_standard_error(&scored[start..]) + start;
+        chosen = spread_at_little_cost(&scored[start..]) + start;
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
-        let others = priors.iter().filter(|other| **other != prior);
+        let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
         let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
         let start = scored.len();
         scored.extend(self.score(&others, noise_std, &context));
@@ -235,7 +251,7 @@ impl Search<'_> {
                 let row_nll = predictive.nll(&context.held_out, calibration);
                 let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
                 let candidate = Candidate { nll, standard_error, ..candidate.clone() };
-                Scored { candidate, predictive }
+                Scored { candidate, predictive, row_nll }
             })
             .collect()
     }
@@ -413,17 +429,37 @@ fn best_of(scored: &[Scored]) -> usize {
     (0..scored.len()).min_by(|a, b| order(a).total_cmp(&order(b))).expect("there is a candidate")
 }
 
-/// The drift with the least NLL; under it the largest temperature whose NLL is within one standard
+/// The kind of drift, then the temperature. Isotropic drift makes functions that a small decoder
+/// follows more closely; drift like the data's noise is taken where it is better by more than one
+/// standard error of the difference. Then the largest temperature whose NLL is within one standard
 /// error of the least: more spread costs little in distribution and buys out-of-distribution
 /// detection.
-fn hottest_within_one_standard_error(scored: &[Scored]) -> usize {
-    let best = &scored[best_of(scored)].candidate;
-    let limit = best.nll + best.standard_error;
+fn spread_at_little_cost(scored: &[Scored]) -> usize {
     let candidate = |index: usize| &scored[index].candidate;
+    let best_with = |drift: Drift| {
+        (0..scored.len())
+            .filter(|&index| candidate(index).drift == drift)
+            .min_by(|&a, &b| candidate(a).nll.total_cmp(&candidate(b).nll))
+    };
+    let best = match (best_with(Drift::Isotropic), best_with(Drift::DataNoise)) {
+        (Some(isotropic), Some(data_noise)) => {
+            let rows = scored[isotropic].row_nll.iter().zip(&scored[data_noise].row_nll);
+            let gains: Vec<f64> = rows.map(|(i, d)| i - d).collect();
+            if mean(&gains) > standard_error(&gains) { data_noise } else { isotropic }
+        }
+        (one, other) => one.or(other).expect("there is a candidate"),
+    };
+    let best = candidate(best);
+    let limit = best.nll + best.standard_error;
     (0..scored.len())
         .filter(|&index| candidate(index).drift == best.drift && candidate(index).nll <= limit)
         .max_by(|&a, &b| candidate(a).temperature.total_cmp(&candidate(b).temperature))
         .expect("the best one is within its own limit")
+}
+
+/// Whether two priors are neighbours on the grid.
+fn near(left: &[f32], right: &[f32]) -> bool {
+    left.iter().zip(right).all(|(l, r)| l / r < NEIGHBOUR && r / l < NEIGHBOUR)
 }
 
 /// Standard error of the mean.

@@ -160,6 +160,9 @@ pub struct Latent {
     pub dim: usize,
     /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer, or `"auto"`.
     pub decoder: Choice<Vec<LayerDecoder>>,
+    /// Weight of matching the particles' predictive near the training rows, against 1 for matching
+    /// their functions everywhere.
+    pub predictive: f32,
     /// Weight λ of the encoder's reconstruction; 0 leaves the encoder out.
     pub reconstruction: f32,
     /// Gradient steps of the fit.
@@ -243,8 +246,9 @@ impl Default for Latent {
         Self {
             dim: 4,
             decoder: Choice::Auto,
+            predictive: 10.0,
             reconstruction: 0.01,
-            steps: 3000,
+            steps: 6000,
             learning_rate: 0.01,
         }
     }
@@ -330,9 +334,13 @@ impl Config {
             self.latent.dim,
             "a whole number from 1 to 32",
         )?;
-        let lambda = self.latent.reconstruction;
-        let sound = lambda.is_finite() && lambda >= 0.0;
-        check(sound, "latent.reconstruction", lambda, "a number from 0 up")?;
+        for (field, weight) in [
+            ("latent.predictive", self.latent.predictive),
+            ("latent.reconstruction", self.latent.reconstruction),
+        ] {
+            let sound = weight.is_finite() && weight >= 0.0;
+            check(sound, field, weight, "a number from 0 up")?;
+        }
         at_least_one("latent.steps", self.latent.steps)?;
         positive("latent.learning_rate", self.latent.learning_rate)?;
         let fraction = self.calibration.fraction;

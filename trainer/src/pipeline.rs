@@ -351,7 +351,7 @@ impl<'a> Training<'a> {
         let rows = self.training_rows();
         let pool = |size, index| {
             let mut rng = stream(self.options.seed, Purpose::Probes, index);
-            let likelihood = choices.likelihood();
+            let likelihood = choices.calibrated_likelihood();
             ProbePool::new(&rows.x, &self.architecture, likelihood, particles, size, &mut rng)
         };
         let (training, fresh) = (pool(POOL, 0), pool(TEST_POOL, 1));
@@ -369,6 +369,7 @@ impl<'a> Training<'a> {
                 let fit = Fit {
                     shape: &shape,
                     pool: &training,
+                    predictive: config.latent.predictive,
                     reconstruction: config.latent.reconstruction,
                     schedule,
                     seed: self.options.seed,
@@ -383,7 +384,8 @@ impl<'a> Training<'a> {
             .into_iter()
             .min_by(|a, b| a.2.total_cmp(&b.2))
             .context("there is at least one decoder structure")?;
-        let (left, right) = fresh.particles.split_at(particles.len() / 2);
+        let functions = all_functions(&fresh);
+        let (left, right) = functions.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
         let names: Vec<String> = shape.structure.iter().map(ToString::to_string).collect();
         let passes = cost(&self.architecture, &shape.structure, config.export.samples);
@@ -408,7 +410,7 @@ impl<'a> Training<'a> {
         let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
         let mut outputs = outputs_of_each(&self.architecture, &thetas, &fresh.probes.batch);
         outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
-        energy_score(&outputs, &fresh.particles, fresh.len()).0
+        energy_score(&outputs, &all_functions(fresh), fresh.len()).0
     }
 
     /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
@@ -487,7 +489,7 @@ impl<'a> Training<'a> {
         let (config, seed) = (&self.options.config, self.options.seed);
         let rows = self.training_rows();
         let mut rng = stream(seed, Purpose::Probes, 2);
-        let likelihood = choices.likelihood();
+        let likelihood = choices.calibrated_likelihood();
         let pool = ProbePool::new(
             &rows.x,
             &self.architecture,
@@ -632,6 +634,13 @@ impl Run {
         };
         Ok(Predictor { schema: self.record.schema.clone(), engine })
     }
+}
+
+/// Every particle's standardised outputs at every probe.
+fn all_functions(pool: &ProbePool) -> Vec<Vec<f32>> {
+    let (particles, probes): (Vec<_>, Vec<_>) =
+        ((0..pool.particles()).collect(), (0..pool.len()).collect());
+    pool.functions_at(&particles, &probes)
 }
 
 fn group_file(group: usize) -> String {

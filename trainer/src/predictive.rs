@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::Targets;
-use crate::network::{Architecture, Batch, outputs_of_each, softmax};
+use crate::network::{Architecture, Batch, Likelihood, outputs_of_each, softmax};
 
 /// Smallest probability whose logarithm is taken.
 const SMALLEST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
@@ -78,6 +78,35 @@ impl Predictive {
     /// Evaluates regressors `thetas: [N][P]` at every row of `batch`.
     pub fn regress(architecture: &Architecture, thetas: &[Vec<f32>], batch: &Batch) -> Self {
         moments(&outputs_of_each(architecture, thetas, batch), batch.rows())
+    }
+
+    /// The mixture of networks with these `outputs: [N][C, rows]`.
+    pub fn of_outputs(likelihood: Likelihood, outputs: Vec<Vec<f32>>, rows: usize) -> Self {
+        match likelihood {
+            Likelihood::Categorical => {
+                let classes = outputs[0].len() / rows;
+                average_softmax(outputs, classes, rows)
+            }
+            Likelihood::Gaussian { .. } => moments(&outputs, rows),
+        }
+    }
+
+    /// The rows of the named indices.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let each = |values: &[f32]| indices.iter().map(|&index| values[index]).collect();
+        match self {
+            Self::Classification { classes, probabilities, expected_entropy } => {
+                let rows = indices.iter().map(|&index| index * classes..(index + 1) * classes);
+                Self::Classification {
+                    classes: *classes,
+                    probabilities: rows.flat_map(|row| &probabilities[row]).copied().collect(),
+                    expected_entropy: each(expected_entropy),
+                }
+            }
+            Self::Regression { mean, variance } => {
+                Self::Regression { mean: each(mean), variance: each(variance) }
+            }
+        }
     }
 
     /// Root mean square error of the mean, standardised units; none for classification.

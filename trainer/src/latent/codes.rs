@@ -31,8 +31,8 @@ pub fn choose_codes(
     let thetas: Vec<_> = modulations.par_iter().map(|s| shape.decode(decoder, s)).collect();
     let mut outputs = outputs_of_each(&shape.architecture, &thetas, &probes.batch);
     outputs.par_iter_mut().for_each(|outputs| probes.standardise(outputs));
-    let particles: Vec<_> =
-        (0..pool.particles.len()).map(|particle| pool.particle_at(particle, &indices)).collect();
+    let all: Vec<usize> = (0..pool.particles()).collect();
+    let particles = pool.functions_at(&all, &indices);
 
     let to_particles: Vec<f64> = outputs
         .par_iter()

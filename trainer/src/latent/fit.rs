@@ -1,10 +1,14 @@
 //! Fits decoder and encoder to the particles' functions.
 
+use fiberwalk_formats::LATENT_UNITS;
+use fiberwalk_runtime::{Codes, LowDiscrepancy};
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::{DecoderShape, ProbePool, Probes, columns, energy_score};
+use super::passes::DecodedPass;
+use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
 use crate::descent::{Adam, Schedule};
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
@@ -28,6 +32,9 @@ pub struct Fit<'a> {
     pub shape: &'a DecoderShape,
     /// Probes and the particles' functions there.
     pub pool: &'a ProbePool,
+    /// Weight of the divergence from the particles' predictive near the training inputs, against 1
+    /// for the energy score.
+    pub predictive: f32,
     /// Weight λ of reconstruction and of the codes' distance to N(0, I); 0 leaves the encoder out.
     pub reconstruction: f32,
     /// Number of steps and learning rate.
@@ -44,13 +51,6 @@ pub struct Fitted {
     pub encoder: Option<(Architecture, Vec<f32>)>,
     /// Latent codes of the particles, `[N][k]`; empty where λ = 0.
     pub codes: Vec<Vec<f32>>,
-}
-
-/// Decoded samples at some probes, ready for the backward pass.
-struct Evaluated {
-    thetas: Vec<Vec<f32>>,
-    tapes: Vec<Tape>,
-    outputs: Vec<Vec<f32>>,
 }
 
 impl Fit<'_> {
@@ -111,9 +111,8 @@ impl Fit<'_> {
         let count = FINGERPRINT_PROBES.min(self.pool.len());
         let spacing = self.pool.len() / count;
         let indices: Vec<usize> = (0..count).map(|probe| probe * spacing).collect();
-        let rows: Vec<f32> = (0..self.pool.particles.len())
-            .flat_map(|particle| self.pool.particle_at(particle, &indices))
-            .collect();
+        let particles: Vec<usize> = (0..self.pool.particles()).collect();
+        let rows = self.pool.functions_at(&particles, &indices).concat();
         Batch::from_rows(&rows, self.shape.architecture.outputs() * count)
     }
 
@@ -126,7 +125,8 @@ impl Fit<'_> {
             .collect()
     }
 
-    /// Adds the gradient of the energy score of random draws against the particles.
+    /// Adds the gradient of the energy score of random draws against the particles, and that of
+    /// their predictive's divergence.
     fn score_gradient(
         &self,
         decoder: &[f32],
@@ -135,17 +135,21 @@ impl Fit<'_> {
         rng: &mut Xoshiro256PlusPlus,
         gradient: &mut [f32],
     ) {
-        let codes = standard_normal(self.shape.latent_dim, DRAWS, rng);
-        let count = self.pool.particles.len();
-        let chosen = rand::seq::index::sample(rng, count, PARTICLES.min(count));
-        let particles: Vec<_> =
-            chosen.iter().map(|particle| self.pool.particle_at(particle, indices)).collect();
-        let mut trunk = TrunkPass::new(self.shape, decoder, codes);
-        let evaluated = self.evaluate(decoder, &trunk.modulations, probes);
-        let (_, d_outputs) = energy_score(&evaluated.outputs, &particles, indices.len());
-        let d_modulations =
-            self.backward(decoder, &trunk.modulations, evaluated, d_outputs, probes, gradient);
-        trunk.backward(self.shape, decoder, &d_modulations, gradient);
+        let codes = spread_codes(self.shape.latent_dim, DRAWS, rng);
+        let count = self.pool.particles();
+        let chosen = rand::seq::index::sample(rng, count, PARTICLES.min(count)).into_vec();
+        let particles = self.pool.functions_at(&chosen, indices);
+        let (pass, outputs) = DecodedPass::forward(self.shape, decoder, codes, probes);
+        let (_, mut d_outputs) =
+            energy_score(&standardised(&outputs, probes), &particles, indices.len());
+        d_outputs.par_iter_mut().for_each(|d_outputs| probes.pull_back(d_outputs));
+        let reference = self.pool.predictive.select(&indices[..indices.len() / 2]);
+        let (_, divergence) =
+            predictive_divergence(&outputs, indices.len(), &reference, self.pool.likelihood);
+        for (d_outputs, divergence) in d_outputs.iter_mut().zip(&divergence) {
+            d_outputs.iter_mut().zip(divergence).for_each(|(sum, d)| *sum += self.predictive * d);
+        }
+        pass.backward(&d_outputs, gradient);
     }
 
     /// Adds λ times the gradient of the reconstruction error of a few particles to the decoder's,
@@ -160,7 +164,7 @@ impl Fit<'_> {
         rng: &mut Xoshiro256PlusPlus,
         gradient: &mut [f32],
     ) -> Vec<f32> {
-        let (k, count) = (self.shape.latent_dim, self.pool.particles.len());
+        let (k, count) = (self.shape.latent_dim, self.pool.particles());
         let batch = &encoder.fingerprints;
         let mut tape = Tape::default();
         let codes =
@@ -174,20 +178,20 @@ impl Fit<'_> {
             rand::seq::index::sample(rng, count, RECONSTRUCTIONS.min(count)).into_vec();
         let chosen_codes: Vec<f32> =
             chosen.iter().flat_map(|&particle| each[particle].iter().copied()).collect();
-        let mut trunk = TrunkPass::new(self.shape, decoder, Batch::from_rows(&chosen_codes, k));
-        let evaluated = self.evaluate(decoder, &trunk.modulations, probes);
+        let chosen_codes = Batch::from_rows(&chosen_codes, k);
+        let (pass, outputs) = DecodedPass::forward(self.shape, decoder, chosen_codes, probes);
         let weight = 2.0 * self.reconstruction / (chosen.len() * indices.len()) as f32;
-        let d_outputs = chosen
-            .iter()
-            .zip(&evaluated.outputs)
-            .map(|(&particle, outputs)| {
-                let target = self.pool.particle_at(particle, indices);
-                outputs.iter().zip(target).map(|(&f, target)| weight * (f - target)).collect()
+        let targets = self.pool.functions_at(&chosen, indices);
+        let d_outputs: Vec<_> = standardised(&outputs, probes)
+            .into_iter()
+            .zip(targets)
+            .map(|(mut outputs, target)| {
+                outputs.iter_mut().zip(target).for_each(|(f, target)| *f = weight * (*f - target));
+                probes.pull_back(&mut outputs);
+                outputs
             })
             .collect();
-        let d_modulations =
-            self.backward(decoder, &trunk.modulations, evaluated, d_outputs, probes, gradient);
-        let d_chosen = trunk.backward(self.shape, decoder, &d_modulations, gradient);
+        let d_chosen = pass.backward(&d_outputs, gradient);
         for d_code in &mut d_codes {
             d_code.iter_mut().for_each(|d| *d *= self.reconstruction);
         }
@@ -208,66 +212,6 @@ impl Fit<'_> {
         );
         d_encoder
     }
-
-    /// Decodes every modulation and evaluates it at the probes.
-    fn evaluate(&self, decoder: &[f32], modulations: &[Vec<f32>], probes: &Probes) -> Evaluated {
-        let architecture = &self.shape.architecture;
-        let (mut thetas, mut tapes, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
-        modulations
-            .par_iter()
-            .map(|modulation| {
-                let theta = self.shape.decode(decoder, modulation);
-                let mut tape = Tape::default();
-                let mut outputs = tape
-                    .forward(architecture, &theta, &probes.batch, 0..probes.batch.rows())
-                    .to_vec();
-                probes.standardise(&mut outputs);
-                (theta, tape, outputs)
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|(theta, tape, values)| {
-                thetas.push(theta);
-                tapes.push(tape);
-                outputs.push(values);
-            });
-        Evaluated { thetas, tapes, outputs }
-    }
-
-    /// Pulls gradients with respect to standardised outputs back to W̃ and factors (added to
-    /// `gradient`, in the order of the draws) and to the modulations, which are returned.
-    fn backward(
-        &self,
-        decoder: &[f32],
-        modulations: &[Vec<f32>],
-        evaluated: Evaluated,
-        d_outputs: Vec<Vec<f32>>,
-        probes: &Probes,
-        gradient: &mut [f32],
-    ) -> Vec<Vec<f32>> {
-        let architecture = &self.shape.architecture;
-        let pulled: Vec<_> = evaluated
-            .tapes
-            .into_par_iter()
-            .zip(evaluated.thetas)
-            .zip(d_outputs)
-            .zip(modulations)
-            .map(|(((mut tape, theta), mut d_outputs), modulation)| {
-                probes.pull_back(&mut d_outputs);
-                let mut d_theta = vec![0.0; theta.len()];
-                tape.backward(architecture, &theta, &probes.batch, &d_outputs, &mut d_theta, None);
-                let mut own = vec![0.0; self.shape.trunk_offset()];
-                let d_modulation = self.shape.pull_back(decoder, modulation, &d_theta, &mut own);
-                (own, d_modulation)
-            })
-            .collect();
-        let mut d_modulations = Vec::with_capacity(pulled.len());
-        for (own, d_modulation) in pulled {
-            gradient.iter_mut().zip(&own).for_each(|(sum, &g)| *sum += g);
-            d_modulations.push(d_modulation);
-        }
-        d_modulations
-    }
 }
 
 /// The encoder while it is fitted.
@@ -278,45 +222,25 @@ struct Encoder {
     adam: Adam,
 }
 
-/// A pass of codes through the trunk.
-struct TrunkPass {
-    architecture: Architecture,
-    codes: Batch,
-    tape: Tape,
-    modulations: Vec<Vec<f32>>,
+/// Outputs in the units that functions are compared in.
+fn standardised(outputs: &[Vec<f32>], probes: &Probes) -> Vec<Vec<f32>> {
+    let mut outputs = outputs.to_vec();
+    outputs.par_iter_mut().for_each(|outputs| probes.standardise(outputs));
+    outputs
 }
 
-impl TrunkPass {
-    fn new(shape: &DecoderShape, decoder: &[f32], codes: Batch) -> Self {
-        let architecture = shape.trunk();
-        let mut tape = Tape::default();
-        let theta = &decoder[shape.trunk_offset()..];
-        let values = tape.forward(&architecture, theta, &codes, 0..codes.rows());
-        let modulations = columns(values, architecture.outputs(), codes.rows());
-        Self { architecture, codes, tape, modulations }
-    }
-
-    /// Adds the trunk's part of the decoder's gradient; returns that of the codes, `[k, M]`.
-    fn backward(
-        &mut self,
-        shape: &DecoderShape,
-        decoder: &[f32],
-        d_modulations: &[Vec<f32>],
-        gradient: &mut [f32],
-    ) -> Vec<f32> {
-        let offset = shape.trunk_offset();
-        let d_outputs = Batch::from_rows(&d_modulations.concat(), self.architecture.outputs());
-        let mut d_codes = Vec::new();
-        self.tape.backward(
-            &self.architecture,
-            &decoder[offset..],
-            &self.codes,
-            d_outputs.values(),
-            &mut gradient[offset..],
-            Some(&mut d_codes),
-        );
-        d_codes
-    }
+/// `count` codes of a randomly shifted low-discrepancy sequence, `[k, count]`: each is N(0, I_k),
+/// and together they cover it more evenly than independent ones, which makes a less noisy gradient.
+fn spread_codes(k: usize, count: usize, rng: &mut Xoshiro256PlusPlus) -> Batch {
+    let mut source = LowDiscrepancy::seeded(k, rng.next_u64());
+    let mut code = vec![0; k];
+    let rows: Vec<f32> = (0..count)
+        .flat_map(|sample| {
+            source.draw(sample, &mut code);
+            code.iter().map(|&z| f32::from(z) / LATENT_UNITS).collect::<Vec<_>>()
+        })
+        .collect();
+    Batch::from_rows(&rows, k)
 }
 
 /// `count` codes z ~ N(0, I_k), `[k, count]`.

@@ -3,12 +3,16 @@
 //!
 //! Weight space is the wrong place to compare (random drifts are nearly orthogonal), and a
 //! prediction at x depends on nothing but the distribution of f(x): the decoder is fitted to the
-//! marginals of the particles' functions at probe inputs, by the energy score.
+//! marginals of the particles' functions at probe inputs, by the energy score. Near the training
+//! rows, where logits that differ a little make a different prediction, it is fitted to the
+//! particles' predictive too.
 
 mod codes;
 mod decoder;
 mod energy;
 mod fit;
+mod matching;
+mod passes;
 mod probes;
 mod structure;
 
@@ -17,6 +21,7 @@ pub(crate) use decoder::columns;
 pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
 pub use fit::{Fit, Fitted};
+pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
 pub use structure::{
     LayerDecoder, Structure, affordable_structures, cost, modulation_len, multiply_accumulates,

@@ -2,10 +2,13 @@
 
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 
 use fiberwalk_formats::INPUT_CLIP;
 
+use super::columns;
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
+use crate::predictive::Predictive;
 
 /// Half the probes lie away from the training rows by up to this many standard deviations.
 const MAX_SPREAD: f32 = 3.0;
@@ -52,8 +55,13 @@ impl Probes {
 pub struct ProbePool {
     /// The probes; the first half are training inputs and near them, the second half farther away.
     pub probes: Probes,
-    /// Standardised outputs of every particle, `[N][C, n]`.
-    pub particles: Vec<Vec<f32>>,
+    /// The particles' predictive at the probes.
+    pub predictive: Predictive,
+    /// How outputs become a prediction.
+    pub likelihood: Likelihood,
+    /// Standardised outputs of every particle, `[N][n, C]`: a step reads a few probes, each in one
+    /// place.
+    functions: Vec<Vec<f32>>,
     outputs: usize,
 }
 
@@ -74,6 +82,7 @@ impl ProbePool {
         let batch = Batch::from_rows(&inputs, features);
         let mut values = outputs_of_each(architecture, particles, &batch);
         let rows = batch.rows();
+        let predictive = Predictive::of_outputs(likelihood, values.clone(), rows);
         values.iter_mut().for_each(|outputs| centre(outputs, rows));
         let floor = match likelihood {
             Likelihood::Categorical => SCALE_FLOOR,
@@ -81,8 +90,15 @@ impl ProbePool {
         };
         let scale = spread(&values, rows).iter().map(|&std| std + floor).collect();
         let probes = Probes { batch, scale };
-        values.iter_mut().for_each(|outputs| probes.divide(outputs));
-        Self { probes, particles: values, outputs: architecture.outputs() }
+        let outputs = architecture.outputs();
+        let functions = values
+            .into_par_iter()
+            .map(|mut values| {
+                probes.divide(&mut values);
+                columns(&values, outputs, rows).concat()
+            })
+            .collect();
+        Self { probes, predictive, likelihood, functions, outputs }
     }
 
     /// Number of probes.
@@ -103,13 +119,26 @@ impl ProbePool {
         }
     }
 
-    /// Standardised outputs of one particle at the named probes, `[C, indices]`.
-    pub fn particle_at(&self, particle: usize, indices: &[usize]) -> Vec<f32> {
-        let rows = self.len();
-        let values = &self.particles[particle];
-        (0..self.outputs)
-            .flat_map(|output| indices.iter().map(move |&index| values[output * rows + index]))
-            .collect()
+    /// Number of particles N.
+    pub fn particles(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// Standardised outputs of the named particles at the named probes,
+    /// `[particles][C, indices]`.
+    pub fn functions_at(&self, particles: &[usize], indices: &[usize]) -> Vec<Vec<f32>> {
+        let gather = |&particle: &usize| {
+            let function = &self.functions[particle];
+            let mut values = vec![0.0; self.outputs * indices.len()];
+            for (column, &index) in indices.iter().enumerate() {
+                let outputs = &function[index * self.outputs..(index + 1) * self.outputs];
+                for (output, &value) in outputs.iter().enumerate() {
+                    values[output * indices.len() + column] = value;
+                }
+            }
+            values
+        };
+        particles.par_iter().map(gather).collect()
     }
 }
 

@@ -19,5 +19,6 @@ pub use batch::{Batch, TILE_ROWS};
 pub(crate) use likelihood::softmax;
 pub use likelihood::{Likelihood, Objective};
 pub use tape::{Tape, outputs, outputs_of_each};
+pub(crate) use tape::{activate, through_activation};
 
 pub(crate) use simd::{BETA1, BETA2, adam_step, vectorised};

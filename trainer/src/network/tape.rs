@@ -45,10 +45,7 @@ impl Tape {
             };
             multiply(out, true, weights, input);
             if index + 1 < architecture.depth() {
-                match architecture.activation {
-                    Activation::Tanh => tanh_in_place(out),
-                    Activation::Relu => out.iter_mut().for_each(|value| *value = value.max(0.0)),
-                }
+                activate(architecture.activation, out);
             }
         }
         &mut self.layers[architecture.depth() - 1]
@@ -136,8 +133,16 @@ fn tile_of<'a>(batch: &'a Batch, tile: &std::ops::Range<usize>) -> Matrix<'a> {
     Matrix::new(&batch.values()[tile.start..], batch.features(), tile.len(), batch.rows())
 }
 
+/// Applies the activation to every value.
+pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::Tanh => tanh_in_place(values),
+        Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+    }
+}
+
 /// Multiplies `delta` by the activation's derivative, written in terms of its value.
-fn through_activation(activation: Activation, values: &[f32], delta: &mut [f32]) {
+pub(crate) fn through_activation(activation: Activation, values: &[f32], delta: &mut [f32]) {
     vectorised(
         #[inline(always)]
         || match activation {
