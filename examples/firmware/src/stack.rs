@@ -15,7 +15,7 @@ const WORD: usize = size_of::<u32>();
 unsafe extern "C" {
     /// First word after the statics: the stack may grow down to it.
     static __sheap: u32;
-    /// First byte of flash: see `build.rs`.
+    /// First byte of flash: see `boards.rs`.
     static _flash_start: u32;
     /// Where the initial values of the statics lie in flash: the end of the image.
     static __sidata: u32;
