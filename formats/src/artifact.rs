@@ -4,8 +4,9 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_LAYERS;
+use crate::packing::Bits;
 use crate::scratch::ScratchLayout;
-use crate::views::{F32s, I8s, I16s, I32s, Names};
+use crate::views::{F32s, I8s, I16s, I32s, Names, U8s};
 
 /// A quantised network with its latent posterior and calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,40 +39,79 @@ pub struct Provenance<'a> {
     pub date: Option<&'a str>,
 }
 
-/// Inputs become int8: q = clamp(round((x − mean) · scale), −127, 127), halves away from zero.
+/// Inputs become bytes: standardised, clipped, and counted from [`ZERO_POINT`](crate::ZERO_POINT).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inputs<'a> {
     /// Feature names, `[features]`.
     #[serde(borrow)]
     pub names: Names<'a>,
-    /// Mean of the training rows, original units, `[features]`.
-    pub mean: F32s<'a>,
-    /// 127 / (5 standard deviations), above 0, `[features]`.
-    pub scale: F32s<'a>,
+    /// From a feature to its byte.
+    pub normalisation: Normalisation<'a>,
 }
 
-/// An integer matrix and bias: acc_o = bias_o + Σ_i weights_oi · q_i, in i32.
+/// From an input to q = clamp(…, −127, 127), in steps of 5/127 standard deviations; its byte is
+/// 128 + q.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Normalisation<'a> {
+    /// round((x − mean) · scale) in f32, halves away from zero.
+    Float {
+        /// Mean of the training rows, original units, `[features]`.
+        #[serde(borrow)]
+        mean: F32s<'a>,
+        /// 127 / (5 standard deviations), above 0, `[features]`.
+        scale: F32s<'a>,
+    },
+    /// (x · multiplier + offset) >> shift of whole numbers: a sensor's raw readings.
+    Whole {
+        /// Type of the readings.
+        reading: Reading,
+        /// `[features]`, 0 to [`Reading::max_multiplier`].
+        multiplier: I32s<'a>,
+        /// `[features]`, at most 2^30 in magnitude.
+        offset: I32s<'a>,
+        /// 0 to 31.
+        shift: u8,
+    },
+}
+
+/// Type of a raw reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reading {
+    /// 0 to 255.
+    U8,
+    /// −128 to 127.
+    I8,
+    /// −32,768 to 32,767.
+    I16,
+}
+
+/// An integer matrix and bias: acc_o = bias_o + Σ_i w_oi · x_i of bytes x, in i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dense<'a> {
     /// Width of the input.
     pub inputs: u16,
     /// Width of the output.
     pub outputs: u16,
-    /// `[outputs, inputs]`, row-major.
+    /// Bits of a weight.
+    pub bits: Bits,
+    /// `[outputs, inputs]` in the order of [`pack`](crate::pack), each plus
+    /// [`Bits::offset`].
     #[serde(borrow)]
-    pub weights: I8s<'a>,
-    /// `[outputs]`, in accumulator units.
+    pub weights: U8s<'a>,
+    /// `[outputs]`, in accumulator units; what the zero point of the input adds is taken off.
     pub bias: I32s<'a>,
 }
 
-/// Fixed-point scaling: (acc · multiplier + 2^(shift − 1)) >> shift, in i64.
+/// Fixed-point scaling: (sat16(acc >> before) · multiplier + 2^(after − 1)) >> after, in i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rescale<'a> {
-    /// One per output, not negative.
+    /// 0 to 31.
+    pub before: u8,
+    /// `[outputs]`, not negative.
     #[serde(borrow)]
-    pub multiplier: I32s<'a>,
-    /// 1 to 62.
-    pub shift: u8,
+    pub multiplier: I16s<'a>,
+    /// 1 to 31.
+    pub after: u8,
 }
 
 /// One layer: mean weights, the decoder's factors, and what follows.
@@ -89,13 +129,15 @@ pub struct Layer<'a> {
 /// Activation after a layer, with the scaling of its accumulators.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activation<'a> {
-    /// r = rescale(acc) in units of 1/64; output sign(r) · round(127 tanh(min(|r|, 255) / 64)).
+    /// r = rescale(acc) in units of 1/64; the byte is
+    /// 128 + sign(r) · round(127 tanh(min(|r|, 255) / 64)).
     Tanh(#[serde(borrow)] Rescale<'a>),
-    /// clamp(rescale(acc), 0, 127).
+    /// The byte is clamp(rescale(acc), 0, 255).
     Relu(Rescale<'a>),
-    /// Outputs of the network: acc · scale in f32, logits or the standardised target, `[outputs]`;
-    /// −1 ≤ scale ≤ 1.
-    Identity(F32s<'a>),
+    /// Outputs of a classifier: rescale(acc) is the logit in units of ln 2 / 2^14.
+    Logits(Rescale<'a>),
+    /// Output of a regressor: acc · unit is the standardised target, 0 < unit ≤ 1.
+    Value(f32),
 }
 
 /// How a layer's weights depend on the latent code.
@@ -109,26 +151,27 @@ pub enum Factors<'a> {
     Dense(DenseFactors<'a>),
 }
 
-/// Right shifts, rounding halves up, that keep the decoder's arithmetic within 16 and 32 bits.
+/// Right shifts that keep the decoder's arithmetic within its types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shifts {
     /// Of the projection's accumulators, 0 to 31.
     pub projection: u8,
-    /// Of projection times modulation, 0 to 31.
+    /// Of projection times modulation, rounding halves up, 1 to 31.
     pub modulation: u8,
-    /// Of the sum that is added to the mean's accumulator, 0 to 31.
-    pub sum: u8,
+    /// Of the sum that is added to the mean's accumulator, −7 to 31: a negative one shifts left.
+    /// Of dense factors at least 0.
+    pub sum: i8,
 }
 
-/// Low-rank factors: acc_o += (Σ_k a_ok · v_k) >> sum, v_k = sat16((p_k · m_k) >> modulation),
+/// Low-rank factors: acc_o += a(v)_o >> sum, v_k = 128 + sat8((p_k · m_k) >> modulation),
 /// p_k = sat16(projection_k >> projection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LowRank<'a> {
     /// B̃: inputs → rank.
     #[serde(borrow)]
     pub projection: Dense<'a>,
-    /// A, `[outputs, rank]`, row-major.
-    pub a: I8s<'a>,
+    /// A: rank → outputs.
+    pub a: Dense<'a>,
     /// Shifts of the steps above.
     pub shifts: Shifts,
 }
@@ -146,7 +189,7 @@ pub struct DenseFactors<'a> {
     pub shifts: Shifts,
 }
 
-/// The trunk g: latent code z (int8, units of 1/32) → modulation (i16).
+/// The trunk g: latent code z (units of 1/32, plus 128) → modulation (i8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trunk<'a> {
     /// Latent code → hidden.
@@ -156,7 +199,7 @@ pub struct Trunk<'a> {
     pub hidden_rescale: Rescale<'a>,
     /// Hidden → modulation.
     pub output: Dense<'a>,
-    /// To the modulation's i16, saturating.
+    /// To the modulation's i8, saturating.
     pub output_rescale: Rescale<'a>,
 }
 
@@ -183,7 +226,7 @@ pub struct Codes<'a> {
     /// Modulations of codes chosen by the trainer, `[count, modulations]`; the first few are the
     /// best few.
     #[serde(borrow)]
-    pub stored: I16s<'a>,
+    pub stored: I8s<'a>,
 }
 
 /// From network outputs to a calibrated prediction.
@@ -196,8 +239,8 @@ pub enum Output<'a> {
         target: &'a str,
         /// Class names, `[outputs]`.
         classes: Names<'a>,
-        /// 1 / T of the averaged predictive, above 0, at most 1e6.
-        inverse_temperature: f32,
+        /// 1 / T of the averaged predictive in units of 2^−16, 1 to 2^26.
+        inverse_temperature: u32,
         /// Classes with at least this probability are in the prediction set.
         set_threshold: f32,
         /// Coverage that the set was calibrated for, between 0 and 1.
@@ -223,6 +266,40 @@ pub enum Output<'a> {
         /// distribution.
         epistemic_threshold: f32,
     },
+}
+
+impl Normalisation<'_> {
+    /// Number of features that it is for.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float { mean, .. } => mean.len(),
+            Self::Whole { multiplier, .. } => multiplier.len(),
+        }
+    }
+
+    /// Whether it is for no feature.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Reading {
+    /// Smallest and largest reading.
+    pub const fn range(self) -> (i32, i32) {
+        match self {
+            Self::U8 => (0, 255),
+            Self::I8 => (-128, 127),
+            Self::I16 => (-32_768, 32_767),
+        }
+    }
+
+    /// Largest multiplier: with it, no product is above 2^30.
+    pub const fn max_multiplier(self) -> i32 {
+        match self {
+            Self::U8 | Self::I8 => 1 << 22,
+            Self::I16 => 1 << 15,
+        }
+    }
 }
 
 impl Factors<'_> {

@@ -9,7 +9,7 @@ use crate::validate::validate;
 /// First bytes of every file.
 pub const MAGIC: [u8; 4] = *b"FBWK";
 /// Version of the format that this crate reads and writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Length of the header: magic, version u16, flags u16 (0), body length u32, CRC-32 u32, all
 /// little-endian. The CRC covers the header before it and the body.
 pub const HEADER_LEN: usize = 16;
@@ -25,7 +25,7 @@ static CRC: Crc<u32, crc::NoTable> = Crc::<u32, crc::NoTable>::new(&CRC_32_ISO_H
 /// # Errors
 /// [`DecodeError`] says which check failed first.
 pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
-    if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
+    if bytes.first_chunk().is_some_and(|start| *start != MAGIC) {
         return Err(DecodeError::WrongMagic);
     }
     let Some((header, body)) = bytes.split_first_chunk::<HEADER_LEN>() else {

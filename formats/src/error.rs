@@ -107,11 +107,13 @@ pub enum DecodeError {
         /// Index in its array, or 0.
         index: usize,
     },
-    /// Only hidden layers have a tanh or ReLU, and only the last one has the identity.
+    /// Only hidden layers have a tanh or ReLU, and only the last one has logits or a value.
     WrongActivation {
         /// Index of the layer.
         layer: u8,
     },
+    /// A classifier ends in logits, a regressor in a value.
+    WrongOutput,
     /// Codes are drawn by default, but no trunk turns them into modulations.
     NoTrunk,
     /// Fewer codes are stored than the default number of samples asks for.
@@ -200,8 +202,11 @@ impl fmt::Display for DecodeError {
             }
             Self::WrongActivation { layer } => write!(
                 f,
-                "layer {layer}: expected tanh or ReLU on hidden layers, the identity on the last"
+                "layer {layer}: expected tanh or ReLU on hidden layers, logits or a value on the last"
             ),
+            Self::WrongOutput => {
+                f.write_str("the output is of another task than the last layer: expected logits for classes, a value for a number")
+            }
             Self::NoTrunk => f.write_str("codes are drawn by default, expected a trunk for them"),
             Self::TooFewCodes { expected, found } => {
                 write!(f, "stored codes: found {found}, expected at least {expected}")

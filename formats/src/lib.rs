@@ -10,22 +10,25 @@
 //! let artifact = fiberwalk_formats::decode(file)?;
 //! let names: Vec<&str> = artifact.inputs.names.iter().collect();
 //! assert_eq!(names, ["length", "width"]);
-//! assert_eq!(artifact.layers[1].mean.weights.as_slice(), [-90, -60, 90, 60]);
+//! assert_eq!(artifact.layers[1].mean.weight(0, 1), -60);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! To write a file, keep the little-endian bytes of every array in a buffer of its own and view
-//! them; [`Artifact::required_scratch`] gives the value of the last field.
+//! them; [`pack`] brings weights into the order of the kernels, [`Artifact::required_scratch`]
+//! gives the value of the last field.
 //!
 //! ```
-//! use fiberwalk_formats::{Dense, I8s, I32s};
+//! use fiberwalk_formats::{Bits, Dense, I32s, U8s, pack};
 //!
-//! let weights: Vec<u8> = [3i8, -4].map(|weight| weight as u8).to_vec();
+//! let bits = Bits::Eight;
+//! let mut weights = vec![0; bits.len(2, 1)];
+//! pack(bits, 2, &[3, -4], &mut weights);
 //! let bias: Vec<u8> = [500i32].iter().flat_map(|bias| bias.to_le_bytes()).collect();
 //! let layer =
-//!     Dense { inputs: 2, outputs: 1, weights: I8s::new(&weights), bias: I32s::new(&bias) };
-//! assert_eq!(layer.bias.get(0), Some(500));
+//!     Dense { inputs: 2, outputs: 1, bits, weights: U8s::new(&weights), bias: I32s::new(&bias) };
+//! assert_eq!((layer.weight(0, 1), layer.bias.get(0)), (-4, Some(500)));
 //! ```
 //!
 //! No heap, no `std`, no `unsafe`.
@@ -37,20 +40,23 @@ mod artifact;
 mod container;
 mod error;
 mod limits;
+mod packing;
 mod scratch;
 mod validate;
 mod views;
 
 pub use artifact::{
     Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, Factors, Inputs, Layer, LowRank,
-    Output, Provenance, Rescale, Shifts, Trunk,
+    Normalisation, Output, Provenance, Reading, Rescale, Shifts, Trunk,
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};
 pub use limits::{
-    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, MAX_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM,
-    MAX_LAYERS, MAX_MODULATIONS, MAX_OUTPUT_SCALE, MAX_RANK, MAX_SHIFT, MAX_SHIFT_64, MAX_TARGET,
-    MAX_WIDTH, TANH_UNITS,
+    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS, MAX_FACTOR_BIAS,
+    MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MODULATIONS,
+    MAX_OFFSET, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH,
+    TANH_UNITS, TEMPERATURE_BITS, ZERO_POINT,
 };
+pub use packing::{Bits, INPUT_GROUP, pack, padded};
 pub use scratch::ScratchLayout;
-pub use views::{F32s, I8s, I16s, I32s, Names};
+pub use views::{F32s, I8s, I16s, I32s, Names, U8s};

@@ -5,36 +5,48 @@
 pub const INPUT_CLIP: f32 = 5.0;
 /// int8 value of an input at [`INPUT_CLIP`].
 pub const INPUT_UNITS: f32 = 127.0;
+/// The byte of an input or a tanh activation of 0.
+pub const ZERO_POINT: u8 = 128;
 /// A rescaled tanh pre-activation counts in units of 1 / 64: 256 entries reach 3.98, where
 /// 127 tanh has reached 126.9.
 pub const TANH_UNITS: f32 = 64.0;
+/// A rescaled logit counts in units of ln 2 / 2^14: powers of two are shifts.
+pub const LOGIT_BITS: u32 = 14;
 /// An int8 latent code counts in units of 1 / 32, so it reaches ± 3.97.
 pub const LATENT_UNITS: f32 = 32.0;
 
 /// Most layers of a network. The model keeps this many layers of views in RAM.
 pub const MAX_LAYERS: usize = 8;
-/// Widest layer. |Σ w x| ≤ 4096 · 128 · 128 = 2^26, so an i32 accumulator cannot overflow.
+/// Widest layer. A weight plus its offset and an activation are bytes: Σ w x ≤ 4096 · 255² < 2^28,
+/// and what is taken off for the offset is at most 128 · 4096 · 255 < 2^27.
 pub const MAX_WIDTH: usize = 4096;
-/// Largest |bias| in accumulator units: bias, product and the decoder's part together stay below
-/// 2^29 + 2^26 + 2^28 < 2^31.
+/// Largest |bias| in accumulator units: bias, products and the decoder's part together stay below
+/// 2^29 + 2^28 + 2^29 < 2^31.
 pub const MAX_BIAS: i32 = 1 << 29;
-/// Most factors of a layer. |Σ a v| ≤ 64 · 128 · 2^15 = 2^28.
+/// Largest |bias| of a low-rank factor A: with its products, at most 64 · 128 · 255, it stays below
+/// 2^22, and shifted left by [`MAX_LEFT_SHIFT`] below 2^29.
+pub const MAX_FACTOR_BIAS: i32 = 1 << 21;
+/// Largest left shift of a low-rank layer's part.
+pub const MAX_LEFT_SHIFT: u32 = 7;
+/// Most factors of a layer: a sum of as many 16-bit values stays below 2^22.
 pub const MAX_RANK: usize = 64;
 /// Largest right shift of a 32-bit value.
 pub const MAX_SHIFT: usize = 31;
-/// Largest right shift of a 64-bit value: |acc · multiplier| < 2^61, and the half that is added
-/// for rounding is at most 2^61.
-pub const MAX_SHIFT_64: usize = 62;
+/// Largest offset of a whole-number input: product and offset stay within 2^31.
+pub const MAX_OFFSET: i32 = (1 << 30) - 1;
+/// Most samples of a prediction: as many probabilities of 20 bits add up to less than 2^32.
+pub const MAX_SAMPLES: usize = 4096;
 /// Largest dimension of the latent code.
 pub const MAX_LATENT_DIM: usize = 32;
 /// Most modulation values of all layers together.
 pub const MAX_MODULATIONS: usize = 256;
 
-/// Largest scale of a network output, so that |acc · scale| ≤ 2^31 and no difference or square of
-/// outputs is infinite in f32.
-pub const MAX_OUTPUT_SCALE: f32 = 1.0;
-/// Largest 1 / T, so that ln(p) / T is finite for every normal p.
-pub const MAX_INVERSE_TEMPERATURE: f32 = 1e6;
+/// Largest unit of a regressor's accumulator, so that no output or square of one is infinite.
+pub const MAX_OUTPUT_UNIT: f32 = 1.0;
+/// 1 / T counts in units of 2^-16.
+pub const TEMPERATURE_BITS: u32 = 16;
+/// Largest 1 / T: 1024.
+pub const MAX_INVERSE_TEMPERATURE: u32 = 1024 << TEMPERATURE_BITS;
 /// Largest mean and standard deviation of a regression target, so that the predicted mean is
 /// finite and the bounds of the interval are no NaN.
 pub const MAX_TARGET: f32 = 1e18;

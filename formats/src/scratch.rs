@@ -1,33 +1,33 @@
 //! The runtime's working memory, on which both sides agree.
 
-use crate::artifact::{Artifact, Layer};
+use crate::artifact::{Artifact, Factors, Layer, Output};
 
 /// Number of elements of every array in the scratch buffer, in the order in which they lie there.
 /// Each array starts at a 32-bit word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScratchLayout {
-    /// int8 input of the layer at hand while computing what all samples share.
+    /// Byte inputs of the layer at hand while computing what all samples share.
     pub shared: usize,
-    /// int8 input of the layer at hand within a sample: of those after the first stochastic one.
+    /// Byte inputs of the layer at hand within a sample: of those after the first stochastic one.
     pub activations: usize,
-    /// int8 latent code.
+    /// Modulated projection of a low-rank layer, bytes.
+    pub factors: usize,
+    /// Latent code, bytes.
     pub code: usize,
-    /// int8 hidden activations of the trunk.
+    /// Hidden activations of the trunk, bytes.
     pub trunk: usize,
+    /// int8 modulation of all stochastic layers.
+    pub modulation: usize,
     /// int16 projection of the first stochastic layer's input.
     pub shared_projection: usize,
     /// int16 projection of the input of a later layer.
     pub projection: usize,
-    /// int16 modulation of all stochastic layers.
-    pub modulation: usize,
     /// int32 accumulators of the layer at hand while computing what all samples share.
     pub shared_sums: usize,
-    /// int32 accumulators of the layer at hand within a sample.
+    /// int32 accumulators of the layer or trunk layer at hand within a sample.
     pub sums: usize,
-    /// f32 mean over samples: class probabilities or the target.
+    /// Sum over samples of the class probabilities, 32 bits each; none for regression.
     pub mean: usize,
-    /// f32 outputs of the sample at hand.
-    pub outputs: usize,
 }
 
 impl ScratchLayout {
@@ -39,29 +39,45 @@ impl ScratchLayout {
         let projection = |layer: &Layer| {
             layer.factors.projection().map_or(0, |(dense, _)| usize::from(dense.outputs))
         };
+        let rank = |layer: &Layer| match &layer.factors {
+            Factors::LowRank(factors) => usize::from(factors.projection.outputs),
+            _ => 0,
+        };
         let inputs = |layer: &Layer| usize::from(layer.mean.inputs);
         let outputs = |layer: &Layer| usize::from(layer.mean.outputs);
+        let (code, trunk, trunk_sums) = artifact.trunk.map_or((0, 0, 0), |trunk| {
+            let width = usize::from(trunk.hidden.outputs);
+            (trunk.hidden.inputs.into(), width, width.max(trunk.output.outputs.into()))
+        });
+        let first_projection = each.first().map_or(0, projection);
         Self {
             // All layers: a pass with the mean weights shares everything.
             shared: widest(layers, inputs),
             activations: widest(later, inputs),
-            code: artifact.trunk.map_or(0, |trunk| usize::from(trunk.hidden.inputs)),
-            trunk: artifact.trunk.map_or(0, |trunk| usize::from(trunk.hidden.outputs)),
-            shared_projection: each.first().map_or(0, projection),
-            projection: widest(later, projection),
+            factors: widest(each, rank),
+            code,
+            trunk,
             modulation: artifact.modulations(),
-            shared_sums: widest(layers, outputs),
-            sums: widest(each, outputs),
-            mean: artifact.outputs(),
-            outputs: artifact.outputs(),
+            shared_projection: first_projection,
+            projection: widest(later, projection),
+            shared_sums: widest(layers, outputs).max(first_projection),
+            sums: widest(each, outputs)
+                .max(widest(later, projection))
+                .max(trunk_sums)
+                .max(artifact.outputs()),
+            mean: match artifact.output {
+                Output::Classification { .. } => artifact.outputs(),
+                Output::Regression { .. } => 0,
+            },
         }
     }
 
     /// Length of the buffer, 32-bit words.
     pub fn words(&self) -> usize {
-        let bytes = [self.shared, self.activations, self.code, self.trunk];
-        let halves = [self.shared_projection, self.projection, self.modulation];
-        let words = [self.shared_sums, self.sums, self.mean, self.outputs];
+        let bytes =
+            [self.shared, self.activations, self.factors, self.code, self.trunk, self.modulation];
+        let halves = [self.shared_projection, self.projection];
+        let words = [self.shared_sums, self.sums, self.mean];
         bytes.iter().map(|len| len.div_ceil(4)).sum::<usize>()
             + halves.iter().map(|len| len.div_ceil(2)).sum::<usize>()
             + words.iter().sum::<usize>()

@@ -1,14 +1,16 @@
 //! The checks that make every later step of the runtime total.
 
 use crate::artifact::{
-    Activation, Artifact, CodeSource, Dense, Factors, Layer, Output, Rescale, Shifts, Trunk,
+    Activation, Artifact, CodeSource, Dense, Factors, Layer, Normalisation, Output, Rescale,
+    Shifts, Trunk,
 };
 use crate::error::{DecodeError, Field};
 use crate::limits::{
-    MAX_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_MODULATIONS,
-    MAX_OUTPUT_SCALE, MAX_RANK, MAX_SHIFT, MAX_SHIFT_64, MAX_TARGET, MAX_WIDTH,
+    MAX_BIAS, MAX_FACTOR_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT,
+    MAX_MODULATIONS, MAX_OFFSET, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET,
+    MAX_WIDTH,
 };
-use crate::views::{F32s, I8s, I16s, I32s};
+use crate::views::{F32s, I16s, I32s};
 
 type Checked = Result<(), DecodeError>;
 
@@ -17,8 +19,7 @@ pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
     let features = artifact.inputs.names.len();
     let file = Place { layer: None };
     file.within("number of features", features, 1, MAX_WIDTH)?;
-    file.floats("input mean", artifact.inputs.mean, features, |_| true, "")?;
-    file.floats("input scale", artifact.inputs.scale, features, |s| s > 0.0, "above 0")?;
+    file.normalisation(&artifact.inputs.normalisation, features)?;
 
     file.within("number of layers", artifact.layers.len(), 1, MAX_LAYERS)?;
     let last = artifact.layers.len() - 1;
@@ -27,7 +28,8 @@ pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
         Place { layer: Some(index as u8) }.layer(layer, width, index == last)?;
         width = usize::from(layer.mean.outputs);
     }
-    file.output(&artifact.output, width)?;
+    let activation = artifact.layers.last().map(|layer| layer.activation);
+    file.output(&artifact.output, width, matches!(activation, Some(Activation::Value(_))))?;
     file.codes(artifact)?;
     let (expected, found) = (artifact.required_scratch(), artifact.scratch_len as usize);
     if expected == found { Ok(()) } else { Err(DecodeError::ScratchLen { expected, found }) }
@@ -40,6 +42,21 @@ struct Place {
 }
 
 impl Place {
+    fn normalisation(self, normalisation: &Normalisation<'_>, features: usize) -> Checked {
+        match *normalisation {
+            Normalisation::Float { mean, scale } => {
+                self.floats("input mean", mean, features, |_| true, "")?;
+                self.floats("input scale", scale, features, |s| s > 0.0, "above 0")
+            }
+            Normalisation::Whole { reading, multiplier, offset, shift } => {
+                let most = reading.max_multiplier();
+                self.words("input multiplier", multiplier, features, 0, most)?;
+                self.words("input offset", offset, features, -MAX_OFFSET, MAX_OFFSET)?;
+                self.within("input shift", shift.into(), 0, MAX_SHIFT)
+            }
+        }
+    }
+
     fn layer(self, layer: &Layer<'_>, width: usize, last: bool) -> Checked {
         self.dense(&MEAN, &layer.mean, width)?;
         let outputs = usize::from(layer.mean.outputs);
@@ -49,10 +66,16 @@ impl Place {
                 self.projection(&factors.projection, width, factors.shifts)?;
                 let rank = usize::from(factors.projection.outputs);
                 self.within("rank", rank, 1, MAX_RANK)?;
-                self.bytes("low-rank factor A", factors.a, rank * outputs)?;
+                self.dense(&FACTOR, &factors.a, rank)?;
+                let (bias, most) = (factors.a.bias, MAX_FACTOR_BIAS);
+                self.words(FACTOR.bias, bias, bias.len(), -most, most)?;
+                self.sum_shift(factors.shifts, -(MAX_LEFT_SHIFT as i32))?;
+                let found = usize::from(factors.a.outputs);
+                self.length("outputs of the low-rank factor A", found, outputs)?;
             }
             Factors::Dense(factors) => {
                 self.projection(&factors.projection, width, factors.shifts)?;
+                self.sum_shift(factors.shifts, 0)?;
                 let count = usize::from(factors.count);
                 self.within("number of dense factors", count, 1, MAX_RANK)?;
                 let found = usize::from(factors.projection.outputs);
@@ -61,11 +84,11 @@ impl Place {
         }
         match &layer.activation {
             Activation::Tanh(rescale) | Activation::Relu(rescale) if !last => {
-                self.rescale("activation multiplier", "activation shift", rescale, outputs)
+                self.rescale(&ACTIVATION, rescale, outputs)
             }
-            Activation::Identity(scale) if last => {
-                let in_range = |s: f32| (-MAX_OUTPUT_SCALE..=MAX_OUTPUT_SCALE).contains(&s);
-                self.floats("output scale", *scale, outputs, in_range, "-1 to 1")
+            Activation::Logits(rescale) if last => self.rescale(&LOGIT, rescale, outputs),
+            Activation::Value(unit) if last => {
+                self.up_to("output unit", *unit, MAX_OUTPUT_UNIT, "above 0, at most 1")
             }
             _ => Err(DecodeError::WrongActivation { layer: self.layer.unwrap_or(0) }),
         }
@@ -74,11 +97,21 @@ impl Place {
     fn projection(self, projection: &Dense<'_>, width: usize, shifts: Shifts) -> Checked {
         self.dense(&PROJECTION, projection, width)?;
         self.within("projection shift", shifts.projection.into(), 0, MAX_SHIFT)?;
-        self.within("modulation shift", shifts.modulation.into(), 0, MAX_SHIFT)?;
-        self.within("sum shift", shifts.sum.into(), 0, MAX_SHIFT)
+        self.within("modulation shift", shifts.modulation.into(), 1, MAX_SHIFT)
     }
 
-    fn output(self, output: &Output<'_>, width: usize) -> Checked {
+    fn sum_shift(self, shifts: Shifts, min: i32) -> Checked {
+        let (found, max) = (i32::from(shifts.sum), MAX_SHIFT as i32);
+        if (min..=max).contains(&found) {
+            return Ok(());
+        }
+        Err(DecodeError::OutOfRange { field: self.field("sum shift"), min, max, found })
+    }
+
+    fn output(self, output: &Output<'_>, width: usize, is_value: bool) -> Checked {
+        if is_value != matches!(output, Output::Regression { .. }) {
+            return Err(DecodeError::WrongOutput);
+        }
         match *output {
             Output::Classification {
                 classes,
@@ -89,12 +122,8 @@ impl Place {
                 ..
             } => {
                 self.length("class names", classes.len(), width)?;
-                self.up_to(
-                    "inverse temperature",
-                    inverse_temperature,
-                    MAX_INVERSE_TEMPERATURE,
-                    "above 0, at most 1e6",
-                )?;
+                let most = MAX_INVERSE_TEMPERATURE as usize;
+                self.within("inverse temperature", inverse_temperature as usize, 1, most)?;
                 self.float("set threshold", set_threshold, |_| true, "")?;
                 self.share("coverage", coverage)?;
                 self.float("epistemic threshold", epistemic_threshold, |_| true, "")
@@ -125,8 +154,9 @@ impl Place {
         self.within("number of modulations", modulations, 0, MAX_MODULATIONS)?;
         let latent_dim = usize::from(codes.latent_dim);
         self.within("latent dimension", latent_dim, 1, MAX_LATENT_DIM)?;
-        self.within("number of samples", codes.samples.into(), 1, u16::MAX.into())?;
-        self.halves("stored codes", codes.stored, artifact.stored_codes() * modulations)?;
+        self.within("number of samples", codes.samples.into(), 1, MAX_SAMPLES)?;
+        let whole = artifact.stored_codes() * modulations;
+        self.length("stored codes", codes.stored.len(), whole)?;
         match &artifact.trunk {
             Some(trunk) => self.trunk(trunk, latent_dim, modulations)?,
             None if codes.source != CodeSource::Stored => return Err(DecodeError::NoTrunk),
@@ -144,10 +174,8 @@ impl Place {
         self.dense(&TRUNK_HIDDEN, &trunk.hidden, latent_dim)?;
         self.dense(&TRUNK_OUTPUT, &trunk.output, width)?;
         self.length("trunk outputs", usize::from(trunk.output.outputs), modulations)?;
-        let hidden = ("trunk hidden multiplier", "trunk hidden shift");
-        self.rescale(hidden.0, hidden.1, &trunk.hidden_rescale, width)?;
-        let output = ("trunk output multiplier", "trunk output shift");
-        self.rescale(output.0, output.1, &trunk.output_rescale, modulations)
+        self.rescale(&TRUNK_HIDDEN_RESCALE, &trunk.hidden_rescale, width)?;
+        self.rescale(&TRUNK_OUTPUT_RESCALE, &trunk.output_rescale, modulations)
     }
 
     fn dense(self, names: &DenseNames, dense: &Dense<'_>, expected: usize) -> Checked {
@@ -158,28 +186,20 @@ impl Place {
         }
         self.within(names.inputs, inputs, 1, MAX_WIDTH)?;
         self.within(names.outputs, outputs, 0, MAX_WIDTH)?;
-        self.bytes(names.matrix, dense.weights, inputs * outputs)?;
+        self.length(names.matrix, dense.weights.len(), dense.bits.len(inputs, outputs))?;
         self.words(names.bias, dense.bias, outputs, -MAX_BIAS, MAX_BIAS)
     }
 
-    fn rescale(
-        self,
-        multiplier: &'static str,
-        shift: &'static str,
-        rescale: &Rescale<'_>,
-        outputs: usize,
-    ) -> Checked {
-        self.words(multiplier, rescale.multiplier, outputs, 0, i32::MAX)?;
-        self.within(shift, rescale.shift.into(), 1, MAX_SHIFT_64)
-    }
-
-    fn bytes(self, name: &'static str, values: I8s<'_>, expected: usize) -> Checked {
-        self.length(name, values.len(), expected)
-    }
-
-    fn halves(self, name: &'static str, values: I16s<'_>, expected: usize) -> Checked {
-        self.whole(name, values.bytes().len(), I16s::ELEMENT)?;
-        self.length(name, values.len(), expected)
+    fn rescale(self, names: &RescaleNames, rescale: &Rescale<'_>, outputs: usize) -> Checked {
+        self.within(names.before, rescale.before.into(), 0, MAX_SHIFT)?;
+        self.whole(names.multiplier, rescale.multiplier.bytes().len(), I16s::ELEMENT)?;
+        self.length(names.multiplier, rescale.multiplier.len(), outputs)?;
+        let field = self.field(names.multiplier);
+        if let Some(found) = rescale.multiplier.iter().find(|&value| value < 0) {
+            let (max, found) = (i16::MAX.into(), found.into());
+            return Err(DecodeError::OutOfRange { field, min: 0, max, found });
+        }
+        self.within(names.after, rescale.after.into(), 1, MAX_SHIFT)
     }
 
     fn words(
@@ -290,6 +310,12 @@ static PROJECTION: DenseNames = DenseNames {
     inputs: "number of projection inputs",
     outputs: "number of projection outputs",
 };
+static FACTOR: DenseNames = DenseNames {
+    matrix: "low-rank factor A",
+    bias: "bias of the low-rank factor A",
+    inputs: "number of inputs of the low-rank factor A",
+    outputs: "number of outputs of the low-rank factor A",
+};
 static TRUNK_HIDDEN: DenseNames = DenseNames {
     matrix: "trunk hidden weights",
     bias: "trunk hidden bias",
@@ -301,4 +327,32 @@ static TRUNK_OUTPUT: DenseNames = DenseNames {
     bias: "trunk output bias",
     inputs: "trunk width",
     outputs: "number of trunk outputs",
+};
+
+/// What the errors call the parts of a fixed-point scaling.
+struct RescaleNames {
+    before: &'static str,
+    multiplier: &'static str,
+    after: &'static str,
+}
+
+static ACTIVATION: RescaleNames = RescaleNames {
+    before: "shift before the activation multiplier",
+    multiplier: "activation multiplier",
+    after: "shift after the activation multiplier",
+};
+static LOGIT: RescaleNames = RescaleNames {
+    before: "shift before the logit multiplier",
+    multiplier: "logit multiplier",
+    after: "shift after the logit multiplier",
+};
+static TRUNK_HIDDEN_RESCALE: RescaleNames = RescaleNames {
+    before: "shift before the trunk hidden multiplier",
+    multiplier: "trunk hidden multiplier",
+    after: "shift after the trunk hidden multiplier",
+};
+static TRUNK_OUTPUT_RESCALE: RescaleNames = RescaleNames {
+    before: "shift before the trunk output multiplier",
+    multiplier: "trunk output multiplier",
+    after: "shift after the trunk output multiplier",
 };

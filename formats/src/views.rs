@@ -51,14 +51,20 @@ macro_rules! view {
 
             /// Elements `start .. start + len`, or as many of them as there are.
             pub fn slice(&self, start: usize, len: usize) -> Self {
-                let end = start.saturating_add(len).min(self.len());
-                let start = start.min(end);
-                Self(&self.0[start * Self::ELEMENT..end * Self::ELEMENT])
+                let from = start.saturating_mul(Self::ELEMENT);
+                let rest = self.0.get(from..).unwrap_or_default();
+                let bytes = len.saturating_mul(Self::ELEMENT);
+                Self(rest.get(..bytes).unwrap_or(rest))
             }
         }
     };
 }
 
+view!(
+    /// Bytes.
+    U8s,
+    u8
+);
 view!(
     /// Signed bytes.
     I8s,
@@ -83,7 +89,7 @@ view!(
 impl<'a> I8s<'a> {
     /// The elements as a slice.
     pub fn as_slice(&self) -> &'a [i8] {
-        bytemuck::cast_slice(self.0)
+        bytemuck::must_cast_slice(self.0)
     }
 }
 

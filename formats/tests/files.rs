@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use example::{Shape, Structure, fix_crc, random, tiny, to_bytes};
 
-/// A file written by version 1, which every later reader of version 1 must read.
+/// A file written by version 2, which every later reader of version 2 must read.
 static TINY: &[u8] = include_bytes!("data/tiny.fwk");
 
 #[test]
@@ -90,7 +90,7 @@ fn messages_say_what_was_found_and_expected() {
     let mut file = TINY.to_vec();
     file[4] = 9;
     let message = decode(&file).expect_err("a later version").to_string();
-    assert_eq!(message, "format version 9 is unknown, expected 1: use a fiberwalk that knows it");
+    assert_eq!(message, "format version 9 is unknown, expected 2: use a fiberwalk that knows it");
     let message = decode(&TINY[..100]).expect_err("truncated").to_string();
     let expected = TINY.len();
     assert_eq!(message, format!("the file is truncated: found 100 bytes, expected {expected}"));

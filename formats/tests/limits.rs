@@ -4,10 +4,10 @@ mod example;
 
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, DecodeError, EncodeError, F32s, Factors, Field, I16s, I32s,
-    Layer, LowRank, MAX_BIAS, Names, Output, Rescale, encode,
+    Layer, LowRank, MAX_BIAS, Names, Normalisation, Output, Reading, Rescale, U8s, encode,
 };
 
-use example::{Shape, Structure, dense, f32s, i8s, i16s, i32s, random, rescale, tiny};
+use example::{Shape, Structure, dense, f32s, i8s, i32s, random, rescale, tiny};
 
 type Change = fn(&mut Artifact<'static>);
 
@@ -43,8 +43,32 @@ fn regression() -> Artifact<'static> {
         trunk: Some(1),
         stored: 1,
         regression: true,
-        seed: 7,
+        seed: 8,
     })
+}
+
+fn set_float(artifact: &mut Artifact<'static>, means: F32s<'static>, scales: F32s<'static>) {
+    artifact.inputs.normalisation = Normalisation::Float { mean: means, scale: scales };
+}
+
+fn set_whole(artifact: &mut Artifact<'static>, multiplier: i32, offset: i32, shift: u8) {
+    artifact.inputs.normalisation = Normalisation::Whole {
+        reading: Reading::U8,
+        multiplier: i32s(&[1, multiplier]),
+        offset: i32s(&[offset, 0]),
+        shift,
+    };
+}
+
+fn set_temperature(artifact: &mut Artifact<'static>, value: u32) {
+    if let Output::Classification { inverse_temperature, .. } = &mut artifact.output {
+        *inverse_temperature = value;
+    }
+}
+
+/// A shift and multipliers that are not right.
+fn before(shift: u8) -> Rescale<'static> {
+    Rescale { before: shift, ..rescale(&[1, 1], 9) }
 }
 
 fn low_rank<'a>(layer: &'a mut Layer<'static>) -> &'a mut LowRank<'static> {
@@ -56,20 +80,25 @@ fn low_rank<'a>(layer: &'a mut Layer<'static>) -> &'a mut LowRank<'static> {
 
 #[test]
 fn arrays_must_have_the_lengths_of_their_shapes() {
-    let lengths: [(&str, Option<u8>, Change); 11] = [
-        ("input mean", None, |a| a.inputs.mean = f32s(&[1.0])),
-        ("input scale", None, |a| a.inputs.scale = f32s(&[1.0; 3])),
-        ("mean weights", Some(0), |a| a.layers[0].mean.weights = i8s(&[1; 5])),
+    let lengths: [(&str, Option<u8>, Change); 12] = [
+        ("input mean", None, |a| set_float(a, f32s(&[1.0]), f32s(&[1.0; 2]))),
+        ("input scale", None, |a| set_float(a, f32s(&[1.0; 2]), f32s(&[1.0; 3]))),
+        ("mean weights", Some(0), |a| a.layers[0].mean.weights = U8s::new(&[1; 5])),
         ("mean bias", Some(1), |a| a.layers[1].mean.bias = i32s(&[1])),
         ("projection weights", Some(1), |a| {
-            low_rank(&mut a.layers[1]).projection.weights = i8s(&[1])
+            low_rank(&mut a.layers[1]).projection.weights = U8s::new(&[1; 2])
         }),
-        ("low-rank factor A", Some(1), |a| low_rank(&mut a.layers[1]).a = i8s(&[1; 3])),
+        ("low-rank factor A", Some(1), |a| {
+            low_rank(&mut a.layers[1]).a.weights = U8s::new(&[1; 3])
+        }),
+        ("outputs of the low-rank factor A", Some(1), |a| {
+            low_rank(&mut a.layers[1]).a = dense(1, &[1; 3], &[1; 3])
+        }),
         ("activation multiplier", Some(0), |a| {
             a.layers[0].activation = Activation::Tanh(rescale(&[1], 1));
         }),
-        ("output scale", Some(1), |a| {
-            a.layers[1].activation = Activation::Identity(f32s(&[0.5]));
+        ("logit multiplier", Some(1), |a| {
+            a.layers[1].activation = Activation::Logits(rescale(&[1], 1));
         }),
         ("trunk outputs", None, |a| {
             a.trunk.as_mut().expect("a trunk").output = dense(1, &[1, 2], &[3, 4]);
@@ -91,8 +120,7 @@ fn arrays_must_have_the_lengths_of_their_shapes() {
     }
     let error = after(regression(), |a| {
         a.layers[0].mean = dense(1, &[1, 1], &[0, 0]);
-        low_rank(&mut a.layers[0]).a = i8s(&[1, 1]);
-        a.layers[0].activation = Activation::Identity(f32s(&[0.5, 0.5]));
+        low_rank(&mut a.layers[0]).a = dense(1, &[1, 1], &[0, 0]);
     });
     let field = field("network outputs");
     assert_eq!(error, DecodeError::WrongLength { field, expected: 1, found: 2 });
@@ -100,12 +128,15 @@ fn arrays_must_have_the_lengths_of_their_shapes() {
 
 #[test]
 fn arrays_must_end_with_a_whole_element() {
-    let error = broken(|a| a.inputs.mean = F32s::new(&[0; 9]));
+    let error = broken(|a| set_float(a, F32s::new(&[0; 9]), f32s(&[1.0; 2])));
     let field = field("input mean");
     assert_eq!(error, DecodeError::PartialElement { field, bytes: 9, element: 4 });
     let error = broken(|a| a.layers[1].mean.bias = I32s::new(&[0; 7]));
     assert!(matches!(error, DecodeError::PartialElement { bytes: 7, element: 4, .. }));
-    let error = broken(|a| a.codes.stored = I16s::new(&[0; 5]));
+    let error = broken(|a| {
+        let multiplier = I16s::new(&[0; 5]);
+        a.layers[0].activation = Activation::Tanh(Rescale { multiplier, ..rescale(&[], 1) });
+    });
     assert!(matches!(error, DecodeError::PartialElement { bytes: 5, element: 2, .. }));
 }
 
@@ -125,7 +156,7 @@ fn shapes_must_chain() {
 
 #[test]
 fn integers_must_be_in_range() {
-    let integers: [(&str, i32, Change); 14] = [
+    let integers: [(&str, i32, Change); 26] = [
         ("number of layers", 0, |a| a.layers.clear()),
         ("mean bias", MAX_BIAS + 1, |a| a.layers[0].mean.bias = i32s(&[0, MAX_BIAS + 1])),
         ("projection bias", i32::MIN, |a| {
@@ -134,18 +165,36 @@ fn integers_must_be_in_range() {
         ("projection shift", 32, |a| low_rank(&mut a.layers[1]).shifts.projection = 32),
         ("modulation shift", 255, |a| low_rank(&mut a.layers[1]).shifts.modulation = 255),
         ("sum shift", 32, |a| low_rank(&mut a.layers[1]).shifts.sum = 32),
-        ("activation shift", 0, |a| {
+        ("sum shift", -8, |a| low_rank(&mut a.layers[1]).shifts.sum = -8),
+        ("bias of the low-rank factor A", -(1 << 21) - 1, |a| {
+            low_rank(&mut a.layers[1]).a.bias = i32s(&[0, -(1 << 21) - 1]);
+        }),
+        ("modulation shift", 0, |a| low_rank(&mut a.layers[1]).shifts.modulation = 0),
+        ("shift after the activation multiplier", 0, |a| {
             a.layers[0].activation = Activation::Relu(rescale(&[1, 1], 0));
         }),
-        ("activation shift", 63, |a| {
-            a.layers[0].activation = Activation::Tanh(rescale(&[1, 1], 63));
+        ("shift after the activation multiplier", 32, |a| {
+            a.layers[0].activation = Activation::Tanh(rescale(&[1, 1], 32));
+        }),
+        ("shift before the activation multiplier", 32, |a| {
+            a.layers[0].activation = Activation::Tanh(before(32));
+        }),
+        ("shift before the logit multiplier", 99, |a| {
+            a.layers[1].activation = Activation::Logits(before(99));
         }),
         ("activation multiplier", -1, |a| {
             a.layers[0].activation = Activation::Tanh(rescale(&[1, -1], 9));
         }),
-        ("trunk output shift", 63, |a| {
-            a.trunk.as_mut().expect("a trunk").output_rescale.shift = 63;
+        ("shift after the trunk output multiplier", 63, |a| {
+            a.trunk.as_mut().expect("a trunk").output_rescale.after = 63;
         }),
+        ("input multiplier", -1, |a| set_whole(a, -1, 0, 3)),
+        ("input multiplier", (1 << 22) + 1, |a| set_whole(a, (1 << 22) + 1, 0, 3)),
+        ("input offset", 1 << 30, |a| set_whole(a, 1, 1 << 30, 3)),
+        ("input shift", 32, |a| set_whole(a, 1, 1, 32)),
+        ("inverse temperature", 0, |a| set_temperature(a, 0)),
+        ("inverse temperature", (1 << 26) + 1, |a| set_temperature(a, (1 << 26) + 1)),
+        ("number of samples", 4097, |a| a.codes.samples = 4097),
         ("rank", 0, |a| low_rank(&mut a.layers[1]).projection = dense(2, &[], &[])),
         ("rank", 65, |a| low_rank(&mut a.layers[1]).projection = dense(2, &[0; 130], &[0; 65])),
         ("latent dimension", 33, |a| a.codes.latent_dim = 33),
@@ -221,10 +270,10 @@ fn too_many_modulations_are_refused() {
 #[test]
 fn floats_must_be_finite_and_in_range() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let error = broken(|a| a.inputs.mean = f32s(&[0.0, bad]));
+        let error = broken(|a| set_float(a, f32s(&[0.0, bad]), f32s(&[1.0; 2])));
         assert_eq!(error, DecodeError::NotFinite { field: field("input mean"), index: 1 });
-        let error = broken(|a| a.layers[1].activation = Activation::Identity(f32s(&[bad, 0.0])));
-        let field = in_layer(1, "output scale");
+        let error = after(regression(), |a| a.layers[0].activation = Activation::Value(bad));
+        let field = in_layer(0, "output unit");
         assert_eq!(error, DecodeError::NotFinite { field, index: 0 });
         for (index, name) in CLASSIFICATION.iter().enumerate() {
             let error = broken(|a| *classification(a)[index] = bad);
@@ -242,11 +291,12 @@ fn floats_must_be_finite_and_in_range() {
         }
     }
     let out_of_range = |error| matches!(error, DecodeError::FloatOutOfRange { .. });
-    assert!(out_of_range(broken(|a| a.inputs.scale = f32s(&[1.0, 0.0]))));
-    assert!(out_of_range(broken(|a| {
-        a.layers[1].activation = Activation::Identity(f32s(&[0.5, -1.5]));
-    })));
-    for (index, bad) in [(0, 0.0), (0, 2e6), (2, 0.0), (2, 1.0)] {
+    assert!(out_of_range(broken(|a| set_float(a, f32s(&[0.0; 2]), f32s(&[1.0, 0.0])))));
+    for bad in [0.0, -0.5, 1.5] {
+        let error = after(regression(), |a| a.layers[0].activation = Activation::Value(bad));
+        assert!(out_of_range(error), "{bad}");
+    }
+    for (index, bad) in [(1, 0.0), (1, 1.0)] {
         assert!(out_of_range(broken(|a| *classification(a)[index] = bad)), "{index} {bad}");
     }
     for (index, bad) in [(0, 1e19), (1, 0.0), (1, 1e19), (2, -0.1), (3, 0.0), (4, 1.0)] {
@@ -255,18 +305,13 @@ fn floats_must_be_finite_and_in_range() {
     }
 }
 
-const CLASSIFICATION: [&str; 4] =
-    ["inverse temperature", "set threshold", "coverage", "epistemic threshold"];
+const CLASSIFICATION: [&str; 3] = ["set threshold", "coverage", "epistemic threshold"];
 
-fn classification<'a>(artifact: &'a mut Artifact<'static>) -> [&'a mut f32; 4] {
+fn classification<'a>(artifact: &'a mut Artifact<'static>) -> [&'a mut f32; 3] {
     match &mut artifact.output {
-        Output::Classification {
-            inverse_temperature,
-            set_threshold,
-            coverage,
-            epistemic_threshold,
-            ..
-        } => [inverse_temperature, set_threshold, coverage, epistemic_threshold],
+        Output::Classification { set_threshold, coverage, epistemic_threshold, .. } => {
+            [set_threshold, coverage, epistemic_threshold]
+        }
         Output::Regression { .. } => panic!("classification"),
     }
 }
@@ -291,12 +336,18 @@ fn regression_floats<'a>(artifact: &'a mut Artifact<'static>) -> [&'a mut f32; 6
 
 #[test]
 fn activations_belong_to_their_layers() {
-    let identity = Activation::Identity(f32s(&[0.5, 0.5]));
-    let relu = Activation::Relu(Rescale { multiplier: i32s(&[1, 1]), shift: 1 });
-    let error = broken(|a| a.layers[0].activation = identity);
+    let logits = Activation::Logits(rescale(&[1, 1], 1));
+    let relu = Activation::Relu(rescale(&[1, 1], 1));
+    let error = broken(|a| a.layers[0].activation = logits);
     assert_eq!(error, DecodeError::WrongActivation { layer: 0 });
     let error = broken(|a| a.layers[1].activation = relu);
     assert_eq!(error, DecodeError::WrongActivation { layer: 1 });
+    let error = broken(|a| a.layers[1].activation = Activation::Value(0.5));
+    assert_eq!(error, DecodeError::WrongOutput);
+    let error = after(regression(), |a| {
+        a.layers[0].activation = Activation::Logits(rescale(&[1], 1));
+    });
+    assert_eq!(error, DecodeError::WrongOutput);
 }
 
 #[test]
@@ -309,7 +360,7 @@ fn codes_must_be_there_for_the_default_source() {
         }),
         DecodeError::NoTrunk
     );
-    let error = after(regression(), |a| a.codes.stored = i16s(&[]));
+    let error = after(regression(), |a| a.codes.stored = i8s(&[]));
     assert_eq!(error, DecodeError::TooFewCodes { expected: 1, found: 0 });
 }
 

@@ -27,11 +27,12 @@ pub enum PredictError {
     },
     /// No sample was asked for, or none was added before the session's end.
     NoSamples,
-    /// More samples were asked for than codes are stored.
+    /// More samples were asked for than codes are stored, or than
+    /// [`MAX_SAMPLES`](fiberwalk_formats::MAX_SAMPLES).
     TooManySamples {
-        /// Codes in the file.
-        stored: usize,
-        /// Number of the stored code that was asked for, from 1.
+        /// Samples that there are.
+        available: usize,
+        /// Number of the sample that was asked for, from 1.
         asked: usize,
     },
     /// The model has no trunk, so that only stored codes can be used.
@@ -49,10 +50,10 @@ impl fmt::Display for PredictError {
                 write!(f, "found {found} words of scratch, expected at least {expected}")
             }
             Self::NoSamples => f.write_str("found 0 samples, expected at least 1"),
-            Self::TooManySamples { stored, asked } => write!(
+            Self::TooManySamples { available, asked } => write!(
                 f,
-                "stored code {asked} was asked for, the file holds {stored}: \
-                 ask for fewer samples or draw codes"
+                "sample {asked} was asked for, there are {available}: \
+                 ask for fewer samples, or draw codes where the file's own run out"
             ),
             Self::NoTrunk => {
                 f.write_str("the file has no trunk: only its stored codes can be used")

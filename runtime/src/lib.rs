@@ -44,13 +44,17 @@
 //! No heap, no `std`, no `unsafe`, no panic on any input. The layers compute in integers, the
 //! summary in `f32` through `libm`: the same bits on the host and on every target.
 #![no_std]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "asm"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod codes;
 mod error;
+mod fixed;
+mod input;
 mod kernels;
 mod model;
+mod moments;
 mod prediction;
 mod scratch;
 mod session;
@@ -59,6 +63,7 @@ mod tables;
 pub use codes::{Codes, Draw, LowDiscrepancy, Normal, Stored};
 pub use error::PredictError;
 pub use fiberwalk_formats::{CodeSource, DecodeError};
+pub use input::Feature;
 pub use model::Model;
 pub use prediction::{Classification, Prediction, Regression};
 pub use session::Session;

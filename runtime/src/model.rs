@@ -1,9 +1,10 @@
 //! A decoded and checked artifact.
 
-use fiberwalk_formats::{Artifact, DecodeError, Names, Output, ScratchLayout, decode};
+use fiberwalk_formats::{Activation, Artifact, DecodeError, Names, Output, ScratchLayout, decode};
 
 use crate::codes::Codes;
 use crate::error::PredictError;
+use crate::input::Feature;
 use crate::prediction::Prediction;
 use crate::session::Session;
 
@@ -35,7 +36,7 @@ impl<'a> Model<'a> {
 
     /// Number of input features.
     pub fn input_len(&self) -> usize {
-        self.artifact.inputs.mean.len()
+        self.artifact.inputs.normalisation.len()
     }
 
     /// Length of the scratch buffer, 32-bit words.
@@ -88,17 +89,24 @@ impl<'a> Model<'a> {
         &self.scratch
     }
 
+    /// What turns the last layer's accumulators into outputs.
+    pub(crate) fn last_activation(&self) -> &Activation<'a> {
+        // Decoding found at least one layer.
+        const NONE: &Activation<'_> = &Activation::Value(0.0);
+        self.artifact.layers.last().map_or(NONE, |layer| &layer.activation)
+    }
+
     /// The posterior predictive at `input`, from `samples` latent codes.
     ///
-    /// `input` holds one value a feature, in the units of the training data. `scratch` holds at
-    /// least [`Self::scratch_len`] words, in any state.
+    /// `input` holds one value a feature, in the units of the training data: `f32`, or a sensor's
+    /// raw `u8`, `i8` or `i16`. `scratch` holds at least [`Self::scratch_len`] words, in any state.
     ///
     /// # Errors
     /// [`PredictError`]: wrong length, NaN or infinite input, short scratch, no sample, more
     /// samples than codes are stored, or drawn codes without a trunk.
-    pub fn predict<'s>(
+    pub fn predict<'s, F: Feature>(
         &self,
-        input: &[f32],
+        input: &[F],
         codes: &mut impl Codes,
         samples: usize,
         scratch: &'s mut [u32],
@@ -114,11 +122,24 @@ impl<'a> Model<'a> {
     ///
     /// # Errors
     /// As [`Self::predict`].
-    pub fn predict_mean<'s>(
+    pub fn predict_mean<'s, F: Feature>(
         &self,
-        input: &[f32],
+        input: &[F],
         scratch: &'s mut [u32],
     ) -> Result<Prediction<'s>, PredictError> {
         Session::begin_mean(self, input, scratch)?.finish()
+    }
+
+    /// The outputs of a deterministic pass, `[outputs]`: the last layer's accumulators, for a
+    /// caller that makes something else of them than a prediction.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn mean_outputs<'s, F: Feature>(
+        &self,
+        input: &[F],
+        scratch: &'s mut [u32],
+    ) -> Result<&'s [i32], PredictError> {
+        Session::begin_outputs(self, input, scratch).map(Session::into_outputs)
     }
 }

@@ -1,16 +1,22 @@
 //! One prediction in steps: what all samples share, then sample after sample, then the summary.
 
+use bytemuck::must_cast_slice_mut;
+use fiberwalk_formats::{MAX_SAMPLES, padded};
+
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
-use crate::kernels::{activate, add_factors, dense, modulation, output_floats, project};
+use crate::input::{Feature, quantise};
+use crate::kernels::{Into, activate, add_factors, dense, head, head_mut, modulation, project};
 use crate::model::Model;
-use crate::prediction::{Moments, Prediction};
+use crate::moments::Moments;
+use crate::prediction::Prediction;
 use crate::scratch::Scratch;
 
 /// A prediction under way: for a caller that spreads the samples over time, or stops early.
 ///
 /// [`Model::predict`] is [`begin`](Self::begin), [`add_sample`](Self::add_sample) as often as asked,
-/// [`finish`](Self::finish).
+/// [`finish`](Self::finish). Between the calls nothing is borrowed but the model and the scratch
+/// buffer; the input may change.
 pub struct Session<'m, 'a, 's> {
     model: &'m Model<'a>,
     scratch: Scratch<'s>,
@@ -25,52 +31,66 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     ///
     /// # Errors
     /// [`PredictError`]: wrong length, NaN or infinite input, or short scratch.
-    pub fn begin(
+    pub fn begin<F: Feature>(
         model: &'m Model<'a>,
-        input: &[f32],
+        input: &[F],
         scratch: &'s mut [u32],
     ) -> Result<Self, PredictError> {
         Self::begin_at(model, input, scratch, model.first_stochastic())
     }
 
     /// A session of one sample, the mean weights'.
-    pub(crate) fn begin_mean(
+    pub(crate) fn begin_mean<F: Feature>(
         model: &'m Model<'a>,
-        input: &[f32],
+        input: &[F],
         scratch: &'s mut [u32],
     ) -> Result<Self, PredictError> {
-        let layers = model.artifact().layers.len();
-        let mut session = Self::begin_at(model, input, scratch, layers)?;
-        session.forward();
-        session.moments.add(
-            &model.artifact().output,
-            session.scratch.outputs,
-            session.scratch.mean,
-        );
+        let mut session = Self::begin_outputs(model, input, scratch)?;
+        session.add();
         Ok(session)
     }
 
-    fn begin_at(
+    /// A session without a sample, whose shared sums are the mean weights' outputs.
+    pub(crate) fn begin_outputs<F: Feature>(
         model: &'m Model<'a>,
-        input: &[f32],
+        input: &[F],
+        scratch: &'s mut [u32],
+    ) -> Result<Self, PredictError> {
+        Self::begin_at(model, input, scratch, model.artifact().layers.len())
+    }
+
+    fn begin_at<F: Feature>(
+        model: &'m Model<'a>,
+        input: &[F],
         scratch: &'s mut [u32],
         boundary: usize,
     ) -> Result<Self, PredictError> {
-        let artifact = model.artifact();
         let scratch = Scratch::new(model, scratch)?;
-        quantise_input(model, input, scratch.shared)?;
-        for (index, layer) in artifact.layers.iter().enumerate().take(boundary + 1) {
-            let inputs = &scratch.shared[..usize::from(layer.mean.inputs)];
-            let sums = &mut scratch.shared_sums[..usize::from(layer.mean.outputs)];
-            dense(&layer.mean, inputs, sums);
-            if index < boundary {
+        quantise(&model.artifact().inputs.normalisation, input, scratch.shared)?;
+        let mut session = Self { model, scratch, boundary, moments: Moments::default() };
+        session.share();
+        Ok(session)
+    }
+
+    /// The layers that all samples share, of the bytes in `scratch.shared`.
+    fn share(&mut self) {
+        let scratch = &mut self.scratch;
+        let layers = self.model.artifact().layers.iter();
+        for (index, layer) in layers.enumerate().take(self.boundary + 1) {
+            let inputs = head(scratch.shared, padded(layer.mean.inputs.into()));
+            if index == self.boundary
+                && let Some((projection, shifts)) = layer.factors.projection()
+            {
+                let out = &mut *scratch.shared_projection;
+                project(projection, inputs, shifts, scratch.shared_sums, out);
+            }
+            let sums = head_mut(scratch.shared_sums, layer.mean.outputs.into());
+            dense(&layer.mean, inputs, sums, Into::Sums);
+            if index < self.boundary {
                 activate(&layer.activation, sums, scratch.shared);
-            } else if let Some((projection, shifts)) = layer.factors.projection() {
-                project(projection, inputs, shifts, scratch.shared_projection);
             }
         }
-        scratch.mean.fill(0.0);
-        Ok(Self { model, scratch, boundary, moments: Moments::default() })
+        scratch.mean.fill(0);
     }
 
     /// Number of samples so far.
@@ -81,18 +101,22 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     /// Adds the next sample.
     ///
     /// # Errors
-    /// [`PredictError::TooManySamples`] past the last stored code, [`PredictError::NoTrunk`] for a
-    /// drawn code where the file has no trunk.
+    /// [`PredictError::TooManySamples`] past the last stored code or past 4,096 samples,
+    /// [`PredictError::NoTrunk`] for a drawn code where the file has no trunk.
     pub fn add_sample(&mut self, codes: &mut impl Codes) -> Result<(), PredictError> {
-        let artifact = self.model.artifact();
+        let sample = self.moments.samples();
+        if sample >= MAX_SAMPLES {
+            let available = MAX_SAMPLES;
+            return Err(PredictError::TooManySamples { available, asked: sample + 1 });
+        }
         if !self.scratch.modulation.is_empty() {
-            match codes.draw(self.moments.samples(), self.scratch.code) {
+            let latent = head_mut(self.scratch.code, self.model.latent_dim());
+            match codes.draw(sample, must_cast_slice_mut(latent)) {
                 Draw::Stored(index) => self.load_modulation(index)?,
                 Draw::Latent => self.decode_modulation()?,
             }
         }
-        self.forward();
-        self.moments.add(&artifact.output, self.scratch.outputs, self.scratch.mean);
+        self.add();
         Ok(())
     }
 
@@ -104,14 +128,21 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         if self.moments.samples() == 0 {
             return Err(PredictError::NoSamples);
         }
-        Ok(self.moments.finish(&self.model.artifact().output, self.scratch.mean))
+        let output = &self.model.artifact().output;
+        Ok(self.moments.finish(output, self.model.last_activation(), self.scratch.mean))
+    }
+
+    /// The mean weights' outputs, after [`Self::begin_outputs`].
+    pub(crate) fn into_outputs(self) -> &'s [i32] {
+        head(self.scratch.shared_sums, self.model.artifact().outputs())
     }
 
     fn load_modulation(&mut self, index: usize) -> Result<(), PredictError> {
         let artifact = self.model.artifact();
-        let stored = artifact.stored_codes();
-        if index >= stored {
-            return Err(PredictError::TooManySamples { stored, asked: index.saturating_add(1) });
+        let available = artifact.stored_codes();
+        if index >= available {
+            let asked = index.saturating_add(1);
+            return Err(PredictError::TooManySamples { available, asked });
         }
         let len = self.scratch.modulation.len();
         let values = artifact.codes.stored.slice(index * len, len);
@@ -124,100 +155,44 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     fn decode_modulation(&mut self) -> Result<(), PredictError> {
         let trunk = self.model.artifact().trunk.as_ref().ok_or(PredictError::NoTrunk)?;
         let scratch = &mut self.scratch;
-        modulation(trunk, scratch.code, scratch.trunk, scratch.modulation);
+        let latent_dim = self.model.latent_dim();
+        for (index, z) in scratch.code.iter_mut().enumerate() {
+            // Two's complement to offset; padding is zero.
+            *z = if index < latent_dim { *z ^ 0x80 } else { 0 };
+        }
+        modulation(trunk, scratch.code, scratch.trunk, scratch.sums, scratch.modulation);
         Ok(())
     }
 
-    /// Runs the layers from the first stochastic one on; leaves the network's outputs.
-    fn forward(&mut self) {
+    /// Runs the layers from the first stochastic one on, and adds their outputs to the sums.
+    fn add(&mut self) {
         let layers = &self.model.artifact().layers;
+        let activation = self.model.last_activation();
         let scratch = &mut self.scratch;
-        let Some(last) = layers.last() else { return };
-        if self.boundary == layers.len() {
-            output_floats(&last.activation, scratch.shared_sums, scratch.outputs);
-            return;
+        // Of the first stochastic layer, or of the last where none is.
+        for (sum, &shared) in scratch.sums.iter_mut().zip(&*scratch.shared_sums) {
+            *sum = shared;
         }
         let mut modulation = &*scratch.modulation;
         for (index, layer) in layers.iter().enumerate().skip(self.boundary) {
-            let sums = &mut scratch.sums[..usize::from(layer.mean.outputs)];
+            let outputs = usize::from(layer.mean.outputs);
             let projection = if index == self.boundary {
-                sums.copy_from_slice(&scratch.shared_sums[..sums.len()]);
                 &*scratch.shared_projection
             } else {
-                let inputs = &scratch.activations[..usize::from(layer.mean.inputs)];
-                dense(&layer.mean, inputs, sums);
+                let inputs = head(scratch.activations, padded(layer.mean.inputs.into()));
                 if let Some((projection, shifts)) = layer.factors.projection() {
-                    project(projection, inputs, shifts, scratch.projection);
+                    project(projection, inputs, shifts, scratch.sums, scratch.projection);
                 }
+                dense(&layer.mean, inputs, head_mut(scratch.sums, outputs), Into::Sums);
                 &*scratch.projection
             };
-            let (own, rest) = modulation.split_at(layer.factors.modulations());
-            modulation = rest;
-            add_factors(&layer.factors, projection, own, sums);
+            let own = layer.factors.modulations();
+            let sums = head_mut(scratch.sums, outputs);
+            add_factors(&layer.factors, projection, head(modulation, own), scratch.factors, sums);
+            modulation = modulation.get(own..).unwrap_or_default();
             activate(&layer.activation, sums, scratch.activations);
         }
-        output_floats(&last.activation, scratch.sums, scratch.outputs);
-    }
-}
-
-/// q = clamp(round((x − mean) · scale), −127, 127), halves away from zero.
-fn quantise_input(model: &Model<'_>, input: &[f32], out: &mut [i8]) -> Result<(), PredictError> {
-    let expected = model.input_len();
-    if input.len() != expected {
-        return Err(PredictError::InputLen { expected, found: input.len() });
-    }
-    if let Some(index) = input.iter().position(|x| !x.is_finite()) {
-        return Err(PredictError::InputNotFinite { index });
-    }
-    let inputs = &model.artifact().inputs;
-    let normalisation = inputs.mean.iter().zip(inputs.scale.iter());
-    for ((out, &x), (mean, scale)) in out.iter_mut().zip(input).zip(normalisation) {
-        *out = round_to_i8((x - mean) * scale);
-    }
-    Ok(())
-}
-
-/// clamp(round(t), −127, 127), halves away from zero, without floating-point arithmetic: boards
-/// without it spend a hundred instructions on an addition.
-fn round_to_i8(t: f32) -> i8 {
-    /// Bits of the fraction.
-    const FRACTION: u32 = 23;
-    /// Biased exponents of 1/2 and of 128.
-    const HALF: u32 = 126;
-    const BEYOND: u32 = 134;
-    let bits = t.to_bits();
-    let magnitude = match (bits >> FRACTION) & 0xff {
-        0..HALF => 0,
-        exponent @ HALF..BEYOND => {
-            let mantissa = (bits & ((1 << FRACTION) - 1)) | (1 << FRACTION);
-            let halves = mantissa >> (FRACTION + HALF - exponent);
-            halves.div_ceil(2).min(127) as i8
-        }
-        _ => 127,
-    };
-    if t.is_sign_negative() { -magnitude } else { magnitude }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn rounding_is_the_function(t in -140.0f32..140.0, half in -130i32..130) {
-            for t in [t, half as f32 / 2.0, (half as f32 / 2.0).next_down(), t / 100.0] {
-                let exact = libm::roundf(t).clamp(-127.0, 127.0);
-                prop_assert_eq!(f32::from(round_to_i8(t)), exact, "{}", t);
-            }
-        }
-    }
-
-    #[test]
-    fn rounding_saturates() {
-        for (t, q) in [(f32::MAX, 127), (f32::INFINITY, 127), (f32::MIN, -127), (1e-40, 0)] {
-            assert_eq!(round_to_i8(t), q);
-        }
+        let sums = head_mut(scratch.sums, self.model.artifact().outputs());
+        self.moments.add(activation, sums, scratch.mean);
     }
 }

@@ -5,7 +5,8 @@ mod example;
 mod reference;
 
 use fiberwalk_formats::{
-    Activation, Artifact, F32s, Factors, Inputs, Layer, LowRank, Names, Output, Shifts,
+    Activation, Artifact, Factors, Inputs, Layer, LowRank, Names, Normalisation, Output, Rescale,
+    Shifts,
 };
 use fiberwalk_runtime::{
     Classification, Codes, Draw, LowDiscrepancy, Model, Normal, PredictError, Prediction,
@@ -13,7 +14,7 @@ use fiberwalk_runtime::{
 };
 use proptest::prelude::*;
 
-use example::{Shape, Structure, dense, f32s, i8s, i16s, random, rescale, tiny, to_bytes};
+use example::{Shape, Structure, dense, f32s, i8s, random, rescale, tiny, to_bytes};
 
 /// What a scratch buffer may hold before it is used.
 const GARBAGE: u32 = 0xdead_beef;
@@ -41,9 +42,9 @@ fn near(a: f32, b: f64, tolerance: f64) -> bool {
 }
 
 /// The tiny file at the mean of its inputs, worked out by hand. q = 0, so the hidden
-/// pre-activations are the biases 0 and −500, −500 · 1321 / 2^16 rounds to −10 units, and tanh
-/// gives −20. The mean weights give ±1500, the projection 2280, the factors ±1781, so the two
-/// samples have the logits ±3281 / 4096 and ∓281 / 4096.
+/// pre-activations are 0 and −500, −500 · 1321 / 2^16 rounds to −10 units, and tanh gives −20. The
+/// mean weights give ±1500, the projection 6 · 20 + 100 = 220, v = ±55, the factors ±1375, so the
+/// two samples have the logits ±2875 / 4096 and ±125 / 4096.
 #[test]
 fn the_tiny_model_gives_what_was_worked_out_by_hand() {
     let file = to_bytes(&tiny());
@@ -51,8 +52,8 @@ fn the_tiny_model_gives_what_was_worked_out_by_hand() {
     let mut scratch = scratch(&model);
     let prediction = model.predict(&[4.0, 1.0], &mut Stored, 2, &mut scratch);
     let class = classification(prediction.expect("a prediction"));
-    assert!(near(class.probabilities[0], 0.613_26, 1e-4), "{class:?}");
-    assert!(near(class.probabilities[1], 0.386_74, 1e-4), "{class:?}");
+    assert!(near(class.probabilities[0], 0.62110, 1e-4), "{class:?}");
+    assert!(near(class.probabilities[1], 0.37890, 1e-4), "{class:?}");
     assert_eq!(class.top().0, 0);
     assert_eq!(class.set().collect::<Vec<_>>(), [0, 1]);
     assert_eq!((class.set_len(), class.contains(1), class.contains(2)), (2, true, false));
@@ -60,7 +61,7 @@ fn the_tiny_model_gives_what_was_worked_out_by_hand() {
     // The mean weights alone: the softmax of ±1500 / 4096 · 2, tempered.
     let class = classification(model.predict_mean(&[4.0, 1.0], &mut scratch).expect("one pass"));
     assert!(near(class.probabilities[0], 0.633_95, 1e-4), "{class:?}");
-    assert!(class.mutual_information < 1e-6);
+    assert!(class.mutual_information < 2e-4);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn what_cannot_be_predicted_is_an_error() {
         assert_eq!(error(&[4.0, 1.0], 2, found), too_small);
     }
     assert_eq!(error(&[4.0, 1.0], 0, expected), Some(PredictError::NoSamples));
-    let too_many = Some(PredictError::TooManySamples { stored: 2, asked: 3 });
+    let too_many = Some(PredictError::TooManySamples { available: 2, asked: 3 });
     assert_eq!(error(&[4.0, 1.0], 9, expected), too_many);
     assert_eq!(error(&[4.0, 1.0], 2, expected), None);
     assert_eq!(error(&[f32::MAX, f32::MIN], 2, expected), None);
@@ -136,14 +137,13 @@ fn the_largest_sums_fit() {
     const RANK: usize = 64;
     for sign in [1, -1] {
         let bias = sign * fiberwalk_formats::MAX_BIAS;
-        // Inputs are −127, so that negative weights give positive sums.
-        let weight = if sign > 0 { -128 } else { 127 };
+        let weight = if sign > 0 { 127 } else { -128 };
         let layer = |outputs: usize, activation| Layer {
             mean: dense(WIDTH, &vec![weight; WIDTH * outputs], &vec![bias; outputs]),
             factors: Factors::LowRank(LowRank {
-                projection: dense(WIDTH, &vec![-128; WIDTH * RANK], &[bias; RANK]),
-                a: i8s(&vec![-128; outputs * RANK]),
-                shifts: Shifts { projection: 0, modulation: 0, sum: 0 },
+                projection: dense(WIDTH, &vec![weight; WIDTH * RANK], &[bias; RANK]),
+                a: dense(RANK, &vec![weight; RANK * outputs], &vec![bias >> 8; outputs]),
+                shifts: Shifts { projection: 0, modulation: 1, sum: -7 },
             }),
             activation,
         };
@@ -151,15 +151,18 @@ fn the_largest_sums_fit() {
         let mut artifact = tiny();
         artifact.inputs = Inputs {
             names: Names::new(names),
-            mean: f32s(&vec![0.0; WIDTH]),
-            scale: f32s(&vec![1.0; WIDTH]),
+            normalisation: Normalisation::Float {
+                mean: f32s(&vec![0.0; WIDTH]),
+                scale: f32s(&vec![1.0; WIDTH]),
+            },
         };
         artifact.layers.clear();
-        let hidden = Activation::Tanh(rescale(&vec![i32::MAX; WIDTH], 62));
-        let output: F32s = f32s(&[1.0]);
-        artifact.layers.extend([layer(WIDTH, hidden), layer(1, Activation::Identity(output))]);
+        let hidden = Activation::Relu(Rescale { before: 31, ..rescale(&vec![i16::MAX; WIDTH], 1) });
+        let hidden =
+            if sign > 0 { Activation::Relu(rescale(&vec![i16::MAX; WIDTH], 1)) } else { hidden };
+        artifact.layers.extend([layer(WIDTH, hidden), layer(1, Activation::Value(1.0))]);
         artifact.trunk = None;
-        artifact.codes.stored = i16s(&vec![i16::MIN; 2 * 2 * RANK]);
+        artifact.codes.stored = i8s(&vec![i8::MAX; 2 * 2 * RANK]);
         artifact.output = Output::Regression {
             target: "y",
             mean: 0.0,
@@ -173,9 +176,10 @@ fn the_largest_sums_fit() {
         let mut file = vec![0; 20 << 20];
         let length = fiberwalk_formats::encode(&artifact, &mut file).expect("a valid artifact");
         let model = Model::from_bytes(&file[..length]).expect("a valid file");
-        let input = vec![-1e30; WIDTH];
-        let modulation = vec![i64::from(i16::MIN); 2 * RANK];
-        let expected = reference::outputs(&artifact, &input, Some(&modulation))[0];
+        let input = vec![1e30; WIDTH];
+        let modulation = vec![i64::from(i8::MAX); 2 * RANK];
+        let outputs = reference::outputs(&artifact, &input, Some(&modulation));
+        let expected = reference::value(&artifact, &outputs) as f32;
         let mut memory = scratch(&model);
         let prediction = model.predict(&input, &mut Stored, 2, &mut memory);
         let value = regression(prediction.expect("a prediction"));
@@ -245,28 +249,32 @@ proptest! {
         let model = Model::from_bytes(&file).expect("a valid file");
         let mut memory = scratch(&model);
         let input = standardised(&x, &artifact);
-        let predicted = |f: f32| 3.0 + 2.0 * f;
+        let Some(Activation::Value(unit)) = artifact.layers.last().map(|layer| layer.activation)
+        else {
+            panic!("regression")
+        };
+        let predicted = |outputs: &[i64]| 3.0 + 2.0 * (unit * outputs[0] as f32);
+        let reference = |m: Option<&[i64]>| reference::outputs(&artifact, &input, m);
 
         let stored = stored(&artifact);
         let value = regression(model.predict(&input, &mut Stored, 1, &mut memory)?);
-        let f = reference::outputs(&artifact, &input, Some(&stored[0]))[0];
-        prop_assert_eq!(value.mean, predicted(f));
+        prop_assert_eq!(value.mean, predicted(&reference(Some(&stored[0]))));
         prop_assert_eq!(value.epistemic_variance, 0.0);
 
         let code = code[..shape.latent_dim].to_vec();
         let modulation = reference::modulation(&artifact, &code);
         let value = regression(model.predict(&input, &mut Given(vec![code]), 1, &mut memory)?);
-        let f = reference::outputs(&artifact, &input, Some(&modulation))[0];
-        prop_assert_eq!(value.mean, predicted(f));
+        prop_assert_eq!(value.mean, predicted(&reference(Some(&modulation))));
 
         let value = regression(model.predict_mean(&input, &mut memory)?);
-        prop_assert_eq!(value.mean, predicted(reference::outputs(&artifact, &input, None)[0]));
+        let exact = reference(None);
+        prop_assert_eq!(value.mean, predicted(&exact));
+        let outputs = model.mean_outputs(&input, &mut memory)?;
+        prop_assert_eq!(outputs.iter().map(|&a| i64::from(a)).collect::<Vec<_>>(), exact);
 
         let value = regression(model.predict(&input, &mut Stored, 3, &mut memory)?);
-        let f: Vec<f64> = stored
-            .iter()
-            .map(|m| f64::from(reference::outputs(&artifact, &input, Some(m))[0]))
-            .collect();
+        let f: Vec<f64> =
+            stored.iter().map(|m| reference::value(&artifact, &reference(Some(m)))).collect();
         let mean = f.iter().sum::<f64>() / 3.0;
         let variance = f.iter().map(|f| (f - mean) * (f - mean)).sum::<f64>() / 3.0;
         // Rounding of the outputs and their mean, some 2^-23 of their size, is most of the error.
@@ -296,11 +304,13 @@ proptest! {
         let exact = reference::classify(&artifact, &samples);
         let class = classification(model.predict(&input, &mut Stored, 3, &mut memory)?);
         for (&p, &expected) in class.probabilities.iter().zip(&exact.probabilities) {
-            prop_assert!(near(p, expected, 2e-5), "{class:?} {:?} {samples:?}", exact.probabilities);
+            prop_assert!(near(p, expected, 2e-4), "{class:?} {:?} {samples:?}", exact.probabilities);
         }
-        prop_assert!(near(class.entropy, reference::entropy(&exact.probabilities), 1e-4));
-        prop_assert!(near(class.expected_entropy, exact.expected_entropy, 1e-4));
-        prop_assert!(near(class.mutual_information, exact.mutual_information, 1e-4));
+        // The temperature brings probabilities near the resolution of 2^-20 up to some 10^-4.
+        let resolution = 5e-4 + 1e-4 * class.probabilities.len() as f64;
+        prop_assert!(near(class.entropy, reference::entropy(&exact.probabilities), resolution));
+        prop_assert!(near(class.expected_entropy, exact.expected_entropy, 5e-4));
+        prop_assert!(near(class.mutual_information, exact.mutual_information, 5e-4));
         prop_assert_eq!(class.out_of_distribution, class.mutual_information > 0.125);
     }
 

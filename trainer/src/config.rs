@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use fiberwalk_formats::Reading;
+
 use crate::latent::LayerDecoder;
 use crate::network::Activation;
 use crate::walk::Drift;
@@ -195,6 +197,32 @@ pub enum CodesChoice {
     Normal,
 }
 
+/// Type of the readings that the board feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputChoice {
+    /// Numbers in the units of the training data.
+    Float,
+    /// 0 to 255.
+    U8,
+    /// −128 to 127.
+    I8,
+    /// −32,768 to 32,767.
+    I16,
+}
+
+impl InputChoice {
+    /// Type of a raw reading; none for floats.
+    pub const fn reading(self) -> Option<Reading> {
+        match self {
+            Self::Float => None,
+            Self::U8 => Some(Reading::U8),
+            Self::I8 => Some(Reading::I8),
+            Self::I16 => Some(Reading::I16),
+        }
+    }
+}
+
 /// The exported artifact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -206,6 +234,18 @@ pub struct Export {
     /// Budget of an automatic decoder: `samples` samples cost at most this many deterministic
     /// passes.
     pub cost: f64,
+    /// Type of the readings that the board feeds: `"float"`, or `"u8"`, `"i8"` or `"i16"` where the
+    /// features are whole numbers of that range. Raw readings are normalised in integers.
+    pub input: InputChoice,
+    /// Bits of every layer's weights, 4 or 8; `"auto"`: the fewest that `loss` allows.
+    pub weight_bits: Choice<Vec<u8>>,
+    /// Bits of the decoder's factors, 4 or 8, or `"auto"`.
+    pub factor_bits: Choice<u8>,
+    /// Held-out NLL (nats) that an automatic choice of fewer bits may cost.
+    pub loss: f64,
+    /// Whether the artifact can decode drawn codes: without its trunk it is smaller, and has the
+    /// stored codes only.
+    pub trunk: bool,
     /// A date to record in the artifact; none keeps the bytes independent of the day.
     pub date: Option<String>,
 }
@@ -262,7 +302,17 @@ impl Default for Calibration {
 
 impl Default for Export {
     fn default() -> Self {
-        Self { samples: 16, codes: CodesChoice::Auto, cost: 4.0, date: None }
+        Self {
+            samples: 16,
+            codes: CodesChoice::Auto,
+            cost: 4.0,
+            input: InputChoice::Float,
+            weight_bits: Choice::Auto,
+            factor_bits: Choice::Auto,
+            loss: 0.005,
+            trunk: true,
+            date: None,
+        }
     }
 }
 
@@ -365,7 +415,23 @@ impl Config {
             "a whole number from 1 to 1024",
         )?;
         let cost = self.export.cost;
-        check(cost.is_finite() && cost >= 1.0, "export.cost", cost, "a number from 1 up")
+        check(cost.is_finite() && cost >= 1.0, "export.cost", cost, "a number from 1 up")?;
+        let layers = self.export.weight_bits.fixed().into_iter().flatten();
+        for bits in layers {
+            check(matches!(bits, 4 | 8), "export.weight_bits", bits, "4 or 8 per layer")?;
+        }
+        if let Some(bits) = self.export.factor_bits.fixed() {
+            check(matches!(bits, 4 | 8), "export.factor_bits", bits, "4 or 8")?;
+        }
+        let loss = self.export.loss;
+        check(loss.is_finite() && loss >= 0.0, "export.loss", loss, "a number from 0 up")?;
+        let drawn = matches!(self.export.codes, CodesChoice::LowDiscrepancy | CodesChoice::Normal);
+        check(
+            self.export.trunk || !drawn,
+            "export.trunk",
+            self.export.trunk,
+            "true, since export.codes are drawn",
+        )
     }
 
     /// Checks what depends on the number of layers.
@@ -377,6 +443,10 @@ impl Config {
             let found = format!("{} numbers for {depth} layers", precisions.len());
             let expected = "one number, or one per layer";
             check(precisions.len() == depth, "map.prior_precision", found, expected)?;
+        }
+        if let Some(bits) = self.export.weight_bits.fixed() {
+            let found = format!("{} numbers for {depth} layers", bits.len());
+            check(bits.len() == depth, "export.weight_bits", found, "one number per layer")?;
         }
         if let Some(decoder) = self.latent.decoder.fixed() {
             let found = format!("{} entries for {depth} layers", decoder.len());

@@ -166,7 +166,7 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
         ("MAP, temperature".to_owned(), load(EngineKind::Map)?),
         ("walked particles".to_owned(), load(EngineKind::Particles)?),
         ("float decoder".to_owned(), load(EngineKind::Float)?),
-        (format!("int8 runtime, {samples} samples"), runtime),
+        (format!("exported artifact, {samples} samples"), runtime),
     ] {
         let (test, target) = read(&predictor, &out.join("test.csv"))?;
         let (foreign, _) = read(&predictor, &out.join("foreign.csv"))?;

@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use fiberwalk_formats::{Artifact, CodeSource, INPUT_CLIP, INPUT_UNITS, Output, decode};
+use fiberwalk_formats::{
+    Artifact, CodeSource, INPUT_CLIP, INPUT_UNITS, Normalisation, Output, decode,
+};
 use fiberwalk_runtime::{LowDiscrepancy, Model, Normal, Prediction, Stored};
 
 use crate::calibrate::Thresholds;
@@ -163,11 +165,25 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
         }
         Output::Regression { target, mean, std, .. } => (target, Task::Regression { mean, std }),
     };
-    let scale = artifact.inputs.scale.iter();
+    let std = |scale: f32| INPUT_UNITS / (INPUT_CLIP * scale);
+    let (mean, std) = match artifact.inputs.normalisation {
+        Normalisation::Float { mean, scale } => {
+            (mean.iter().collect(), scale.iter().map(std).collect())
+        }
+        Normalisation::Whole { multiplier, offset, shift, .. } => {
+            let step = f32::from(shift).exp2();
+            let half = if shift > 0 { 0.5 * step } else { 0.0 };
+            let means = offset.iter().zip(multiplier.iter());
+            (
+                means.map(|(offset, m)| (half - offset as f32) / m.max(1) as f32).collect(),
+                multiplier.iter().map(|m| std(m.max(1) as f32 / step)).collect(),
+            )
+        }
+    };
     Schema {
         features: Features(artifact.inputs.names.iter().map(str::to_owned).collect()),
-        mean: artifact.inputs.mean.iter().collect(),
-        std: scale.map(|scale| INPUT_UNITS / (INPUT_CLIP * scale)).collect(),
+        mean,
+        std,
         target: target.to_owned(),
         task,
     }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use anyhow::Context;
 
 use fiberwalk_formats::{
-    Artifact, CodeSource, Codes, F32s, INPUT_CLIP, INPUT_UNITS, Inputs, Names, Output, Provenance,
-    encode,
+    Artifact, CodeSource, Codes, EncodeError, F32s, I32s, INPUT_CLIP, INPUT_UNITS, Inputs,
+    MAX_INVERSE_TEMPERATURE, MAX_OFFSET, Names, Normalisation, Output, Provenance, Reading,
+    TEMPERATURE_BITS, encode,
 };
 
 use crate::calibrate::Thresholds;
@@ -30,6 +31,10 @@ pub struct Export<'a> {
     pub source: CodeSource,
     /// Default number of samples.
     pub samples: usize,
+    /// Type of raw readings that the board feeds; none for floats.
+    pub reading: Option<Reading>,
+    /// Whether the trunk is exported, so that codes can be drawn.
+    pub trunk: bool,
     /// Seed of the run.
     pub seed: u64,
     /// Date, if one is recorded.
@@ -43,9 +48,7 @@ impl Export<'_> {
     /// A shape or number outside the format's limits.
     pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
         let names = self.schema.features.0.join("\n");
-        let mean = float_bytes(self.schema.mean.iter().copied());
-        let scale = self.schema.std.iter().map(|std| INPUT_UNITS / (INPUT_CLIP * std));
-        let scale = float_bytes(scale);
+        let normalisation = NormalisationBytes::new(self.schema, self.reading);
         let classes = match &self.schema.task {
             Task::Classification { classes } => classes.join("\n"),
             Task::Regression { .. } => String::new(),
@@ -56,13 +59,9 @@ impl Export<'_> {
                 seed: self.seed,
                 date: self.date,
             },
-            inputs: Inputs {
-                names: Names::new(&names),
-                mean: F32s::new(&mean),
-                scale: F32s::new(&scale),
-            },
+            inputs: Inputs { names: Names::new(&names), normalisation: normalisation.view() },
             layers: self.quantised.layers().collect(),
-            trunk: Some(self.quantised.trunk()),
+            trunk: self.trunk.then(|| self.quantised.trunk()),
             codes: Codes {
                 latent_dim: self.latent_dim as u8,
                 source: self.source,
@@ -73,10 +72,16 @@ impl Export<'_> {
             scratch_len: 0,
         };
         artifact.scratch_len = artifact.required_scratch() as u32;
-        let mut buffer = vec![0; 4096 + 2 * self.size_hint(&artifact)];
-        let length = encode(&artifact, &mut buffer).context("cannot encode the artifact")?;
-        buffer.truncate(length);
-        Ok(buffer)
+        let mut buffer = vec![0; FIRST_BUFFER];
+        loop {
+            match encode(&artifact, &mut buffer) {
+                Err(EncodeError::BufferTooSmall { found }) => buffer.resize(4 * found, 0),
+                result => {
+                    buffer.truncate(result.context("cannot encode the artifact")?);
+                    return Ok(buffer);
+                }
+            }
+        }
     }
 
     fn output<'s>(&'s self, classes: &'s str) -> Output<'s> {
@@ -87,7 +92,7 @@ impl Export<'_> {
                 Output::Classification {
                     target,
                     classes: Names::new(classes),
-                    inverse_temperature: (1.0 / temperature) as f32,
+                    inverse_temperature: inverse_temperature(temperature),
                     set_threshold: conformal,
                     coverage,
                     epistemic_threshold: epistemic,
@@ -105,24 +110,68 @@ impl Export<'_> {
             _ => unreachable!("the calibration is of the schema's task"),
         }
     }
+}
 
-    /// Rough size of the arrays, bytes.
-    fn size_hint(&self, artifact: &Artifact<'_>) -> usize {
-        let dense = |dense: &fiberwalk_formats::Dense<'_>| {
-            dense.weights.bytes().len() + 3 * dense.bias.bytes().len()
+/// Bytes that most artifacts fit into.
+const FIRST_BUFFER: usize = 1 << 16;
+
+/// 1 / T in the artifact's units.
+fn inverse_temperature(temperature: f64) -> u32 {
+    let units = f64::from(1u32 << TEMPERATURE_BITS) / temperature;
+    units.round().clamp(1.0, f64::from(MAX_INVERSE_TEMPERATURE)) as u32
+}
+
+/// The arrays of a normalisation.
+enum NormalisationBytes {
+    Float { mean: Vec<u8>, scale: Vec<u8> },
+    Whole { reading: Reading, multiplier: Vec<u8>, offset: Vec<u8>, shift: u8 },
+}
+
+impl NormalisationBytes {
+    fn new(schema: &Schema, reading: Option<Reading>) -> Self {
+        let scales = schema.std.iter().map(|std| INPUT_UNITS / (INPUT_CLIP * std));
+        let Some(reading) = reading else {
+            let float_bytes =
+                |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect();
+            let mut means = schema.mean.iter().copied();
+            let (mut scales, mean) = (scales, float_bytes(&mut means));
+            return Self::Float { mean, scale: float_bytes(&mut scales) };
         };
-        let layers = artifact.layers.iter().map(|layer| {
-            let factors = layer.factors.projection().map_or(0, |(projection, _)| dense(projection));
-            let outputs = usize::from(layer.mean.outputs);
-            dense(&layer.mean) + factors + outputs * layer.factors.modulations()
+        let scales: Vec<f64> = scales.map(f64::from).collect();
+        // The finest step with which every product and offset stays within its range.
+        let limits = scales.iter().zip(&schema.mean).map(|(scale, mean)| {
+            let by_offset = f64::from(MAX_OFFSET / 2) / (scale * f64::from(mean.abs()).max(1.0));
+            by_offset.min(f64::from(reading.max_multiplier()) / scale)
         });
-        let trunk = artifact.trunk.iter().map(|trunk| dense(&trunk.hidden) + dense(&trunk.output));
-        let names: usize = self.schema.features.0.iter().map(String::len).sum();
-        layers.chain(trunk).sum::<usize>()
-            + artifact.codes.stored.bytes().len()
-            + names
-            + 9 * self.schema.features.0.len()
-            + 64 * self.schema.outputs()
+        let shift = limits.fold(f64::INFINITY, f64::min).log2().floor().clamp(0.0, 31.0);
+        let step = shift.exp2();
+        let int_bytes = |values: Vec<f64>| {
+            values.into_iter().flat_map(|value| (value.round() as i32).to_le_bytes()).collect()
+        };
+        let most = f64::from(reading.max_multiplier());
+        let multipliers: Vec<f64> = scales.iter().map(|s| (s * step).round().min(most)).collect();
+        let offsets = multipliers.iter().zip(&schema.mean).map(|(multiplier, &mean)| {
+            // Half a step rounds the shift.
+            let half = if shift > 0.0 { 0.5 * step } else { 0.0 };
+            let offset = half - multiplier * f64::from(mean);
+            offset.clamp(-f64::from(MAX_OFFSET), f64::from(MAX_OFFSET))
+        });
+        let offset = int_bytes(offsets.collect());
+        Self::Whole { reading, multiplier: int_bytes(multipliers), offset, shift: shift as u8 }
+    }
+
+    fn view(&self) -> Normalisation<'_> {
+        match self {
+            Self::Float { mean, scale } => {
+                Normalisation::Float { mean: F32s::new(mean), scale: F32s::new(scale) }
+            }
+            Self::Whole { reading, multiplier, offset, shift } => Normalisation::Whole {
+                reading: *reading,
+                multiplier: I32s::new(multiplier),
+                offset: I32s::new(offset),
+                shift: *shift,
+            },
+        }
     }
 }
 
@@ -160,8 +209,4 @@ pub fn rust_module(bytes: &[u8], file: &str) -> anyhow::Result<String> {
         }
     }
     Ok(text)
-}
-
-fn float_bytes(values: impl Iterator<Item = f32>) -> Vec<u8> {
-    values.flat_map(f32::to_le_bytes).collect()
 }

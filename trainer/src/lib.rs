@@ -1,7 +1,7 @@
 //! Turns a network into a Bayesian one and exports it for microcontrollers.
 //!
 //! The flow, one module a step: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
-//! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (int8, codes) →
+//! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (integers, codes) →
 //! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
 #![warn(missing_docs)]
 
@@ -17,6 +17,7 @@ pub mod latent;
 pub mod metrics;
 pub mod network;
 pub mod pipeline;
+pub mod precision;
 pub mod predictions;
 pub mod predictive;
 pub mod progress;

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use fiberwalk_formats::{CodeSource, MAX_WIDTH};
+use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
@@ -20,11 +20,12 @@ use crate::latent::{
     DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, cost,
     energy_score,
 };
-use crate::network::{Architecture, outputs_of_each};
+use crate::network::{Architecture, Batch, outputs_of_each};
+use crate::precision::{PrecisionCandidate, choose_precision};
 use crate::predictions::Predictions;
-use crate::predictive::{Calibration, Predictive};
+use crate::predictive::{Calibration, Predictive, mean};
 use crate::progress::Progress;
-use crate::quantise::{Quantised, Source};
+use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
 use crate::run_dir::RunDir;
 use crate::walk::{Diagnostics, Walk};
@@ -39,6 +40,9 @@ const TEST_DRAWS: usize = 128;
 /// Random codes and inputs that activation ranges are measured on.
 const RANGE_CODES: usize = 256;
 const RANGE_INPUTS: usize = 512;
+
+/// Most training rows that a precision is judged on.
+const PRECISION_ROWS: usize = 1000;
 
 /// What to train on, and how.
 #[derive(Clone, Debug)]
@@ -91,6 +95,14 @@ struct LatentRecord {
     particles: f64,
 }
 
+/// `precision.json`: the precisions tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct PrecisionRecord {
+    weight_bits: Vec<u8>,
+    factor_bits: u8,
+    candidates: Vec<PrecisionCandidate>,
+}
+
 /// `calibration.json`: every engine's thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct CalibrationRecord {
@@ -140,6 +152,9 @@ impl<'a> Training<'a> {
             );
         }
         let raw = features.read(&table, &options.target)?;
+        if let Some(reading) = options.config.export.input.reading() {
+            check_readings(&table, &features, &raw, reading)?;
+        }
         let calibration = &options.config.calibration;
         let split = split(&target, calibration.fraction, calibration.coverage, options.seed)
             .map_err(|message| table.unusable(message))?;
@@ -428,64 +443,114 @@ impl<'a> Training<'a> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let quantised = self.quantise(choices, particles, shape, decoder);
-        let source = match config.export.codes {
-            CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
-            CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
-            CodesChoice::Normal => CodeSource::Normal,
+        let (stored, sampled, batch) = self.quantisation_data(choices, particles, shape, decoder);
+        let source = Source {
+            shape,
+            decoder,
+            logits: matches!(self.record.schema.task, Task::Classification { .. }),
+            stored: &stored,
+            sampled: &sampled,
+            batch: &batch,
         };
-        let artifact = |thresholds| {
+        let ranges = Ranges::measure(&source);
+        let artifact = |precision: &Precision, thresholds| {
             let export = Export {
-                quantised: &quantised,
+                quantised: &Quantised::new(&source, &ranges, precision),
                 schema: &self.record.schema,
                 thresholds,
                 coverage: config.calibration.coverage,
                 latent_dim: shape.latent_dim,
-                source,
+                source: match config.export.codes {
+                    CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
+                    CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
+                    CodesChoice::Normal => CodeSource::Normal,
+                },
                 samples: config.export.samples,
+                reading: config.export.input.reading(),
+                trunk: config.export.trunk,
                 seed,
                 date: config.export.date.as_deref(),
             };
             export.to_bytes()
         };
-        let runtime = |calibration| -> anyhow::Result<Engine> {
-            let bytes = artifact(Thresholds::open(calibration))?;
+        let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
+            let bytes = artifact(precision, Thresholds::open(calibration))?;
             Ok(Engine::Runtime { bytes, draws: Draws { seed, ..Draws::default() } })
         };
         let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
         let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
         // The decoder is calibrated to the particles' predictive rather than to few labels.
         let neutral = of_particles.neutral();
-        let raw = |engine| -> anyhow::Result<Predictive> {
-            Ok(self.predict_held_out(engine)?.uncalibrated(&self.record.schema))
+        let aside = &self.record.split.calibration;
+        let raw_at = |engine, rows: &[usize]| -> anyhow::Result<Predictive> {
+            Ok(self.predict_rows(engine, rows)?.uncalibrated(&self.record.schema))
         };
+        let raw = |engine| raw_at(engine, aside);
         let reference = raw(self.networks(particles, neutral))?;
         let to_reference = |own: Predictive| own.calibrate_to(&reference, of_particles);
         let of_float = to_reference(raw(self.networks(&drawn, neutral))?);
-        let of_runtime = to_reference(raw(runtime(neutral)?)?);
+
+        let eight = Precision::eight(self.architecture.depth());
+        let of_eight = to_reference(raw(runtime(&eight, neutral)?)?);
+        let targets = self.rows.subset(aside).targets;
+        let near: Vec<usize> =
+            self.record.split.training.iter().take(PRECISION_ROWS).copied().collect();
+        let [eight_aside, eight_near] = [aside, &near].map(|rows| {
+            let engine = runtime(&eight, neutral)?;
+            raw_at(engine, rows)
+        });
+        let (eight_aside, eight_near) = (eight_aside?, eight_near?);
+        // What fewer bits cost: in held-out NLL, and in the divergence from int8's predictive near
+        // the training rows, which few held-out rows may not show.
+        let loss = |precision: &Precision| -> anyhow::Result<f64> {
+            let own = raw(runtime(precision, neutral)?)?;
+            let held_out = mean(&own.nll(&targets, of_eight));
+            let held_out = held_out - mean(&eight_aside.nll(&targets, of_eight));
+            let own = raw_at(runtime(precision, neutral)?, &near)?;
+            let divergence = mean(&own.cross_entropy(of_eight, &eight_near, of_eight));
+            let entropy = mean(&eight_near.cross_entropy(of_eight, &eight_near, of_eight));
+            Ok(held_out.max(divergence - entropy))
+        };
+        let sizes: Vec<usize> =
+            self.architecture.layers().map(|layer| layer.inputs * layer.outputs).collect();
+        let (precision, candidates) = choose_precision(&config.export, &sizes, loss)?;
+        let bits = PrecisionRecord {
+            weight_bits: precision.layers.iter().map(|bits| bits.count()).collect(),
+            factor_bits: precision.factors.count(),
+            candidates,
+        };
+        self.dir.write_json("precision.json", &bits)?;
+        let of_runtime = to_reference(raw(runtime(&precision, neutral)?)?);
         let record = CalibrationRecord {
             map: self.thresholds(self.networks(&maps[..1], of_map), of_map)?,
             particles: self.thresholds(self.networks(particles, of_particles), of_particles)?,
             float: self.thresholds(self.networks(&drawn, of_float), of_float)?,
-            runtime: self.thresholds(runtime(of_runtime)?, of_runtime)?,
+            runtime: self.thresholds(runtime(&precision, of_runtime)?, of_runtime)?,
         };
-        let bytes = artifact(record.runtime)?;
+        let file = artifact(&precision, record.runtime)?;
         self.dir.write_json("calibration.json", &record)?;
-        self.dir.write("config.toml", self.resolved(choices, shape).to_toml().as_bytes())?;
-        self.dir.write("model.fwk", &bytes)?;
+        self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
+        self.dir.write("model.fwk", &file)?;
         // Last, since its presence says that the run is complete.
-        self.dir.write("model.rs", rust_module(&bytes, "model.fwk")?.as_bytes())?;
-        stage.finish(&format!("{} ({} bytes)", self.dir.path("model.fwk").display(), bytes.len()));
+        self.dir.write("model.rs", rust_module(&file, "model.fwk")?.as_bytes())?;
+        stage.finish(&format!(
+            "{} ({} bytes; weights of {} bits, factors of {})",
+            self.dir.path("model.fwk").display(),
+            file.len(),
+            bits.weight_bits.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
+            bits.factor_bits
+        ));
         Ok(())
     }
 
-    fn quantise(
+    /// Modulations of the codes to store, those of random codes, and inputs to measure ranges on.
+    fn quantisation_data(
         &self,
         choices: &Choices,
         particles: &[Vec<f32>],
         shape: &DecoderShape,
         decoder: &[f32],
-    ) -> Quantised {
+    ) -> (Vec<Vec<f32>>, Vec<Vec<f32>>, Batch) {
         let (config, seed) = (&self.options.config, self.options.seed);
         let rows = self.training_rows();
         let mut rng = stream(seed, Purpose::Probes, 2);
@@ -500,13 +565,7 @@ impl<'a> Training<'a> {
         );
         let stored = choose_codes(shape, decoder, &pool, config.export.samples, seed);
         let sampled = draw_modulations(shape, decoder, RANGE_CODES, seed);
-        Quantised::new(&Source {
-            shape,
-            decoder,
-            stored: &stored,
-            sampled: &sampled,
-            batch: &pool.probes.batch,
-        })
+        (stored, sampled, pool.probes.batch)
     }
 
     fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
@@ -517,11 +576,11 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// An engine's predictions of the calibration rows.
-    fn predict_held_out(&self, engine: Engine) -> anyhow::Result<Predictions> {
+    /// An engine's predictions of the named rows.
+    fn predict_rows(&self, engine: Engine, rows: &[usize]) -> anyhow::Result<Predictions> {
         let features = self.architecture.inputs();
-        let aside = self.record.split.calibration.iter();
-        let raw: Vec<f32> = aside
+        let raw: Vec<f32> = rows
+            .iter()
             .flat_map(|&row| &self.raw[row * features..(row + 1) * features])
             .copied()
             .collect();
@@ -530,14 +589,14 @@ impl<'a> Training<'a> {
 
     /// Thresholds of an engine under `calibration`, from the calibration rows.
     fn thresholds(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
-        let predictions = self.predict_held_out(engine)?;
+        let predictions = self.predict_rows(engine, &self.record.split.calibration)?;
         let target = self.target.subset(&self.record.split.calibration);
         let coverage = self.options.config.calibration.coverage;
         Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
     }
 
     /// The configuration with every choice filled in.
-    fn resolved(&self, choices: &Choices, shape: &DecoderShape) -> Config {
+    fn resolved(&self, choices: &Choices, shape: &DecoderShape, bits: &PrecisionRecord) -> Config {
         let mut config = self.options.config.clone();
         let hidden = &self.architecture.widths[1..self.architecture.depth()];
         config.network.hidden = Choice::Fixed(hidden.to_vec());
@@ -551,7 +610,32 @@ impl<'a> Training<'a> {
         config.walk.drift = Choice::Fixed(choices.chosen.drift);
         config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
         config.latent.decoder = Choice::Fixed(shape.structure.clone());
+        config.export.weight_bits = Choice::Fixed(bits.weight_bits.clone());
+        config.export.factor_bits = Choice::Fixed(bits.factor_bits);
         config
+    }
+}
+
+/// Checks that every feature is a whole number that the board's readings can be.
+fn check_readings(
+    table: &Table,
+    features: &Features,
+    raw: &[f32],
+    reading: Reading,
+) -> anyhow::Result<()> {
+    let (least, most) = reading.range();
+    let columns = features.0.len();
+    let fits = |x: f32| x.fract() == 0.0 && (least as f32..=most as f32).contains(&x);
+    match raw.iter().position(|&x| !fits(x)) {
+        None => Ok(()),
+        Some(index) => {
+            let (line, column) = (table.line(index / columns), &features.0[index % columns]);
+            let found = raw[index];
+            Err(table.unusable(format!(
+                "line {line}, column {column}: found {found}, expected a whole number from {least} \
+                 to {most}, since export.input is not \"float\""
+            )))?
+        }
     }
 }
 

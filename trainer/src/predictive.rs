@@ -192,7 +192,7 @@ impl Predictive {
     }
 
     /// Expected −log p(y | x) of every row, y drawn from `reference`, nats.
-    fn cross_entropy(&self, own: Calibration, reference: &Self, its: Calibration) -> Vec<f64> {
+    pub fn cross_entropy(&self, own: Calibration, reference: &Self, its: Calibration) -> Vec<f64> {
         match (self, reference, own, its) {
             (
                 Self::Classification { classes, probabilities, .. },

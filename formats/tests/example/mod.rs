@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use fiberwalk_formats::{
-    Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, I8s, I16s, I32s,
-    Inputs, Layer, LowRank, MAX_BIAS, Names, Output, Provenance, Rescale, Shifts, Trunk, encode,
+    Activation, Artifact, Bits, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, I8s, I16s,
+    I32s, Inputs, Layer, LowRank, MAX_BIAS, MAX_FACTOR_BIAS, MAX_OFFSET, Names, Normalisation,
+    Output, Provenance, Reading, Rescale, Shifts, Trunk, U8s, encode, pack,
 };
 
 /// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
@@ -13,26 +14,28 @@ pub fn tiny() -> Artifact<'static> {
         provenance: Provenance { fiberwalk: "0.1.0", seed: 300, date: Some("2026-01-31") },
         inputs: Inputs {
             names: Names::new("length\nwidth"),
-            mean: f32s(&[4.0, 1.0]),
-            scale: f32s(&[12.7, 25.4]),
+            normalisation: Normalisation::Float {
+                mean: f32s(&[4.0, 1.0]),
+                scale: f32s(&[12.7, 25.4]),
+            },
         },
         layers: heapless::Vec::new(),
         trunk: Some(Trunk {
-            hidden: dense(1, &[127], &[0]),
+            hidden: dense(1, &[127], &[-128 * 127]),
             hidden_rescale: rescale(&[1032], 16),
-            output: dense(1, &[127], &[0]),
-            output_rescale: rescale(&[66_572], 16),
+            output: dense(1, &[127], &[-128 * 127]),
+            output_rescale: rescale(&[516], 16),
         }),
         codes: Codes {
             latent_dim: 1,
             source: CodeSource::Stored,
             samples: 2,
-            stored: i16s(&[8192, -8192]),
+            stored: i8s(&[64, -64]),
         },
         output: Output::Classification {
             target: "ripe",
             classes: Names::new("no\nyes"),
-            inverse_temperature: 0.75,
+            inverse_temperature: 49_152,
             set_threshold: 0.25,
             coverage: 0.875,
             epistemic_threshold: 0.125,
@@ -41,18 +44,19 @@ pub fn tiny() -> Artifact<'static> {
     };
     let layers = [
         Layer {
-            mean: dense(2, &[100, 20, -30, 90], &[0, -500]),
+            mean: dense(2, &[100, 20, -30, 90], &[-128 * 120, -500 - 128 * 60]),
             factors: Factors::Frozen,
             activation: Activation::Tanh(rescale(&[1321, 1321], 16)),
         },
         Layer {
-            mean: dense(2, &[-90, -60, 90, 60], &[300, -300]),
+            mean: dense(2, &[-90, -60, 90, 60], &[300 + 128 * 150, -300 - 128 * 150]),
             factors: Factors::LowRank(LowRank {
-                projection: dense(2, &[64, -64], &[1000]),
-                a: i8s(&[100, -100]),
-                shifts: Shifts { projection: 0, modulation: 14, sum: 6 },
+                projection: dense_4(2, &[6, -6], &[100]),
+                // 2 rounds the shift by 2.
+                a: dense(1, &[100, -100], &[2 - 128 * 100, 2 + 128 * 100]),
+                shifts: Shifts { projection: 0, modulation: 8, sum: 2 },
             }),
-            activation: Activation::Identity(f32s(&[1.0 / 4096.0; 2])),
+            activation: Activation::Logits(rescale(&[23_637, 23_637], 12)),
         },
     ];
     artifact.layers.extend(layers);
@@ -104,8 +108,8 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
             Structure::Frozen => Factors::Frozen,
             Structure::LowRank(rank) => Factors::LowRank(LowRank {
                 projection: rng.dense(width, rank),
-                a: rng.i8s(rank * outputs),
-                shifts: rng.shifts(),
+                a: rng.factor(rank, outputs),
+                shifts: Shifts { sum: rng.integer(-7, 8) as i8, ..rng.shifts() },
             }),
             Structure::Dense(count) => Factors::Dense(DenseFactors {
                 count: count as u8,
@@ -114,7 +118,11 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
             }),
         };
         let activation = if index + 1 == shape.layers.len() {
-            Activation::Identity(rng.f32s(outputs, 1e-9, 1e-4))
+            if shape.regression {
+                Activation::Value(rng.f32s(1, 1e-9, 1e-4).get(0).expect("one"))
+            } else {
+                Activation::Logits(rng.rescale(outputs))
+            }
         } else if shape.tanh {
             Activation::Tanh(rng.rescale(outputs))
         } else {
@@ -129,7 +137,24 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
         output: rng.dense(hidden, total),
         output_rescale: rng.rescale(total),
     });
-    let stored: Vec<i16> = (0..shape.stored * total).map(|_| rng.i16()).collect();
+    let normalisation = if shape.seed % 2 == 0 {
+        Normalisation::Float {
+            mean: rng.f32s(shape.features, -2.0, 2.0),
+            scale: rng.f32s(shape.features, 1.0, 100.0),
+        }
+    } else {
+        let readings = [Reading::U8, Reading::I8, Reading::I16];
+        let reading = readings[(shape.seed / 2) as usize % readings.len()];
+        let shift = rng.integer(0, 31);
+        let most = reading.max_multiplier();
+        Normalisation::Whole {
+            reading,
+            multiplier: rng.i32s(shape.features, 0, most),
+            offset: rng.i32s(shape.features, -MAX_OFFSET, MAX_OFFSET),
+            shift: shift as u8,
+        }
+    };
+    let stored = rng.i8s(shape.stored * total);
     let output = if shape.regression {
         Output::Regression {
             target: "y",
@@ -144,7 +169,7 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
         Output::Classification {
             target: "class",
             classes: names(width),
-            inverse_temperature: 0.75,
+            inverse_temperature: 49_152,
             set_threshold: 0.25,
             coverage: 0.9,
             epistemic_threshold: 0.125,
@@ -152,18 +177,14 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
     };
     let mut artifact = Artifact {
         provenance: Provenance { fiberwalk: "0.1.0", seed: shape.seed, date: None },
-        inputs: Inputs {
-            names: names(shape.features),
-            mean: rng.f32s(shape.features, -2.0, 2.0),
-            scale: rng.f32s(shape.features, 1.0, 100.0),
-        },
+        inputs: Inputs { names: names(shape.features), normalisation },
         layers,
         trunk,
         codes: Codes {
             latent_dim: shape.latent_dim as u8,
             source: if shape.stored > 0 { CodeSource::Stored } else { CodeSource::Normal },
             samples: shape.stored.max(1) as u16,
-            stored: i16s(&stored),
+            stored,
         },
         output,
         scratch_len: 0,
@@ -205,17 +226,30 @@ pub fn f32s(values: &[f32]) -> F32s<'static> {
     F32s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
 }
 
+/// A matrix of int8 weights, row-major.
 pub fn dense(inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+    packed(Bits::Eight, inputs, weights, bias)
+}
+
+/// A matrix of int4 weights, row-major.
+pub fn dense_4(inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+    packed(Bits::Four, inputs, weights, bias)
+}
+
+fn packed(bits: Bits, inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+    let mut bytes = vec![0; bits.len(inputs, bias.len())];
+    pack(bits, inputs, weights, &mut bytes);
     Dense {
         inputs: inputs as u16,
         outputs: bias.len() as u16,
-        weights: i8s(weights),
+        bits,
+        weights: U8s::new(bytes.leak()),
         bias: i32s(bias),
     }
 }
 
-pub fn rescale(multiplier: &[i32], shift: u8) -> Rescale<'static> {
-    Rescale { multiplier: i32s(multiplier), shift }
+pub fn rescale(multiplier: &[i16], after: u8) -> Rescale<'static> {
+    Rescale { before: 0, multiplier: i16s(multiplier), after }
 }
 
 /// xorshift64.
@@ -241,10 +275,6 @@ impl Random {
         }
     }
 
-    fn i16(&mut self) -> i16 {
-        self.integer(i16::MIN.into(), i16::MAX.into()) as i16
-    }
-
     fn i8s(&mut self, count: usize) -> I8s<'static> {
         let values: Vec<i8> =
             (0..count).map(|_| self.integer(i8::MIN.into(), i8::MAX.into()) as i8).collect();
@@ -264,30 +294,32 @@ impl Random {
 
     fn dense(&mut self, inputs: usize, outputs: usize) -> Dense<'static> {
         let limit = if self.next() >> 62 == 0 { MAX_BIAS } else { 4000 };
-        Dense {
-            inputs: inputs as u16,
-            outputs: outputs as u16,
-            weights: self.i8s(inputs * outputs),
-            bias: self.i32s(outputs, -limit, limit),
-        }
+        let bits = if self.next() >> 62 == 0 { Bits::Four } else { Bits::Eight };
+        let weights = self.i8s(inputs * outputs);
+        let bias: Vec<i32> = (0..outputs).map(|_| self.integer(-limit, limit)).collect();
+        packed(bits, inputs, weights.as_slice(), &bias)
+    }
+
+    /// The factor A of a low-rank layer.
+    fn factor(&mut self, rank: usize, outputs: usize) -> Dense<'static> {
+        let bias = self.i32s(outputs, -MAX_FACTOR_BIAS, MAX_FACTOR_BIAS);
+        Dense { bias, ..self.dense(rank, outputs) }
     }
 
     fn rescale(&mut self, outputs: usize) -> Rescale<'static> {
-        // Mostly a useful size: accumulators of some 2^14 become some 2^7, by a shift within the
-        // lower 32-bit word or beyond it.
-        match self.next() >> 61 {
-            0 => {
-                let shift = self.integer(1, 62) as u8;
-                Rescale { multiplier: self.i32s(outputs, 0, i32::MAX), shift }
-            }
-            1..4 => Rescale { multiplier: self.i32s(outputs, 0, 1 << 18), shift: 24 },
-            _ => Rescale { multiplier: self.i32s(outputs, 0, 1 << 30), shift: 36 },
-        }
+        // Mostly a useful size: accumulators of some 2^16 become some 2^7.
+        let (before, after) = match self.next() >> 61 {
+            0 => (self.integer(0, 31), self.integer(1, 31)),
+            _ => (self.integer(0, 6), self.integer(16, 24)),
+        };
+        let values: Vec<i16> =
+            (0..outputs).map(|_| self.integer(0, i16::MAX.into()) as i16).collect();
+        Rescale { before: before as u8, multiplier: i16s(&values), after: after as u8 }
     }
 
     fn shifts(&mut self) -> Shifts {
         let largest = if self.next() >> 61 == 0 { 31 } else { 14 };
-        let mut shift = || self.integer(0, largest) as u8;
-        Shifts { projection: shift(), modulation: shift(), sum: shift() }
+        let mut shift = |least| self.integer(least, largest);
+        Shifts { projection: shift(0) as u8, modulation: shift(1) as u8, sum: shift(0) as i8 }
     }
 }

@@ -1,26 +1,29 @@
 //! `SPEC.md`, section 5, written down as plainly as possible: 64-bit integers that must fit into
-//! the widths the limits promise, and f64 after them.
+//! the widths that the limits promise, and f64 after them.
 
-use fiberwalk_formats::{Activation, Artifact, Dense, Factors, Output, Rescale};
+use fiberwalk_formats::{Activation, Artifact, Dense, Factors, Normalisation, Output, Rescale};
 
 fn narrow<T: TryFrom<i64>>(value: i64) -> i64 {
     assert!(T::try_from(value).is_ok(), "{value} leaves its type");
     value
 }
 
-fn sat16(x: i64) -> i64 {
-    x.clamp(-32_768, 32_767)
+fn saturate(x: i64, bits: u32) -> i64 {
+    x.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 }
 
 fn round_shift(x: i64, n: u8) -> i64 {
-    if n == 0 { x } else { (x + (1 << (n - 1))) >> n }
+    narrow::<i32>(narrow::<i32>(x) + (1 << (n - 1))) >> n
 }
 
 fn dense(dense: &Dense<'_>, x: &[i64]) -> Vec<i64> {
-    let rows = dense.weights.as_slice().chunks(usize::from(dense.inputs));
-    rows.zip(dense.bias.iter())
-        .map(|(row, bias)| {
-            let products = row.iter().zip(x).map(|(&w, &x)| i64::from(w) * x);
+    let outputs = (0..usize::from(dense.outputs)).zip(dense.bias.iter());
+    outputs
+        .map(|(output, bias)| {
+            let products = x.iter().enumerate().map(|(input, &x)| {
+                assert!((0..256).contains(&x), "{x} is no byte");
+                i64::from(dense.weight(output, input)) * x
+            });
             narrow::<i32>(i64::from(bias) + products.sum::<i64>())
         })
         .collect()
@@ -28,86 +31,112 @@ fn dense(dense: &Dense<'_>, x: &[i64]) -> Vec<i64> {
 
 fn rescale(rescale: &Rescale<'_>, sums: &[i64]) -> Vec<i64> {
     let scaled = sums.iter().zip(rescale.multiplier.iter()).map(|(&sum, multiplier)| {
-        let half = 1i128 << (rescale.shift - 1);
-        let exact = i128::from(sum) * i128::from(multiplier) + half;
-        i64::try_from(exact).expect("64 bits") >> rescale.shift
+        let product = saturate(sum >> rescale.before, 16) * i64::from(multiplier);
+        round_shift(product, rescale.after)
     });
     scaled.collect()
 }
 
 fn tanh(r: i64) -> i64 {
     let units = r.abs().min(255);
-    r.signum() * libm::round(127.0 * libm::tanh(units as f64 / 64.0)) as i64
+    128 + r.signum() * libm::round(127.0 * libm::tanh(units as f64 / 64.0)) as i64
 }
 
-/// The int8 input.
+/// The bytes of the input.
 fn quantise(artifact: &Artifact<'_>, input: &[f32]) -> Vec<i64> {
-    let scales = artifact.inputs.mean.iter().zip(artifact.inputs.scale.iter());
-    let steps = input
-        .iter()
-        .zip(scales)
-        .map(|(&x, (mean, scale))| libm::roundf((x - mean) * scale).clamp(-127.0, 127.0) as i64);
-    steps.collect()
+    let steps: Vec<i64> = match artifact.inputs.normalisation {
+        Normalisation::Float { mean, scale } => {
+            let scales = mean.iter().zip(scale.iter());
+            let q = input.iter().zip(scales).map(|(&x, (mean, scale))| (x - mean) * scale);
+            q.map(|q| libm::roundf(q) as i64).collect()
+        }
+        Normalisation::Whole { reading, multiplier, offset, shift } => {
+            let (least, most) = reading.range();
+            let numbers = multiplier.iter().zip(offset.iter());
+            let q = input.iter().zip(numbers).map(|(&x, (multiplier, offset))| {
+                let x = (libm::roundf(x) as i64).clamp(least.into(), most.into());
+                narrow::<i32>(narrow::<i32>(x * i64::from(multiplier)) + i64::from(offset))
+            });
+            q.map(|q| q >> shift).collect()
+        }
+    };
+    steps.into_iter().map(|q| 128 + q.clamp(-127, 127)).collect()
 }
 
 /// The trunk's modulation of a latent code.
 pub fn modulation(artifact: &Artifact<'_>, code: &[i8]) -> Vec<i64> {
     let trunk = artifact.trunk.expect("a trunk");
-    let code: Vec<i64> = code.iter().map(|&z| i64::from(z)).collect();
+    let code: Vec<i64> = code.iter().map(|&z| 128 + i64::from(z)).collect();
     let hidden = rescale(&trunk.hidden_rescale, &dense(&trunk.hidden, &code));
     let hidden: Vec<i64> = hidden.into_iter().map(tanh).collect();
     let output = rescale(&trunk.output_rescale, &dense(&trunk.output, &hidden));
-    output.into_iter().map(sat16).collect()
+    output.into_iter().map(|m| saturate(m, 8)).collect()
 }
 
-/// The network's outputs under a modulation; none: the mean weights'.
-pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]>) -> Vec<f32> {
-    let mut q = quantise(artifact, input);
+/// The last layer's accumulators under a modulation; none: the mean weights'.
+pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]>) -> Vec<i64> {
+    let mut x = quantise(artifact, input);
     let mut rest = modulation;
     for layer in &artifact.layers {
         let outputs = usize::from(layer.mean.outputs);
-        let mut sums = dense(&layer.mean, &q);
+        let mut sums = dense(&layer.mean, &x);
         if let Some(modulation) = rest {
             let (own, later) = modulation.split_at(layer.factors.modulations());
             rest = Some(later);
-            let (p, shifts) = match layer.factors.projection() {
-                Some((projection, shifts)) => (dense(projection, &q), shifts),
-                None => {
-                    (Vec::new(), fiberwalk_formats::Shifts { projection: 0, modulation: 0, sum: 0 })
-                }
-            };
-            let p: Vec<i64> = p.iter().map(|&p| sat16(round_shift(p, shifts.projection))).collect();
-            let modulated =
-                |p: i64, m: i64| sat16(round_shift(narrow::<i32>(p * m), shifts.modulation));
-            for (o, sum) in sums.iter_mut().enumerate() {
-                let part: i64 = match &layer.factors {
-                    Factors::Frozen => continue,
-                    Factors::LowRank(factors) => own
-                        .iter()
-                        .enumerate()
-                        .map(|(k, &m)| {
-                            i64::from(factors.a.as_slice()[o * own.len() + k]) * modulated(p[k], m)
-                        })
-                        .sum(),
-                    Factors::Dense(_) => {
-                        own.iter().enumerate().map(|(j, &m)| modulated(p[j * outputs + o], m)).sum()
+            if let Some((projection, shifts)) = layer.factors.projection() {
+                let p: Vec<i64> = dense(projection, &x)
+                    .iter()
+                    .map(|&p| saturate(p >> shifts.projection, 16))
+                    .collect();
+                let modulated = |p: i64, m: i64| round_shift(p * m, shifts.modulation);
+                let parts: Vec<i64> = match &layer.factors {
+                    Factors::Frozen => unreachable!("it has a projection"),
+                    Factors::LowRank(factors) => {
+                        let v: Vec<i64> = p
+                            .iter()
+                            .zip(own)
+                            .map(|(&p, &m)| 128 + saturate(modulated(p, m), 8))
+                            .collect();
+                        dense(&factors.a, &v)
                     }
+                    Factors::Dense(_) => (0..outputs)
+                        .map(|o| {
+                            let column = own.iter().enumerate();
+                            let values = column.map(|(j, &m)| modulated(p[j * outputs + o], m));
+                            values.map(|v| saturate(v, 16)).sum()
+                        })
+                        .collect(),
                 };
-                *sum = narrow::<i32>(*sum + round_shift(narrow::<i32>(part), shifts.sum));
+                for (sum, part) in sums.iter_mut().zip(parts) {
+                    let part = match shifts.sum {
+                        right @ 0.. => narrow::<i32>(part) >> right,
+                        left => narrow::<i32>(part << -left),
+                    };
+                    *sum = narrow::<i32>(*sum + part);
+                }
             }
         }
-        q = match &layer.activation {
+        x = match &layer.activation {
             Activation::Tanh(scale) => rescale(scale, &sums).into_iter().map(tanh).collect(),
             Activation::Relu(scale) => {
-                rescale(scale, &sums).into_iter().map(|r| r.clamp(0, 127)).collect()
+                rescale(scale, &sums).into_iter().map(|r| r.clamp(0, 255)).collect()
             }
-            Activation::Identity(scale) => {
-                return sums.iter().zip(scale.iter()).map(|(&a, s)| a as f32 * s).collect();
-            }
+            Activation::Logits(_) | Activation::Value(_) => return sums,
         };
     }
-    unreachable!("the last layer is the identity");
+    unreachable!("the last layer gives the outputs");
 }
+
+/// A regressor's output in standard deviations of the target.
+pub fn value(artifact: &Artifact<'_>, outputs: &[i64]) -> f64 {
+    match artifact.layers.last().expect("a layer").activation {
+        Activation::Value(unit) => outputs[0] as f64 * f64::from(unit),
+        _ => panic!("regression"),
+    }
+}
+
+/// A probability below the last bit of a sample's counts as this, in a mean over one sample.
+const SMALLEST: f64 = 1.0 / 1_048_576.0;
 
 /// What a prediction of class probabilities consists of.
 pub struct Classes {
@@ -117,22 +146,26 @@ pub struct Classes {
 }
 
 /// The prediction from the outputs of every sample.
-pub fn classify(artifact: &Artifact<'_>, samples: &[Vec<f32>]) -> Classes {
+pub fn classify(artifact: &Artifact<'_>, samples: &[Vec<i64>]) -> Classes {
     let Output::Classification { inverse_temperature, .. } = artifact.output else {
+        panic!("classification")
+    };
+    let Activation::Logits(scale) = artifact.layers.last().expect("a layer").activation else {
         panic!("classification")
     };
     let count = samples.len() as f64;
     let mut mean = vec![0.0; samples[0].len()];
     let mut expected_entropy = 0.0;
     for sample in samples {
-        let logits: Vec<f64> = sample.iter().map(|&f| f64::from(f)).collect();
+        let unit = core::f64::consts::LN_2 / 16_384.0;
+        let logits: Vec<f64> = rescale(&scale, sample).iter().map(|&f| f as f64 * unit).collect();
         let p = softmax(&logits);
         expected_entropy += entropy(&p) / count;
         mean.iter_mut().zip(&p).for_each(|(mean, p)| *mean += p / count);
     }
     let tempered: Vec<f64> = mean
         .iter()
-        .map(|&p| libm::log(p.max(f64::from(f32::MIN_POSITIVE))) * f64::from(inverse_temperature))
+        .map(|&p| libm::log(p.max(SMALLEST / count)) * f64::from(inverse_temperature) / 65_536.0)
         .collect();
     Classes {
         probabilities: softmax(&tempered),

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
-    Activation, Artifact, CodeSource, Dense, Factors, Output, VERSION, decode,
+    Activation, Artifact, CodeSource, Dense, Factors, Normalisation, Output, Reading,
+    TEMPERATURE_BITS, VERSION, decode,
 };
 
 #[derive(Args)]
@@ -31,6 +32,7 @@ struct Report<'a> {
     target: &'a str,
     classes: Option<Vec<&'a str>>,
     features: Vec<&'a str>,
+    input: &'static str,
     layers: Vec<LayerReport>,
     latent_dim: u8,
     code_source: &'static str,
@@ -47,7 +49,9 @@ struct LayerReport {
     inputs: u16,
     outputs: u16,
     activation: &'static str,
+    weight_bits: u8,
     decoder: String,
+    factor_bits: Option<u8>,
     bytes: usize,
 }
 
@@ -105,7 +109,7 @@ fn dense_products(dense: &Dense<'_>) -> usize {
 fn factor_bytes(factors: &Factors<'_>) -> usize {
     let projection = factors.projection().map_or(0, |(projection, _)| dense_bytes(projection));
     match factors {
-        Factors::LowRank(factors) => projection + factors.a.bytes().len(),
+        Factors::LowRank(factors) => projection + dense_bytes(&factors.a),
         _ => projection,
     }
 }
@@ -120,8 +124,11 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             activation: match layer.activation {
                 Activation::Tanh(_) => "tanh",
                 Activation::Relu(_) => "relu",
-                Activation::Identity(_) => "identity",
+                Activation::Logits(_) => "logits",
+                Activation::Value(_) => "value",
             },
+            weight_bits: layer.mean.bits.count(),
+            factor_bits: layer.factors.projection().map(|(dense, _)| dense.bits.count()),
             decoder: match layer.factors {
                 Factors::Frozen => "frozen".to_owned(),
                 Factors::LowRank(_) => format!("low-rank:{}", layer.factors.modulations()),
@@ -139,7 +146,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             coverage,
             epistemic_threshold,
         } => {
-            let temperature = 1.0 / inverse_temperature;
+            let temperature = (1 << TEMPERATURE_BITS) as f32 / inverse_temperature as f32;
             let calibration = Calibration::Classification {
                 temperature,
                 set_threshold,
@@ -173,6 +180,12 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         target,
         classes,
         features: artifact.inputs.names.iter().collect(),
+        input: match artifact.inputs.normalisation {
+            Normalisation::Float { .. } => "float",
+            Normalisation::Whole { reading: Reading::U8, .. } => "u8",
+            Normalisation::Whole { reading: Reading::I8, .. } => "i8",
+            Normalisation::Whole { reading: Reading::I16, .. } => "i16",
+        },
         layers,
         latent_dim: artifact.codes.latent_dim,
         code_source: match artifact.codes.source {
@@ -232,12 +245,19 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
         }
         None => writeln!(shown, "predicts   {}: a number", report.target)?,
     }
-    writeln!(shown, "features   {}: {}", report.features.len(), report.features.join(", "))?;
+    let (count, names) = (report.features.len(), report.features.join(", "));
+    writeln!(shown, "features   {count} ({}): {names}", report.input)?;
     for (index, layer) in report.layers.iter().enumerate() {
+        let factors = layer.factor_bits.map_or(String::new(), |bits| format!(" int{bits}"));
         writeln!(
             shown,
-            "layer {index}    {} → {} {}, {}, {} bytes",
-            layer.inputs, layer.outputs, layer.activation, layer.decoder, layer.bytes
+            "layer {index}    {} → {} {} int{}, {}{factors}, {} bytes",
+            layer.inputs,
+            layer.outputs,
+            layer.activation,
+            layer.weight_bits,
+            layer.decoder,
+            layer.bytes
         )?;
     }
     writeln!(

@@ -223,7 +223,8 @@ impl Table {
         TableError::Unusable { path: self.path.clone(), message }
     }
 
-    fn line(&self, row: usize) -> u64 {
+    /// Line of the file that a row is on, from 1.
+    pub fn line(&self, row: usize) -> u64 {
         self.rows[row].position().map_or(0, csv::Position::line)
     }
 

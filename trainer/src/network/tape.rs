@@ -57,6 +57,30 @@ impl Tape {
         self.layers.iter().map(largest).collect()
     }
 
+    /// Largest magnitude of every further product of the input of layer `index` during the last
+    /// forward pass: `rows` is `[count, inputs + 1]`, weights and a bias, the result `[count]`.
+    pub fn largest_products(
+        &self,
+        architecture: &Architecture,
+        index: usize,
+        rows: &[f32],
+        batch: &Batch,
+    ) -> Vec<f32> {
+        let inputs = architecture.widths[index];
+        let (count, columns) = (rows.len() / (inputs + 1), self.tile.len());
+        let mut products = vec![0.0; count * columns];
+        let input = match index.checked_sub(1) {
+            Some(previous) => Matrix::new(&self.layers[previous], inputs, columns, columns),
+            None => tile_of(batch, &self.tile),
+        };
+        multiply(&mut products, false, Matrix::new(rows, count, inputs, inputs + 1), input);
+        let biases = rows.chunks_exact(inputs + 1).map(|row| row[inputs]);
+        let products = products.chunks_exact(columns.max(1)).zip(biases);
+        products
+            .map(|(row, bias)| row.iter().fold(0.0f32, |l, value| l.max((value + bias).abs())))
+            .collect()
+    }
+
     /// Adds to `gradient: [P]` the pull-back of `d_outputs: [outputs, rows]` through the last
     /// forward pass, which must have been of the same `theta` and `batch`. With
     /// `d_inputs: [features, rows]`, writes the gradient with respect to the inputs too.

@@ -1,0 +1,59 @@
+//! The decoder's part of a layer: weights that depend on the latent code.
+
+use fiberwalk_formats::{Dense, Factors, Shifts, ZERO_POINT, padded};
+
+use super::matrix::{Into, dense};
+use super::{head_mut, saturate_8, saturate_16, shift_round};
+
+/// A projection of `x` in 16 bits: sat16(sums >> shift).
+pub(crate) fn project(
+    projection: &Dense<'_>,
+    x: &[u8],
+    shifts: Shifts,
+    sums: &mut [i32],
+    out: &mut [i16],
+) {
+    let sums = head_mut(sums, projection.outputs.into());
+    dense(projection, x, sums, Into::Shifted(shifts.projection));
+    for (p, &sum) in out.iter_mut().zip(&*sums) {
+        *p = saturate_16(sum) as i16;
+    }
+}
+
+/// Adds the decoder's part to a layer's accumulators, by way of `bytes`.
+pub(crate) fn add_factors(
+    factors: &Factors<'_>,
+    projection: &[i16],
+    modulation: &[i8],
+    bytes: &mut [u8],
+    sums: &mut [i32],
+) {
+    match factors {
+        Factors::Frozen => {}
+        Factors::LowRank(factors) => {
+            let v = head_mut(bytes, padded(modulation.len()));
+            for ((v, &p), &m) in v.iter_mut().zip(projection).zip(modulation) {
+                let value = saturate_8(modulate(p, m, factors.shifts));
+                *v = (value + i32::from(ZERO_POINT)) as u8;
+            }
+            v.iter_mut().skip(modulation.len()).for_each(|pad| *pad = 0);
+            dense(&factors.a, v, sums, Into::Added(factors.shifts.sum));
+        }
+        Factors::Dense(factors) => {
+            let outputs = sums.len().max(1);
+            for (output, sum) in sums.iter_mut().enumerate() {
+                let column = projection.iter().skip(output).step_by(outputs);
+                let part: i32 = column
+                    .zip(modulation)
+                    .map(|(&p, &m)| saturate_16(modulate(p, m, factors.shifts)))
+                    .sum();
+                *sum += part.unbounded_shr(factors.shifts.sum.unsigned_abs().into());
+            }
+        }
+    }
+}
+
+/// One projected value under its modulation.
+fn modulate(projection: i16, modulation: i8, shifts: Shifts) -> i32 {
+    shift_round(i32::from(projection) * i32::from(modulation), shifts.modulation)
+}

@@ -1,0 +1,251 @@
+//! Sums over samples, and the prediction made from them.
+
+use core::f32::consts::LN_2;
+
+use bytemuck::{must_cast_slice, must_cast_slice_mut};
+use fiberwalk_formats::{Activation, LOGIT_BITS, Output, TEMPERATURE_BITS};
+
+use crate::fixed::{Reciprocal, exp2, log2, to_f32};
+use crate::kernels::logits;
+use crate::prediction::{Classification, Prediction, Regression};
+
+/// Bits of a probability that is added up: as many as 4,096 of them leave in 32 bits.
+const PROBABILITY_BITS: u32 = 20;
+/// Bits of a calibrated probability: as many as f32 holds.
+const RESULT_BITS: u32 = 24;
+/// Bits that the terms of an entropy are shifted right by, so that 4,096 of them fit into 32 bits.
+const TERM_SHIFT: u32 = 12;
+/// log2 of the largest power, 65,535, but for 2·10^-5.
+const LOG2_ONE: u32 = 16 << LOGIT_BITS;
+
+/// Sums over samples, besides the sums of class probabilities, which lie in the scratch buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moments {
+    samples: usize,
+    /// Classification: sum of entropies, units of log2.
+    entropy: u32,
+    /// Regression: accumulator of the first sample.
+    first: i32,
+    /// Regression: sum over samples of the difference to the first.
+    sum: i64,
+    /// Regression: sum of its squares, saturating.
+    squares: u64,
+}
+
+impl Moments {
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Adds one sample, the last layer's accumulators, which are overwritten.
+    pub fn add(&mut self, activation: &Activation<'_>, sums: &mut [i32], mean: &mut [u32]) {
+        self.samples += 1;
+        match activation {
+            Activation::Logits(rescale) => {
+                logits(rescale, sums);
+                let powers = Powers::of_logits(sums);
+                self.entropy = self.entropy.saturating_add(powers.entropy());
+                for (mean, &power) in mean.iter_mut().zip(&*sums) {
+                    let share = powers.reciprocal.share(power as u32, PROBABILITY_BITS);
+                    *mean = mean.saturating_add(share);
+                }
+            }
+            Activation::Value(_) => {
+                let value = sums.first().copied().unwrap_or(0);
+                if self.samples == 1 {
+                    self.first = value;
+                }
+                let size = u64::from(value.abs_diff(self.first));
+                self.sum += i64::from(value) - i64::from(self.first);
+                self.squares = self.squares.saturating_add(size * size);
+            }
+            Activation::Tanh(_) | Activation::Relu(_) => {}
+        }
+    }
+
+    /// The prediction from at least one sample.
+    pub fn finish<'s>(
+        self,
+        output: &Output<'_>,
+        activation: &Activation<'_>,
+        mean: &'s mut [u32],
+    ) -> Prediction<'s> {
+        match *output {
+            Output::Classification {
+                inverse_temperature,
+                set_threshold,
+                epistemic_threshold,
+                ..
+            } => {
+                let total_entropy = mixture_entropy(mean);
+                let nats = |units: f32| units * (LN_2 / (1 << LOGIT_BITS) as f32);
+                let expected = self.entropy as f32 / self.samples as f32;
+                let information = total_entropy as f32 - expected;
+                let mutual_information = if information > 0.0 { nats(information) } else { 0.0 };
+                let entropy = nats(temper(mean, inverse_temperature) as f32);
+                Prediction::Classification(Classification {
+                    probabilities: must_cast_slice(mean),
+                    entropy,
+                    mutual_information,
+                    expected_entropy: nats(expected),
+                    out_of_distribution: mutual_information > epistemic_threshold,
+                    set_threshold,
+                })
+            }
+            Output::Regression {
+                mean: target_mean,
+                std,
+                noise_variance,
+                interval,
+                epistemic_threshold,
+                ..
+            } => {
+                let unit = match activation {
+                    Activation::Value(unit) => *unit,
+                    _ => 0.0,
+                };
+                let square = std * std;
+                let standardised = unit * (self.first as f32 + self.mean_difference());
+                let epistemic = unit * unit * self.variance();
+                let mean = target_mean + std * standardised;
+                let variance = square * (epistemic + noise_variance);
+                let half = interval * libm::sqrtf(variance);
+                let limit = epistemic_threshold * epistemic_threshold * noise_variance;
+                Prediction::Regression(Regression {
+                    mean,
+                    variance,
+                    epistemic_variance: square * epistemic,
+                    aleatoric_variance: square * noise_variance,
+                    lower: mean - half,
+                    upper: mean + half,
+                    out_of_distribution: epistemic > limit,
+                })
+            }
+        }
+    }
+
+    /// Regression: mean difference to the first sample, accumulator units.
+    fn mean_difference(&self) -> f32 {
+        self.sum as f32 / self.samples as f32
+    }
+
+    /// Regression: variance between samples (divisor n), squared accumulator units.
+    fn variance(&self) -> f32 {
+        let mean = self.mean_difference();
+        let variance = self.squares as f32 / self.samples as f32 - mean * mean;
+        if variance > 0.0 { variance } else { 0.0 }
+    }
+}
+
+/// Unnormalised probabilities: powers of two, the largest of which is 65,535.
+struct Powers {
+    reciprocal: Reciprocal,
+    total: u32,
+    /// Σ power · exponent, shifted right by [`TERM_SHIFT`].
+    weighted: u32,
+}
+
+impl Powers {
+    /// Turns logits into powers, in place.
+    fn of_logits(logits: &mut [i32]) -> Self {
+        let mut largest = i32::MIN;
+        for &logit in &*logits {
+            largest = largest.max(logit);
+        }
+        Self::of(must_cast_slice_mut(logits), |logit| largest.wrapping_sub(logit as i32) as u32)
+    }
+
+    /// Turns values into powers, in place: `exponent` says by how much below the largest a value
+    /// lies.
+    fn of(values: &mut [u32], exponent: impl Fn(u32) -> u32) -> Self {
+        let (mut total, mut weighted) = (0u32, 0u32);
+        for value in values {
+            let exponent = exponent(*value);
+            *value = exp2(exponent);
+            total = total.wrapping_add(*value);
+            // x · 2^-x is below 0.54, so the product is below 2^30; it is 0 far away.
+            weighted = weighted.wrapping_add(value.wrapping_mul(exponent) >> TERM_SHIFT);
+        }
+        Self { reciprocal: Reciprocal::new(total), total, weighted }
+    }
+
+    /// Entropy of the normalised powers: log2 of their sum plus their mean exponent.
+    fn entropy(&self) -> u32 {
+        let mean = self.reciprocal.divide(self.weighted, TERM_SHIFT);
+        (log2(self.total) + mean).saturating_sub(LOG2_ONE)
+    }
+}
+
+/// Entropy of the mean over samples, log2 units; leaves its logarithms.
+fn mixture_entropy(mean: &mut [u32]) -> u32 {
+    let total = mean.iter().fold(0u32, |total, &sum| total.wrapping_add(sum)).max(1);
+    let (log_total, mut weighted) = (log2(total), 0u64);
+    for sum in mean {
+        let log = log2(*sum);
+        weighted += u64::from(*sum) * u64::from(log_total.saturating_sub(log));
+        *sum = log;
+    }
+    weighted.checked_div(total.into()).unwrap_or(0) as u32
+}
+
+/// Logarithms, divided by the temperature, to probabilities in f32, in place; returns their
+/// entropy.
+fn temper(logarithms: &mut [u32], inverse_temperature: u32) -> u32 {
+    let largest = logarithms.iter().fold(0, |largest, &log| log.max(largest));
+    let powers = Powers::of(logarithms, |log| {
+        let scaled = u64::from(largest - log) * u64::from(inverse_temperature);
+        u32::try_from(scaled >> TEMPERATURE_BITS).unwrap_or(u32::MAX)
+    });
+    for value in logarithms {
+        let share = powers.reciprocal.share(*value, RESULT_BITS);
+        *value = to_f32(share, RESULT_BITS).to_bits();
+    }
+    powers.entropy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A logit in units of ln 2 / 2^14.
+    fn logit(nats: f64) -> i32 {
+        libm::round(nats / core::f64::consts::LN_2 * 16_384.0) as i32
+    }
+
+    #[test]
+    fn probabilities_and_entropy_of_known_logits() {
+        let mut logits = [logit(0.0), logit(libm::log(3.0))];
+        let powers = Powers::of_logits(&mut logits);
+        let share = |index: usize| f64::from(powers.reciprocal.share(logits[index] as u32, 20));
+        assert!((share(0) / 1_048_576.0 - 0.25).abs() < 3e-5, "{}", share(0));
+        assert!((share(1) / 1_048_576.0 - 0.75).abs() < 3e-5, "{}", share(1));
+        let exact = -(0.25 * libm::log2(0.25) + 0.75 * libm::log2(0.75));
+        assert!((f64::from(powers.entropy()) / 16_384.0 - exact).abs() < 2e-4);
+    }
+
+    #[test]
+    fn regression_moments_are_those_of_the_samples() {
+        let output = Output::Regression {
+            target: "y",
+            mean: 10.0,
+            std: 2.0,
+            noise_variance: 0.5,
+            interval: 1.0,
+            coverage: 0.9,
+            epistemic_threshold: 1.0,
+        };
+        let activation = Activation::Value(0.5);
+        let mut moments = Moments::default();
+        for f in [2, 4, 12] {
+            moments.add(&activation, &mut [f], &mut []);
+        }
+        let Prediction::Regression(prediction) = moments.finish(&output, &activation, &mut [])
+        else {
+            panic!("regression");
+        };
+        assert_eq!(prediction.mean, 16.0);
+        assert!((prediction.epistemic_variance - 4.0 * 14.0 / 3.0).abs() < 1e-4);
+        assert_eq!(prediction.aleatoric_variance, 2.0);
+        assert!(prediction.out_of_distribution);
+    }
+}

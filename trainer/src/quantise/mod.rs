@@ -1,0 +1,526 @@
+//! Post-training quantisation: decoder and network in integers, ready for the artifact.
+//!
+//! Notation: a real value is its integer times its unit. Accumulators of output o count in units
+//! U_o = (weight unit of row o) · (input unit); the decoder's factors are brought to the same
+//! units, so that the runtime only adds.
+
+mod matrix;
+
+use rayon::prelude::*;
+
+use fiberwalk_formats::{
+    Activation as QuantisedActivation, Bits, DenseFactors, Factors, I8s, INPUT_CLIP, INPUT_UNITS,
+    LATENT_UNITS, LOGIT_BITS, Layer, LowRank, MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk,
+};
+
+use crate::latent::{DecoderShape, LayerDecoder};
+use crate::network::{Activation, Batch, LayerShape, Tape};
+use matrix::{INT16, Input, QuantisedDense, QuantisedRescale, largest_integer, round, row_unit};
+
+/// Largest magnitude of a modulation or modulated projection.
+const INT8: f32 = 127.0;
+/// Largest byte.
+const BYTE: f32 = 255.0;
+/// Ranges measured on samples are widened by this factor; what is beyond saturates.
+const HEADROOM: f32 = 1.1;
+/// Logits are given more room: those of foreign inputs go far.
+const LOGIT_HEADROOM: f32 = 2.0;
+
+/// Most that a low-rank part is shifted right, so that half a unit fits into its bias.
+const MOST_SUM_SHIFT: f32 = 16.0;
+
+/// Bits of the weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Precision {
+    /// Of every layer's mean weights.
+    pub layers: Vec<Bits>,
+    /// Of the decoder's factors.
+    pub factors: Bits,
+}
+
+impl Precision {
+    /// int8 everywhere, for a network of `depth` layers.
+    pub fn eight(depth: usize) -> Self {
+        Self { layers: vec![Bits::Eight; depth], factors: Bits::Eight }
+    }
+}
+
+enum QuantisedFactors {
+    Frozen,
+    LowRank { projection: QuantisedDense, a: QuantisedDense, shifts: Shifts },
+    Dense { count: usize, projection: QuantisedDense, shifts: Shifts },
+}
+
+enum QuantisedOutput {
+    Tanh(QuantisedRescale),
+    Relu(QuantisedRescale),
+    Logits(QuantisedRescale),
+    Value(f32),
+}
+
+/// A network with its decoder, in integers.
+pub struct Quantised {
+    layers: Vec<(QuantisedDense, QuantisedFactors, QuantisedOutput)>,
+    hidden: QuantisedDense,
+    hidden_rescale: QuantisedRescale,
+    output: QuantisedDense,
+    output_rescale: QuantisedRescale,
+    stored: Vec<u8>,
+}
+
+/// A decoder to quantise, and what its ranges are measured on.
+pub struct Source<'a> {
+    /// Shapes.
+    pub shape: &'a DecoderShape,
+    /// Decoder parameters in the shape's layout.
+    pub decoder: &'a [f32],
+    /// Whether the outputs are logits; else one is the standardised target.
+    pub logits: bool,
+    /// Modulations of the codes to store, `[count][modulation_len]`.
+    pub stored: &'a [Vec<f32>],
+    /// Modulations of random codes, for ranges.
+    pub sampled: &'a [Vec<f32>],
+    /// Inputs, for ranges: training rows and others, standardised.
+    pub batch: &'a Batch,
+}
+
+/// Largest magnitudes met while sampling.
+pub struct Ranges {
+    /// Of every layer's output, after the activation.
+    activations: Vec<f32>,
+    /// Of every modulation value.
+    modulations: Vec<f32>,
+    /// Of every layer's projection B̃x, `[rank]`; empty where the layer has none.
+    projections: Vec<Vec<f32>>,
+}
+
+impl Quantised {
+    /// Quantises `source`, whose ranges were measured, to `precision`.
+    pub fn new(source: &Source, ranges: &Ranges, precision: &Precision) -> Self {
+        let shape = source.shape;
+        let mut gains = vec![0.0; ranges.modulations.len()];
+        let places = shape.factors();
+        let mut input = Input::signed(INPUT_CLIP / INPUT_UNITS);
+        let depth = shape.architecture.depth();
+        let mut layers = Vec::with_capacity(depth);
+        for (index, layer) in shape.architecture.layers().enumerate() {
+            let theta = &source.decoder[..shape.architecture.parameters()];
+            let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
+            let bits = precision.layers[index];
+            let mean = QuantisedDense::balanced(&rows, layer.inputs, input, bits);
+            let factors = match places.iter().find(|place| place.layer == layer) {
+                None => QuantisedFactors::Frozen,
+                Some(place) => {
+                    let span = place.modulation..place.modulation + place.decoder.modulations();
+                    let factors = FactorSource {
+                        values: &source.decoder[place.offset..place.offset + place.size()],
+                        layer,
+                        units: &mean.units,
+                        input,
+                        bits: precision.factors,
+                        modulations: &ranges.modulations[span.clone()],
+                        projections: &ranges.projections[index],
+                    };
+                    match place.decoder {
+                        LayerDecoder::Dense(_) => factors.dense(&mut gains[span]),
+                        _ => factors.low_rank(&mut gains[span]),
+                    }
+                }
+            };
+            let scaled =
+                |scale: f32| mean.units.iter().map(|unit| unit * scale).collect::<Vec<_>>();
+            let reach = ranges.activations[index].max(f32::MIN_POSITIVE);
+            let (output, next) = if index + 1 == depth {
+                let per_nat = std::f32::consts::LOG2_E * (1 << LOGIT_BITS) as f32;
+                let output = if source.logits {
+                    let reach = LOGIT_HEADROOM * reach * per_nat;
+                    QuantisedOutput::Logits(QuantisedRescale::new(&scaled(per_nat), reach))
+                } else {
+                    QuantisedOutput::Value(mean.units[0])
+                };
+                (output, input)
+            } else {
+                match shape.architecture.activation {
+                    Activation::Tanh => {
+                        let rescale = QuantisedRescale::new(&scaled(TANH_UNITS), BYTE + 1.0);
+                        (QuantisedOutput::Tanh(rescale), Input::signed(1.0 / INT8))
+                    }
+                    Activation::Relu => {
+                        let unit = reach / BYTE;
+                        let rescale = QuantisedRescale::new(&scaled(1.0 / unit), BYTE + 1.0);
+                        (QuantisedOutput::Relu(rescale), Input::unsigned(unit))
+                    }
+                }
+            };
+            let mean = mean.rounded(output.before());
+            layers.push((mean, factors, output));
+            input = next;
+        }
+        let stored = source.stored.iter().flat_map(|modulation| {
+            modulation.iter().zip(&gains).map(|(&s, &gain)| round(s * gain, Bits::Eight) as u8)
+        });
+        let trunk = shape.trunk();
+        let theta = &source.decoder[shape.trunk_offset()..];
+        let dense = |layer: LayerShape, input: Input| {
+            let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
+            QuantisedDense::per_row(&rows, layer.inputs, input, Bits::Eight)
+        };
+        let mut trunk_layers = trunk.layers();
+        let (first, second) = (trunk_layers.next(), trunk_layers.next());
+        let (Some(first), Some(second)) = (first, second) else {
+            unreachable!("the trunk has two layers")
+        };
+        let hidden = dense(first, Input::signed(1.0 / LATENT_UNITS));
+        let output = dense(second, Input::signed(1.0 / INT8));
+        let to_tanh: Vec<f32> = hidden.units.iter().map(|unit| unit * TANH_UNITS).collect();
+        let to_modulation: Vec<f32> =
+            output.units.iter().zip(&gains).map(|(unit, gain)| unit * gain).collect();
+        let hidden_rescale = QuantisedRescale::new(&to_tanh, BYTE + 1.0);
+        let output_rescale = QuantisedRescale::new(&to_modulation, INT8 + 1.0);
+        Self {
+            stored: stored.collect(),
+            layers,
+            hidden: hidden.rounded(hidden_rescale.before()),
+            output: output.rounded(output_rescale.before()),
+            hidden_rescale,
+            output_rescale,
+        }
+    }
+
+    /// The layers as the artifact holds them.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
+        self.layers.iter().map(|(mean, factors, output)| Layer {
+            mean: mean.view(),
+            factors: match factors {
+                QuantisedFactors::Frozen => Factors::Frozen,
+                QuantisedFactors::LowRank { projection, a, shifts } => Factors::LowRank(LowRank {
+                    projection: projection.view(),
+                    a: a.view(),
+                    shifts: *shifts,
+                }),
+                QuantisedFactors::Dense { count, projection, shifts } => {
+                    let projection = projection.view();
+                    Factors::Dense(DenseFactors {
+                        count: *count as u8,
+                        projection,
+                        shifts: *shifts,
+                    })
+                }
+            },
+            activation: match output {
+                QuantisedOutput::Tanh(rescale) => QuantisedActivation::Tanh(rescale.view()),
+                QuantisedOutput::Relu(rescale) => QuantisedActivation::Relu(rescale.view()),
+                QuantisedOutput::Logits(rescale) => QuantisedActivation::Logits(rescale.view()),
+                QuantisedOutput::Value(unit) => QuantisedActivation::Value(*unit),
+            },
+        })
+    }
+
+    /// The trunk as the artifact holds it.
+    pub fn trunk(&self) -> Trunk<'_> {
+        Trunk {
+            hidden: self.hidden.view(),
+            hidden_rescale: self.hidden_rescale.view(),
+            output: self.output.view(),
+            output_rescale: self.output_rescale.view(),
+        }
+    }
+
+    /// Modulations of the stored codes.
+    pub fn stored(&self) -> I8s<'_> {
+        I8s::new(&self.stored)
+    }
+}
+
+impl QuantisedOutput {
+    /// The shift of accumulators before anything else.
+    fn before(&self) -> u8 {
+        match self {
+            Self::Tanh(rescale) | Self::Relu(rescale) | Self::Logits(rescale) => rescale.before(),
+            Self::Value(_) => 0,
+        }
+    }
+}
+
+impl Ranges {
+    /// Measures on the source's inputs under its codes.
+    pub fn measure(source: &Source) -> Self {
+        let architecture = &source.shape.architecture;
+        let widest = |a: Vec<f32>, b: Vec<f32>| -> Vec<f32> {
+            a.iter().zip(&b).map(|(&a, &b)| a.max(b)).collect()
+        };
+        let depth = architecture.depth();
+        let none = || {
+            let projections = source
+                .low_rank()
+                .enumerate()
+                .map(|(index, rows)| vec![0.0f32; rows.len() / (architecture.widths[index] + 1)]);
+            (vec![0.0f32; depth], projections.collect::<Vec<_>>())
+        };
+        let merge = |a: (Vec<f32>, Vec<Vec<f32>>), b: (Vec<f32>, Vec<Vec<f32>>)| {
+            let projections = a.1.into_iter().zip(b.1).map(|(a, b)| widest(a, b));
+            (widest(a.0, b.0), projections.collect())
+        };
+        let (activations, projections) = source
+            .sampled
+            .par_iter()
+            .map(|modulation| {
+                let theta = source.shape.decode(source.decoder, modulation);
+                let mut tape = Tape::default();
+                let mut ranges = none();
+                for tile in source.batch.tiles() {
+                    tape.forward(architecture, &theta, source.batch, tile);
+                    let projections = source.low_rank().enumerate().map(|(index, rows)| {
+                        tape.largest_products(architecture, index, rows, source.batch)
+                    });
+                    let projections = projections.collect();
+                    ranges = merge(ranges, (tape.largest(), projections));
+                }
+                ranges
+            })
+            .reduce(none, merge);
+        let all = source.stored.iter().chain(source.sampled);
+        let zero = vec![f32::MIN_POSITIVE; source.shape.trunk().outputs()];
+        let modulations = all.fold(zero, |largest, modulation| {
+            largest.iter().zip(modulation).map(|(&l, m)| l.max(HEADROOM * m.abs())).collect()
+        });
+        Self { activations, modulations, projections }
+    }
+}
+
+impl Source<'_> {
+    /// B̃ of every layer, `[rank, inputs + 1]`; empty where the layer is not low-rank.
+    fn low_rank(&self) -> impl Iterator<Item = &[f32]> {
+        let places = self.shape.factors();
+        self.shape.architecture.layers().map(move |layer| {
+            let place = places.iter().find(|place| place.layer == layer);
+            place.map_or(&[][..], |place| match place.decoder {
+                LayerDecoder::LowRank(rank) => {
+                    let values = &self.decoder[place.offset..place.offset + place.size()];
+                    &values[layer.outputs * rank..]
+                }
+                LayerDecoder::Frozen | LayerDecoder::Dense(_) => &[],
+            })
+        })
+    }
+}
+
+/// W̃ = [W b] row by row.
+fn augmented(weights: &[f32], biases: &[f32], layer: LayerShape) -> Vec<f32> {
+    let rows = weights.chunks_exact(layer.inputs).zip(biases);
+    rows.flat_map(|(row, &bias)| row.iter().copied().chain([bias])).collect()
+}
+
+/// The factors of one layer, and what they act on.
+struct FactorSource<'a> {
+    /// A then B̃, or Ũ.
+    values: &'a [f32],
+    layer: LayerShape,
+    /// Accumulator units of the layer's outputs.
+    units: &'a [f32],
+    input: Input,
+    bits: Bits,
+    /// Largest magnitudes of the modulations.
+    modulations: &'a [f32],
+    /// Largest magnitudes of the low-rank projection.
+    projections: &'a [f32],
+}
+
+impl FactorSource<'_> {
+    /// Low-rank factors. Writes the gain of every modulation: integer = real · gain.
+    fn low_rank(&self, gains: &mut [f32]) -> QuantisedFactors {
+        let rank = gains.len();
+        let (a, b) = self.values.split_at(self.layer.outputs * rank);
+        let projection = QuantisedDense::per_row(b, self.layer.inputs, self.input, self.bits);
+        let projection_shift = bits_over(projection.bound, INT16);
+        // A in accumulator units of its output, one scale a column; what the scale takes off the
+        // column is left to the modulated projection v.
+        let entry = |output: usize, k: usize| a[output * rank + k] / self.units[output];
+        let mut scales: Vec<f32> = (0..rank)
+            .map(|k| {
+                let column = (0..self.layer.outputs).map(|output| entry(output, k).abs());
+                column.fold(f32::MIN_POSITIVE, f32::max) / largest_integer(self.bits)
+            })
+            .collect();
+        // Largest v of every column, in units of its scale.
+        let reach = |scales: &[f32]| {
+            let ranges = self.modulations.iter().zip(self.projections).zip(scales);
+            ranges.map(|((s, p), scale)| s * p * scale).fold(f32::MIN_POSITIVE, f32::max)
+        };
+        let sum = (INT8 / reach(&scales)).log2().floor();
+        let sum = sum.clamp(-(MAX_LEFT_SHIFT as f32), MOST_SUM_SHIFT);
+        // Beyond the largest left shift: coarser columns.
+        let excess = reach(&scales) * sum.exp2() / INT8;
+        if excess > 1.0 {
+            scales.iter_mut().for_each(|scale| *scale /= excess);
+        }
+        let rows: Vec<f32> = (0..self.layer.outputs)
+            .flat_map(|output| {
+                let column = scales.iter().enumerate();
+                column.map(move |(k, scale)| entry(output, k) / scale).chain([0.0])
+            })
+            .collect();
+        let units = vec![1.0; self.layer.outputs];
+        let a = QuantisedDense::new(&rows, rank, Input::signed(1.0), self.bits, units);
+        // integer v = real v · scale · 2^sum, from 16-bit projections and 8-bit modulations.
+        let exact: Vec<f32> = projection
+            .units
+            .iter()
+            .zip(&scales)
+            .map(|(unit, scale)| unit * scale * (f32::from(projection_shift) + sum).exp2())
+            .collect();
+        let modulation = modulation_shift(&exact, self.modulations, gains);
+        let shifts = Shifts { projection: projection_shift, modulation, sum: sum as i8 };
+        QuantisedFactors::LowRank {
+            projection: projection.rounded(shifts.projection),
+            a: a.rounded(shifts.sum.max(0).unsigned_abs()),
+            shifts,
+        }
+    }
+
+    /// Dense factors. Writes the gain of every modulation.
+    fn dense(&self, gains: &mut [f32]) -> QuantisedFactors {
+        let count = gains.len();
+        let width = self.layer.inputs + 1;
+        // Rows in accumulator units of their output; one scale a matrix moves into the gain.
+        let in_units: Vec<f32> = self
+            .values
+            .chunks_exact(width)
+            .zip(self.units.iter().cycle())
+            .flat_map(|(row, unit)| row.iter().map(move |value| value / unit))
+            .collect();
+        let scales: Vec<f32> = in_units
+            .chunks_exact(self.layer.outputs * width)
+            .map(|matrix| {
+                let rows = matrix.chunks_exact(width);
+                let units = rows.map(|row| row_unit(row, self.input.unit, self.bits));
+                units.fold(f32::MIN_POSITIVE, f32::max)
+            })
+            .collect();
+        let each = scales.iter().flat_map(|&scale| std::iter::repeat_n(scale, self.layer.outputs));
+        let (inputs, units) = (self.layer.inputs, each.collect());
+        let projection = QuantisedDense::new(&in_units, inputs, self.input, self.bits, units);
+        let projection_shift = bits_over(projection.bound, INT16);
+        // Largest product, in units of the layer's accumulators.
+        let products = scales.iter().zip(self.modulations);
+        let product = products.map(|(s, m)| s * m * projection.bound).fold(0.0, f32::max);
+        let sum = (INT16 / product.max(f32::MIN_POSITIVE)).log2().floor().clamp(0.0, 15.0);
+        let shift = (f32::from(projection_shift) + sum).exp2();
+        let exact: Vec<f32> = scales.iter().map(|scale| scale * shift).collect();
+        let modulation = modulation_shift(&exact, self.modulations, gains);
+        let shifts = Shifts { projection: projection_shift, modulation, sum: sum as i8 };
+        let projection = projection.rounded(shifts.projection);
+        QuantisedFactors::Dense { count, projection, shifts }
+    }
+}
+
+/// Right shift that brings `bound` within `limit`.
+fn bits_over(bound: f32, limit: f32) -> u8 {
+    (bound / limit).max(f32::MIN_POSITIVE).log2().ceil().clamp(0.0, 31.0) as u8
+}
+
+/// The shift after the modulation, and the gains that use most of its 8 bits: `exact` are the gains
+/// without a shift, `modulations` the largest magnitudes.
+fn modulation_shift(exact: &[f32], modulations: &[f32], gains: &mut [f32]) -> u8 {
+    let products = exact.iter().zip(modulations).map(|(gain, m)| gain * m);
+    let reach = products.fold(f32::MIN_POSITIVE, f32::max);
+    let shift = (INT8 / reach).log2().floor().clamp(1.0, 31.0);
+    for (own, exact) in gains.iter_mut().zip(exact) {
+        *own = exact * shift.exp2();
+    }
+    shift as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use fiberwalk_runtime::{Model, Prediction, Stored};
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::calibrate::Thresholds;
+    use crate::data::{Features, Schema, Task};
+    use crate::engine::draw_modulations;
+    use crate::export::Export;
+    use crate::network::{Architecture, outputs};
+    use crate::predictive::Calibration;
+    use crate::random::{Purpose, stream};
+
+    /// Distance of the integer regressor from the float one, one stored code at a time.
+    fn relative_error(
+        structure: Vec<LayerDecoder>,
+        activation: Activation,
+        precision: Precision,
+    ) -> f64 {
+        let architecture = Architecture { widths: vec![4, 20, 12, 1], activation };
+        let shape = DecoderShape { architecture, structure, latent_dim: 3 };
+        let mut rng = stream(1, Purpose::Decoder, 0);
+        let theta = shape.architecture.initialise(&mut rng);
+        let decoder = shape.initialise(&theta, &mut rng);
+        let x: Vec<f32> = (0..4 * 200).map(|_| StandardNormal.sample(&mut rng)).collect();
+        let batch = Batch::from_rows(&x, 4);
+        let sampled = draw_modulations(&shape, &decoder, 64, 5);
+        let schema = Schema {
+            features: Features(["a", "b", "c", "d"].map(str::to_owned).to_vec()),
+            mean: vec![0.0; 4],
+            std: vec![1.0; 4],
+            target: "y".to_owned(),
+            task: Task::Regression { mean: 0.0, std: 1.0 },
+        };
+        let (mut error, mut spread) = (0.0f64, 0.0f64);
+        for modulation in &sampled[..8] {
+            let stored = vec![modulation.clone()];
+            let source = Source {
+                shape: &shape,
+                decoder: &decoder,
+                logits: false,
+                stored: &stored,
+                sampled: &sampled,
+                batch: &batch,
+            };
+            let ranges = Ranges::measure(&source);
+            let quantised = Quantised::new(&source, &ranges, &precision);
+            let export = Export {
+                quantised: &quantised,
+                schema: &schema,
+                thresholds: Thresholds::open(Calibration::NoiseStd(0.1)),
+                coverage: 0.9,
+                latent_dim: 3,
+                source: fiberwalk_formats::CodeSource::Stored,
+                samples: 1,
+                reading: None,
+                trunk: true,
+                seed: 0,
+                date: None,
+            };
+            let bytes = export.to_bytes().expect("within the format's limits");
+            let model = Model::from_bytes(&bytes).expect("just written");
+            let mut scratch = vec![0; model.scratch_len()];
+            let exact = outputs(&shape.architecture, &shape.decode(&decoder, modulation), &batch);
+            for (x, exact) in x.chunks_exact(4).zip(exact) {
+                let prediction = model.predict(x, &mut Stored, 1, &mut scratch);
+                let Ok(Prediction::Regression(value)) = prediction else { panic!("regression") };
+                error += f64::from(value.mean - exact).powi(2);
+                spread += f64::from(exact).powi(2);
+            }
+        }
+        (error / spread).sqrt()
+    }
+
+    #[test]
+    fn every_kind_of_decoder_survives_quantisation() {
+        use LayerDecoder::{Dense, Frozen, LowRank};
+        for activation in [Activation::Tanh, Activation::Relu] {
+            for structure in [
+                vec![Frozen, Frozen, LowRank(4)],
+                vec![LowRank(3), LowRank(8), Dense(4)],
+                vec![Dense(2), Frozen, LowRank(2)],
+            ] {
+                let eight = relative_error(structure.clone(), activation, Precision::eight(3));
+                assert!(eight < 0.03, "{structure:?} {activation:?}: {eight}");
+                let factors = Precision { factors: Bits::Four, ..Precision::eight(3) };
+                let four = relative_error(structure.clone(), activation, factors);
+                assert!(four < 0.1, "{structure:?} {activation:?}: {four}");
+            }
+        }
+    }
+}
