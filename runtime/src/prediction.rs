@@ -7,6 +7,7 @@ const SMALLEST_PROBABILITY: f32 = f32::MIN_POSITIVE;
 
 /// A calibrated predictive distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Prediction<'s> {
     /// Of a class.
     Classification(Classification<'s>),
@@ -16,6 +17,7 @@ pub enum Prediction<'s> {
 
 /// A predictive distribution over classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Classification<'s> {
     /// Calibrated probability of every class, `[classes]`.
     pub probabilities: &'s [f32],
@@ -34,6 +36,7 @@ pub struct Classification<'s> {
 
 /// A predictive distribution of a number, in the target's own units.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Regression {
     /// Mean.
     pub mean: f32,
