@@ -205,6 +205,7 @@ pub struct Trunk<'a> {
 
 /// Where latent codes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CodeSource {
     /// The codes in the file.
     Stored,

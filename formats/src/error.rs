@@ -5,6 +5,7 @@ use core::fmt;
 
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Field {
     /// Its name.
     pub name: &'static str,
@@ -14,6 +15,7 @@ pub struct Field {
 
 /// Why [`decode`](crate::decode) refused a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The first four bytes are not those of a `.fwk` file.

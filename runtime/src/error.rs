@@ -4,6 +4,7 @@ use core::fmt;
 
 /// Why [`Model::predict`](crate::Model::predict) refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PredictError {
     /// The input has another number of features than the model.

@@ -40,6 +40,10 @@
 //! computed once a prediction. A sample costs what follows: see `fiberwalk inspect` for the
 //! multiplications of a file. [`Session`] spreads the samples over time.
 //!
+//! # Features
+//! None by default. `defmt`: predictions and errors implement `defmt::Format`. A `std` feature would
+//! add nothing: errors implement [`core::error::Error`] without it.
+//!
 //! # Promises
 //! No heap, no `std`, no `unsafe`, no panic on any input. The layers compute in integers, the
 //! summary in `f32` through `libm`: the same bits on the host and on every target.

@@ -2,6 +2,7 @@
 
 /// A calibrated predictive distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Prediction<'s> {
     /// Of a class.
     Classification(Classification<'s>),
@@ -11,6 +12,7 @@ pub enum Prediction<'s> {
 
 /// A predictive distribution over classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Classification<'s> {
     /// Calibrated probability of every class, `[classes]`.
     pub probabilities: &'s [f32],
@@ -29,6 +31,7 @@ pub struct Classification<'s> {
 
 /// A predictive distribution of a number, in the target's own units.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Regression {
     /// Mean.
     pub mean: f32,

@@ -1,4 +1,4 @@
-//! The `fiberwalk` command, built once a test program.
+//! The programs under test, built once a test program.
 
 use std::env;
 use std::ffi::OsStr;
@@ -18,19 +18,27 @@ pub fn root() -> &'static Path {
 /// The command, ready for arguments.
 pub fn fiberwalk() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BINARY.get_or_init(|| {
-        let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["build", "--quiet", "--release", "--package", "fiberwalk"])
-            .current_dir(root())
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "fiberwalk does not build");
-        let target = env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-        root().join(target).join("release/fiberwalk")
-    });
-    let mut command = Command::new(binary);
+    let mut command = Command::new(BINARY.get_or_init(|| build("fiberwalk")));
     command.stdin(Stdio::null());
     command
+}
+
+/// The example that reads sensor rows, ready for a model.
+pub fn sensor() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    Command::new(BINARY.get_or_init(|| build("fiberwalk-sensor")))
+}
+
+/// Builds the program of a package.
+fn build(package: &str) -> PathBuf {
+    let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--quiet", "--release", "--package", package])
+        .current_dir(root())
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "{package} does not build");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    root().join(target).join("release").join(package)
 }
 
 /// A command that has ended.
