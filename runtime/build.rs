@@ -1,13 +1,21 @@
-//! Tells the source which instructions the target has: `cfg` does not say so for Arm.
+//! Chooses the kernels in assembly: `cfg` does not say which instructions an Arm target has.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-check-cfg=cfg(fiberwalk_dsp, fiberwalk_thumb)");
+    println!("cargo:rustc-check-cfg=cfg(fiberwalk_dsp, fiberwalk_thumb, fiberwalk_riscv)");
+    if std::env::var_os("CARGO_FEATURE_ASM").is_none() {
+        return;
+    }
     let target = std::env::var("TARGET").unwrap_or_default();
-    if target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main") {
-        println!("cargo:rustc-cfg=fiberwalk_dsp");
-    }
-    if target.starts_with("thumbv6m") || target.starts_with("thumbv8m.base") {
-        println!("cargo:rustc-cfg=fiberwalk_thumb");
-    }
+    let is = |prefix: &str| target.starts_with(prefix);
+    let kernels = if is("thumbv7em") || is("thumbv8m.main") {
+        "dsp"
+    } else if is("thumbv6m") || is("thumbv8m.base") {
+        "thumb"
+    } else if is("riscv32im") {
+        "riscv"
+    } else {
+        return;
+    };
+    println!("cargo:rustc-cfg=fiberwalk_{kernels}");
 }

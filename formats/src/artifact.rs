@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::MAX_LAYERS;
 use crate::packing::Bits;
 use crate::scratch::ScratchLayout;
-use crate::views::{F32s, I8s, I16s, I32s, Names, U8s};
+use crate::views::{F32s, I8s, I16s, Names, U8s};
 
 /// A quantised network with its latent posterior and calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,11 +49,10 @@ pub struct Inputs<'a> {
     pub normalisation: Normalisation<'a>,
 }
 
-/// From an input to q = clamp(…, −127, 127), in steps of 5/127 standard deviations; its byte is
-/// 128 + q.
+/// From an input to q, in steps of 5/127 standard deviations; its byte is 128 + q.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Normalisation<'a> {
-    /// round((x − mean) · scale) in f32, halves away from zero.
+    /// clamp(round((x − mean) · scale), −127, 127) in f32, halves away from zero.
     Float {
         /// Mean of the training rows, original units, `[features]`.
         #[serde(borrow)]
@@ -61,14 +60,17 @@ pub enum Normalisation<'a> {
         /// 127 / (5 standard deviations), above 0, `[features]`.
         scale: F32s<'a>,
     },
-    /// (x · multiplier + offset) >> shift of whole numbers: a sensor's raw readings.
+    /// sat8((x · multiplier + (offset << offset_shift)) >> shift) of whole numbers: a sensor's raw
+    /// readings.
     Whole {
         /// Type of the readings.
         reading: Reading,
-        /// `[features]`, 0 to [`Reading::max_multiplier`].
-        multiplier: I32s<'a>,
-        /// `[features]`, at most 2^30 in magnitude.
-        offset: I32s<'a>,
+        /// `[features]`, not negative.
+        multiplier: I16s<'a>,
+        /// `[features]`.
+        offset: I16s<'a>,
+        /// 0 to 14.
+        offset_shift: u8,
         /// 0 to 31.
         shift: u8,
     },
@@ -85,7 +87,8 @@ pub enum Reading {
     I16,
 }
 
-/// An integer matrix and bias: acc_o = bias_o + Σ_i w_oi · x_i of bytes x, in i32.
+/// An integer matrix and bias: acc_o = (bias_o << bias_shift) + Σ_i w_oi · x_i of bytes x,
+/// in i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dense<'a> {
     /// Width of the input.
@@ -98,8 +101,11 @@ pub struct Dense<'a> {
     /// [`Bits::offset`].
     #[serde(borrow)]
     pub weights: U8s<'a>,
-    /// `[outputs]`, in accumulator units; what the zero point of the input adds is taken off.
-    pub bias: I32s<'a>,
+    /// `[outputs]`, in units of 2^bias_shift accumulator units; what the zero point of the input
+    /// adds is taken off.
+    pub bias: I16s<'a>,
+    /// 0 to 14.
+    pub bias_shift: u8,
 }
 
 /// Fixed-point scaling: (sat16(acc >> before) · multiplier + 2^(after − 1)) >> after, in i32.
@@ -291,14 +297,6 @@ impl Reading {
             Self::U8 => (0, 255),
             Self::I8 => (-128, 127),
             Self::I16 => (-32_768, 32_767),
-        }
-    }
-
-    /// Largest multiplier: with it, no product is above 2^30.
-    pub const fn max_multiplier(self) -> i32 {
-        match self {
-            Self::U8 | Self::I8 => 1 << 22,
-            Self::I16 => 1 << 15,
         }
     }
 }

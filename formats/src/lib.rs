@@ -20,14 +20,20 @@
 //! gives the value of the last field.
 //!
 //! ```
-//! use fiberwalk_formats::{Bits, Dense, I32s, U8s, pack};
+//! use fiberwalk_formats::{Bits, Dense, I16s, U8s, pack};
 //!
 //! let bits = Bits::Eight;
 //! let mut weights = vec![0; bits.len(2, 1)];
 //! pack(bits, 2, &[3, -4], &mut weights);
-//! let bias: Vec<u8> = [500i32].iter().flat_map(|bias| bias.to_le_bytes()).collect();
-//! let layer =
-//!     Dense { inputs: 2, outputs: 1, bits, weights: U8s::new(&weights), bias: I32s::new(&bias) };
+//! let bias: Vec<u8> = [500i16].iter().flat_map(|bias| bias.to_le_bytes()).collect();
+//! let layer = Dense {
+//!     inputs: 2,
+//!     outputs: 1,
+//!     bits,
+//!     weights: U8s::new(&weights),
+//!     bias: I16s::new(&bias),
+//!     bias_shift: 0,
+//! };
 //! assert_eq!((layer.weight(0, 1), layer.bias.get(0)), (-4, Some(500)));
 //! ```
 //!
@@ -53,11 +59,11 @@ pub use artifact::{
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};
 pub use limits::{
-    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS, MAX_FACTOR_BIAS,
+    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS_SHIFT, MAX_FACTOR_BIAS_SHIFT,
     MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MODULATIONS,
-    MAX_OFFSET, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH,
-    TANH_UNITS, TEMPERATURE_BITS, ZERO_POINT,
+    MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH, TANH_UNITS,
+    TEMPERATURE_BITS, ZERO_POINT,
 };
 pub use packing::{Bits, INPUT_GROUP, pack, padded};
 pub use scratch::ScratchLayout;
-pub use views::{F32s, I8s, I16s, I32s, Names, U8s};
+pub use views::{F32s, I8s, I16s, Names, U8s};

@@ -20,20 +20,18 @@ pub const MAX_LAYERS: usize = 8;
 /// Widest layer. A weight plus its offset and an activation are bytes: Σ w x ≤ 4096 · 255² < 2^28,
 /// and what is taken off for the offset is at most 128 · 4096 · 255 < 2^27.
 pub const MAX_WIDTH: usize = 4096;
-/// Largest |bias| in accumulator units: bias, products and the decoder's part together stay below
+/// Largest left shift of a bias or of the offset of an input: then neither is above 2^29. A layer's bias, products and the decoder's part together stay below
 /// 2^29 + 2^28 + 2^29 < 2^31.
-pub const MAX_BIAS: i32 = 1 << 29;
-/// Largest |bias| of a low-rank factor A: with its products, at most 64 · 128 · 255, it stays below
-/// 2^22, and shifted left by [`MAX_LEFT_SHIFT`] below 2^29.
-pub const MAX_FACTOR_BIAS: i32 = 1 << 21;
+pub const MAX_BIAS_SHIFT: usize = 14;
+/// Largest left shift of a bias of a low-rank factor A: with the products, at most 64 · 128 · 255,
+/// it stays below 2^22, and shifted left by [`MAX_LEFT_SHIFT`] below 2^29.
+pub const MAX_FACTOR_BIAS_SHIFT: usize = 6;
 /// Largest left shift of a low-rank layer's part.
 pub const MAX_LEFT_SHIFT: u32 = 7;
 /// Most factors of a layer: a sum of as many 16-bit values stays below 2^22.
 pub const MAX_RANK: usize = 64;
 /// Largest right shift of a 32-bit value.
 pub const MAX_SHIFT: usize = 31;
-/// Largest offset of a whole-number input: product and offset stay within 2^31.
-pub const MAX_OFFSET: i32 = (1 << 30) - 1;
 /// Most samples of a prediction: as many probabilities of 20 bits add up to less than 2^32.
 pub const MAX_SAMPLES: usize = 4096;
 /// Largest dimension of the latent code.

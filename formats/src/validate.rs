@@ -6,11 +6,11 @@ use crate::artifact::{
 };
 use crate::error::{DecodeError, Field};
 use crate::limits::{
-    MAX_BIAS, MAX_FACTOR_BIAS, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT,
-    MAX_MODULATIONS, MAX_OFFSET, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET,
+    MAX_BIAS_SHIFT, MAX_FACTOR_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS,
+    MAX_LEFT_SHIFT, MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET,
     MAX_WIDTH,
 };
-use crate::views::{F32s, I16s, I32s};
+use crate::views::{F32s, I16s};
 
 type Checked = Result<(), DecodeError>;
 
@@ -48,10 +48,10 @@ impl Place {
                 self.floats("input mean", mean, features, |_| true, "")?;
                 self.floats("input scale", scale, features, |s| s > 0.0, "above 0")
             }
-            Normalisation::Whole { reading, multiplier, offset, shift } => {
-                let most = reading.max_multiplier();
-                self.words("input multiplier", multiplier, features, 0, most)?;
-                self.words("input offset", offset, features, -MAX_OFFSET, MAX_OFFSET)?;
+            Normalisation::Whole { multiplier, offset, offset_shift, shift, .. } => {
+                self.halves("input multiplier", multiplier, features, 0)?;
+                self.halves("input offset", offset, features, i16::MIN)?;
+                self.within("input offset shift", offset_shift.into(), 0, MAX_BIAS_SHIFT)?;
                 self.within("input shift", shift.into(), 0, MAX_SHIFT)
             }
         }
@@ -67,8 +67,8 @@ impl Place {
                 let rank = usize::from(factors.projection.outputs);
                 self.within("rank", rank, 1, MAX_RANK)?;
                 self.dense(&FACTOR, &factors.a, rank)?;
-                let (bias, most) = (factors.a.bias, MAX_FACTOR_BIAS);
-                self.words(FACTOR.bias, bias, bias.len(), -most, most)?;
+                let shift = factors.a.bias_shift.into();
+                self.within(FACTOR.bias_shift, shift, 0, MAX_FACTOR_BIAS_SHIFT)?;
                 self.sum_shift(factors.shifts, -(MAX_LEFT_SHIFT as i32))?;
                 let found = usize::from(factors.a.outputs);
                 self.length("outputs of the low-rank factor A", found, outputs)?;
@@ -187,33 +187,22 @@ impl Place {
         self.within(names.inputs, inputs, 1, MAX_WIDTH)?;
         self.within(names.outputs, outputs, 0, MAX_WIDTH)?;
         self.length(names.matrix, dense.weights.len(), dense.bits.len(inputs, outputs))?;
-        self.words(names.bias, dense.bias, outputs, -MAX_BIAS, MAX_BIAS)
+        self.halves(names.bias, dense.bias, outputs, i16::MIN)?;
+        self.within(names.bias_shift, dense.bias_shift.into(), 0, MAX_BIAS_SHIFT)
     }
 
     fn rescale(self, names: &RescaleNames, rescale: &Rescale<'_>, outputs: usize) -> Checked {
         self.within(names.before, rescale.before.into(), 0, MAX_SHIFT)?;
-        self.whole(names.multiplier, rescale.multiplier.bytes().len(), I16s::ELEMENT)?;
-        self.length(names.multiplier, rescale.multiplier.len(), outputs)?;
-        let field = self.field(names.multiplier);
-        if let Some(found) = rescale.multiplier.iter().find(|&value| value < 0) {
-            let (max, found) = (i16::MAX.into(), found.into());
-            return Err(DecodeError::OutOfRange { field, min: 0, max, found });
-        }
+        self.halves(names.multiplier, rescale.multiplier, outputs, 0)?;
         self.within(names.after, rescale.after.into(), 1, MAX_SHIFT)
     }
 
-    fn words(
-        self,
-        name: &'static str,
-        values: I32s<'_>,
-        expected: usize,
-        min: i32,
-        max: i32,
-    ) -> Checked {
-        self.whole(name, values.bytes().len(), I32s::ELEMENT)?;
+    fn halves(self, name: &'static str, values: I16s<'_>, expected: usize, min: i16) -> Checked {
+        self.whole(name, values.bytes().len(), I16s::ELEMENT)?;
         self.length(name, values.len(), expected)?;
-        match values.iter().find(|value| !(min..=max).contains(value)) {
+        match values.iter().find(|&value| value < min) {
             Some(found) => {
+                let (min, max, found) = (min.into(), i16::MAX.into(), found.into());
                 Err(DecodeError::OutOfRange { field: self.field(name), min, max, found })
             }
             None => Ok(()),
@@ -294,6 +283,7 @@ impl Place {
 struct DenseNames {
     matrix: &'static str,
     bias: &'static str,
+    bias_shift: &'static str,
     inputs: &'static str,
     outputs: &'static str,
 }
@@ -301,30 +291,35 @@ struct DenseNames {
 static MEAN: DenseNames = DenseNames {
     matrix: "mean weights",
     bias: "mean bias",
+    bias_shift: "shift of the mean bias",
     inputs: "number of inputs",
     outputs: "number of outputs",
 };
 static PROJECTION: DenseNames = DenseNames {
     matrix: "projection weights",
     bias: "projection bias",
+    bias_shift: "shift of the projection bias",
     inputs: "number of projection inputs",
     outputs: "number of projection outputs",
 };
 static FACTOR: DenseNames = DenseNames {
     matrix: "low-rank factor A",
     bias: "bias of the low-rank factor A",
+    bias_shift: "shift of the bias of the low-rank factor A",
     inputs: "number of inputs of the low-rank factor A",
     outputs: "number of outputs of the low-rank factor A",
 };
 static TRUNK_HIDDEN: DenseNames = DenseNames {
     matrix: "trunk hidden weights",
     bias: "trunk hidden bias",
+    bias_shift: "shift of the trunk hidden bias",
     inputs: "number of trunk inputs",
     outputs: "trunk width",
 };
 static TRUNK_OUTPUT: DenseNames = DenseNames {
     matrix: "trunk output weights",
     bias: "trunk output bias",
+    bias_shift: "shift of the trunk output bias",
     inputs: "trunk width",
     outputs: "number of trunk outputs",
 };

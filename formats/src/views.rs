@@ -49,6 +49,13 @@ macro_rules! view {
                 })
             }
 
+            /// The first `len` elements and the rest; all and none where there are fewer.
+            pub fn split_at(&self, len: usize) -> (Self, Self) {
+                let bytes = len.saturating_mul(Self::ELEMENT);
+                let (first, rest) = self.0.split_at_checked(bytes).unwrap_or((self.0, &[]));
+                (Self(first), Self(rest))
+            }
+
             /// Elements `start .. start + len`, or as many of them as there are.
             pub fn slice(&self, start: usize, len: usize) -> Self {
                 let from = start.saturating_mul(Self::ELEMENT);
@@ -74,11 +81,6 @@ view!(
     /// 16-bit signed integers.
     I16s,
     i16
-);
-view!(
-    /// 32-bit signed integers.
-    I32s,
-    i32
 );
 view!(
     /// 32-bit floats.

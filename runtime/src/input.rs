@@ -1,9 +1,9 @@
 //! Inputs: from features to the bytes that the first layer reads.
 
-use fiberwalk_formats::{Normalisation, Reading, ZERO_POINT, padded};
+use fiberwalk_formats::{Normalisation, ZERO_POINT, padded};
 
 use crate::error::PredictError;
-use crate::kernels::head_mut;
+use crate::kernels::{head_mut, saturate_8};
 
 /// One input feature: a number in the units of the training data, or a sensor's raw reading.
 ///
@@ -21,7 +21,7 @@ pub trait Feature: Copy + sealed::Sealed {
 
     /// The value, rounded to the nearest whole number, halves away from zero, and saturated.
     #[doc(hidden)]
-    fn whole(self) -> i32;
+    fn whole(self) -> i16;
 }
 
 mod sealed {
@@ -39,8 +39,8 @@ impl Feature for f32 {
         self.is_finite()
     }
 
-    fn whole(self) -> i32 {
-        libm::roundf(self) as i32
+    fn whole(self) -> i16 {
+        libm::roundf(self) as i16
     }
 }
 
@@ -57,7 +57,7 @@ macro_rules! reading {
                 true
             }
 
-            fn whole(self) -> i32 {
+            fn whole(self) -> i16 {
                 self.into()
             }
         }
@@ -88,13 +88,12 @@ pub(crate) fn quantise<F: Feature>(
                 *out = byte(round_to_i8((x.float() - mean) * scale));
             }
         }
-        Normalisation::Whole { reading, multiplier, offset, shift } => {
-            let (least, most) = Reading::range(*reading);
+        Normalisation::Whole { multiplier, offset, offset_shift, shift, .. } => {
             let numbers = multiplier.iter().zip(offset.iter());
             for ((out, x), (multiplier, offset)) in out.iter_mut().zip(input).zip(numbers) {
-                let x = x.whole().clamp(least, most);
-                let q = x.wrapping_mul(multiplier).wrapping_add(offset);
-                *out = byte(q.unbounded_shr((*shift).into()).clamp(-127, 127));
+                let offset = i32::from(offset).wrapping_shl((*offset_shift).into());
+                let q = i32::from(x.whole()) * i32::from(multiplier) + offset;
+                *out = byte(saturate_8(q.wrapping_shr((*shift).into())));
             }
         }
     }
@@ -115,7 +114,7 @@ fn round_to_i8(t: f32) -> i32 {
         0..HALF => 0,
         exponent @ HALF..BEYOND => {
             let mantissa = (bits & ((1 << FRACTION) - 1)) | (1 << FRACTION);
-            let halves = mantissa.unbounded_shr(FRACTION + HALF - exponent);
+            let halves = mantissa.wrapping_shr(FRACTION + HALF - exponent);
             halves.div_ceil(2).min(127) as i32
         }
         _ => 127,
@@ -125,7 +124,7 @@ fn round_to_i8(t: f32) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use fiberwalk_formats::I32s;
+    use fiberwalk_formats::{I16s, Reading};
     use proptest::prelude::*;
 
     use super::*;
@@ -141,12 +140,14 @@ mod tests {
 
         #[test]
         fn every_type_of_a_reading_gives_the_same_bytes(x in any::<[u8; 5]>()) {
-            let (multiplier, offset) = ([0x00, 0x80, 0, 0].repeat(5), [0x00, 0x40, 0, 0].repeat(5));
+            // 2^14 and 2^13.
+            let (multiplier, offset) = ([0x00, 0x40].repeat(5), [0x00, 0x08].repeat(5));
             let normalisation = Normalisation::Whole {
                 reading: Reading::U8,
-                multiplier: I32s::new(&multiplier),
-                offset: I32s::new(&offset),
-                shift: 15,
+                multiplier: I16s::new(&multiplier),
+                offset: I16s::new(&offset),
+                offset_shift: 2,
+                shift: 14,
             };
             let mut expected = [1; 8];
             quantise(&normalisation, &x, &mut expected)?;

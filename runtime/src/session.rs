@@ -6,7 +6,7 @@ use fiberwalk_formats::{MAX_SAMPLES, padded};
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
 use crate::input::{Feature, quantise};
-use crate::kernels::{Into, activate, add_factors, dense, head, head_mut, modulation, project};
+use crate::kernels::{activate, add_factors, dense, head, head_mut, modulation, project};
 use crate::model::Model;
 use crate::moments::Moments;
 use crate::prediction::Prediction;
@@ -85,7 +85,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
                 project(projection, inputs, shifts, scratch.shared_sums, out);
             }
             let sums = head_mut(scratch.shared_sums, layer.mean.outputs.into());
-            dense(&layer.mean, inputs, sums, Into::Sums);
+            dense(&layer.mean, inputs, sums);
             if index < self.boundary {
                 activate(&layer.activation, sums, scratch.shared);
             }
@@ -183,7 +183,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
                 if let Some((projection, shifts)) = layer.factors.projection() {
                     project(projection, inputs, shifts, scratch.sums, scratch.projection);
                 }
-                dense(&layer.mean, inputs, head_mut(scratch.sums, outputs), Into::Sums);
+                dense(&layer.mean, inputs, head_mut(scratch.sums, outputs));
                 &*scratch.projection
             };
             let own = layer.factors.modulations();

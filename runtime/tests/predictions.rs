@@ -5,8 +5,8 @@ mod example;
 mod reference;
 
 use fiberwalk_formats::{
-    Activation, Artifact, Factors, Inputs, Layer, LowRank, Names, Normalisation, Output, Rescale,
-    Shifts,
+    Activation, Artifact, Dense, Factors, Inputs, Layer, LowRank, Names, Normalisation, Output,
+    Rescale, Shifts,
 };
 use fiberwalk_runtime::{
     Classification, Codes, Draw, LowDiscrepancy, Model, Normal, PredictError, Prediction,
@@ -136,13 +136,14 @@ fn the_largest_sums_fit() {
     const WIDTH: usize = 4096;
     const RANK: usize = 64;
     for sign in [1, -1] {
-        let bias = sign * fiberwalk_formats::MAX_BIAS;
+        let bias = if sign > 0 { i16::MAX } else { i16::MIN };
+        let shifted = |bias_shift, dense| Dense { bias_shift, ..dense };
         let weight = if sign > 0 { 127 } else { -128 };
         let layer = |outputs: usize, activation| Layer {
-            mean: dense(WIDTH, &vec![weight; WIDTH * outputs], &vec![bias; outputs]),
+            mean: shifted(14, dense(WIDTH, &vec![weight; WIDTH * outputs], &vec![bias; outputs])),
             factors: Factors::LowRank(LowRank {
-                projection: dense(WIDTH, &vec![weight; WIDTH * RANK], &[bias; RANK]),
-                a: dense(RANK, &vec![weight; RANK * outputs], &vec![bias >> 8; outputs]),
+                projection: shifted(14, dense(WIDTH, &vec![weight; WIDTH * RANK], &[bias; RANK])),
+                a: shifted(6, dense(RANK, &vec![weight; RANK * outputs], &vec![bias; outputs])),
                 shifts: Shifts { projection: 0, modulation: 1, sum: -7 },
             }),
             activation,
@@ -304,11 +305,11 @@ proptest! {
         let exact = reference::classify(&artifact, &samples);
         let class = classification(model.predict(&input, &mut Stored, 3, &mut memory)?);
         for (&p, &expected) in class.probabilities.iter().zip(&exact.probabilities) {
-            prop_assert!(near(p, expected, 2e-4), "{class:?} {:?} {samples:?}", exact.probabilities);
+            // Powers of two have 16 bits; the temperature brings the last ones up to some 10^-4.
+            prop_assert!(near(p, expected, 5e-4), "{class:?} {:?} {samples:?}", exact.probabilities);
         }
-        // The temperature brings probabilities near the resolution of 2^-20 up to some 10^-4.
-        let resolution = 5e-4 + 1e-4 * class.probabilities.len() as f64;
-        prop_assert!(near(class.entropy, reference::entropy(&exact.probabilities), resolution));
+        let own: Vec<f64> = class.probabilities.iter().map(|&p| p.into()).collect();
+        prop_assert!(near(class.entropy, reference::entropy(&own), 5e-4), "{class:?}");
         prop_assert!(near(class.expected_entropy, exact.expected_entropy, 5e-4));
         prop_assert!(near(class.mutual_information, exact.mutual_information, 5e-4));
         prop_assert_eq!(class.out_of_distribution, class.mutual_information > 0.125);

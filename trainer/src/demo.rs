@@ -12,7 +12,7 @@ use rand_distr::{Distribution, Uniform};
 
 use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 
-use crate::config::{Choice, Config, PerLayer};
+use crate::config::{Choice, Config, InputChoice, PerLayer};
 use crate::data::{Table, Target, TaskKind};
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
@@ -121,6 +121,8 @@ fn config() -> Config {
     config.walk.particles = 32;
     config.walk.steps = 600;
     config.latent.steps = 2500;
+    // Pixels go in as they come.
+    config.export.input = InputChoice::U8;
     config
 }
 

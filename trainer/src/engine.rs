@@ -170,13 +170,16 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
         Normalisation::Float { mean, scale } => {
             (mean.iter().collect(), scale.iter().map(std).collect())
         }
-        Normalisation::Whole { multiplier, offset, shift, .. } => {
+        Normalisation::Whole { multiplier, offset, offset_shift, shift, .. } => {
             let step = f32::from(shift).exp2();
             let half = if shift > 0 { 0.5 * step } else { 0.0 };
+            let unit = f32::from(offset_shift).exp2();
             let means = offset.iter().zip(multiplier.iter());
             (
-                means.map(|(offset, m)| (half - offset as f32) / m.max(1) as f32).collect(),
-                multiplier.iter().map(|m| std(m.max(1) as f32 / step)).collect(),
+                means
+                    .map(|(offset, m)| (half - f32::from(offset) * unit) / f32::from(m.max(1)))
+                    .collect(),
+                multiplier.iter().map(|m| std(f32::from(m.max(1)) / step)).collect(),
             )
         }
     };

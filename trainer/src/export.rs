@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use fiberwalk_formats::{
-    Artifact, CodeSource, Codes, EncodeError, F32s, I32s, INPUT_CLIP, INPUT_UNITS, Inputs,
-    MAX_INVERSE_TEMPERATURE, MAX_OFFSET, Names, Normalisation, Output, Provenance, Reading,
+    Artifact, CodeSource, Codes, EncodeError, F32s, I16s, INPUT_CLIP, INPUT_UNITS, Inputs,
+    MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, Names, Normalisation, Output, Provenance, Reading,
     TEMPERATURE_BITS, encode,
 };
 
@@ -48,7 +48,7 @@ impl Export<'_> {
     /// A shape or number outside the format's limits.
     pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
         let names = self.schema.features.0.join("\n");
-        let normalisation = NormalisationBytes::new(self.schema, self.reading);
+        let normalisation = NormalisationBytes::new(self.schema, self.reading)?;
         let classes = match &self.schema.task {
             Task::Classification { classes } => classes.join("\n"),
             Task::Regression { .. } => String::new(),
@@ -124,40 +124,56 @@ fn inverse_temperature(temperature: f64) -> u32 {
 /// The arrays of a normalisation.
 enum NormalisationBytes {
     Float { mean: Vec<u8>, scale: Vec<u8> },
-    Whole { reading: Reading, multiplier: Vec<u8>, offset: Vec<u8>, shift: u8 },
+    Whole { reading: Reading, multiplier: Vec<u8>, offset: Vec<u8>, offset_shift: u8, shift: u8 },
 }
 
 impl NormalisationBytes {
-    fn new(schema: &Schema, reading: Option<Reading>) -> Self {
+    /// # Errors
+    /// The features' scales differ too much for raw readings.
+    fn new(schema: &Schema, reading: Option<Reading>) -> anyhow::Result<Self> {
         let scales = schema.std.iter().map(|std| INPUT_UNITS / (INPUT_CLIP * std));
         let Some(reading) = reading else {
-            let float_bytes =
-                |values: &mut dyn Iterator<Item = f32>| values.flat_map(f32::to_le_bytes).collect();
-            let mut means = schema.mean.iter().copied();
-            let (mut scales, mean) = (scales, float_bytes(&mut means));
-            return Self::Float { mean, scale: float_bytes(&mut scales) };
+            let mean = schema.mean.iter().flat_map(|mean| mean.to_le_bytes()).collect();
+            return Ok(Self::Float { mean, scale: scales.flat_map(f32::to_le_bytes).collect() });
         };
-        let scales: Vec<f64> = scales.map(f64::from).collect();
-        // The finest step with which every product and offset stays within its range.
-        let limits = scales.iter().zip(&schema.mean).map(|(scale, mean)| {
-            let by_offset = f64::from(MAX_OFFSET / 2) / (scale * f64::from(mean.abs()).max(1.0));
-            by_offset.min(f64::from(reading.max_multiplier()) / scale)
-        });
-        let shift = limits.fold(f64::INFINITY, f64::min).log2().floor().clamp(0.0, 31.0);
+        const LARGEST: f64 = i16::MAX as f64;
+        let scales: Vec<f64> = scales.map(|scale| f64::from(scale).min(LARGEST_SCALE)).collect();
+        let largest = scales.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let shift = (LARGEST / largest).log2().floor().clamp(0.0, f64::from(MAX_INPUT_SHIFT));
         let step = shift.exp2();
-        let int_bytes = |values: Vec<f64>| {
-            values.into_iter().flat_map(|value| (value.round() as i32).to_le_bytes()).collect()
+        let multipliers: Vec<f64> =
+            scales.iter().map(|scale| (scale * step).round().min(LARGEST)).collect();
+        if let Some(feature) = multipliers.iter().position(|&m| m < SMALLEST_MULTIPLIER) {
+            bail!(
+                "feature {}: its standard deviation {} is too far from the smallest one, {}: \
+                 set export.input = \"float\"",
+                schema.features.0[feature],
+                schema.std[feature],
+                schema.std.iter().copied().fold(f32::INFINITY, f32::min)
+            );
+        }
+        // Half a step rounds the shift.
+        let half = if shift > 0.0 { 0.5 * step } else { 0.0 };
+        let offsets: Vec<f64> = multipliers
+            .iter()
+            .zip(&schema.mean)
+            .map(|(multiplier, &mean)| half - multiplier * f64::from(mean))
+            .collect();
+        let farthest = offsets.iter().fold(1.0f64, |farthest, offset| farthest.max(offset.abs()));
+        let offset_shift = (farthest / LARGEST).log2().ceil().clamp(0.0, MAX_BIAS_SHIFT as f64);
+        let halves = |values: &[f64], unit: f64| {
+            let whole = values.iter().map(|value| {
+                ((value / unit).round().clamp(-LARGEST, LARGEST) as i16).to_le_bytes()
+            });
+            whole.flatten().collect()
         };
-        let most = f64::from(reading.max_multiplier());
-        let multipliers: Vec<f64> = scales.iter().map(|s| (s * step).round().min(most)).collect();
-        let offsets = multipliers.iter().zip(&schema.mean).map(|(multiplier, &mean)| {
-            // Half a step rounds the shift.
-            let half = if shift > 0.0 { 0.5 * step } else { 0.0 };
-            let offset = half - multiplier * f64::from(mean);
-            offset.clamp(-f64::from(MAX_OFFSET), f64::from(MAX_OFFSET))
-        });
-        let offset = int_bytes(offsets.collect());
-        Self::Whole { reading, multiplier: int_bytes(multipliers), offset, shift: shift as u8 }
+        Ok(Self::Whole {
+            reading,
+            multiplier: halves(&multipliers, 1.0),
+            offset: halves(&offsets, offset_shift.exp2()),
+            offset_shift: offset_shift as u8,
+            shift: shift as u8,
+        })
     }
 
     fn view(&self) -> Normalisation<'_> {
@@ -165,15 +181,25 @@ impl NormalisationBytes {
             Self::Float { mean, scale } => {
                 Normalisation::Float { mean: F32s::new(mean), scale: F32s::new(scale) }
             }
-            Self::Whole { reading, multiplier, offset, shift } => Normalisation::Whole {
-                reading: *reading,
-                multiplier: I32s::new(multiplier),
-                offset: I32s::new(offset),
-                shift: *shift,
-            },
+            Self::Whole { reading, multiplier, offset, offset_shift, shift } => {
+                Normalisation::Whole {
+                    reading: *reading,
+                    multiplier: I16s::new(multiplier),
+                    offset: I16s::new(offset),
+                    offset_shift: *offset_shift,
+                    shift: *shift,
+                }
+            }
         }
     }
 }
+
+/// Where a step of one reading goes beyond the clip either way.
+const LARGEST_SCALE: f64 = 2.0 * INPUT_UNITS as f64;
+/// A multiplier this small is precise to 0.4%.
+const SMALLEST_MULTIPLIER: f64 = 128.0;
+/// Half a step must fit into the offset.
+const MAX_INPUT_SHIFT: u8 = 29;
 
 /// The Rust module for `include!` in firmware; `file` is the `.fwk` file beside it.
 ///

@@ -8,7 +8,7 @@ use crate::model::{CLASSES, FEATURES};
 pub struct Case {
     /// What it is.
     pub name: &'static str,
-    /// Pixels, 0 (paper) to 16 (ink).
+    /// Pixels, 0 (paper) to 16 (ink): the network's input.
     pub pixels: [u8; FEATURES.len()],
     /// Bits of the probabilities.
     pub probabilities: [u32; CLASSES.len()],
@@ -27,11 +27,6 @@ pub struct Case {
 }
 
 impl Case {
-    /// The network's input.
-    pub fn input(&self) -> [f32; FEATURES.len()] {
-        self.pixels.map(f32::from)
-    }
-
     /// Where a result differs from the host's: what, the host's bits, the bits here.
     pub fn differences(
         &self,

@@ -40,7 +40,7 @@ fn main() -> ! {
 /// Predicts one case, prints the verdict, and says whether every bit is the host's.
 fn equals_host(case: &golden::Case, model: &Model<'_>, scratch: &mut [u32]) -> bool {
     let mut differences = 0;
-    match model.predict(&case.input(), &mut Stored, model::SAMPLES, scratch) {
+    match model.predict(&case.pixels, &mut Stored, model::SAMPLES, scratch) {
         Ok(Prediction::Classification(class)) => {
             show::verdict(case, &class);
             for (what, host, here) in case.differences(&class) {

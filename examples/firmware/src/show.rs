@@ -1,6 +1,8 @@
 //! What is printed: verdicts as `fiberwalk demo` prints them, and what a prediction costs.
 
-use fiberwalk_runtime::{Classification, Model, Stored};
+use core::hint::black_box;
+
+use fiberwalk_runtime::{Classification, Model, PredictError, Prediction, Stored};
 use semihosting::{print, println};
 
 use crate::count::Counter;
@@ -51,24 +53,29 @@ pub fn verdict(case: &Case, class: &Classification<'_>) {
     }
 }
 
+/// Nothing of a prediction may be left out because nobody looks at it.
+fn used(prediction: Result<Prediction<'_>, PredictError>) {
+    black_box(prediction).ok();
+}
+
 /// What a prediction costs here. A prediction that fails would be free, but all have succeeded on
 /// the same input before.
 pub fn cost(model: &Model<'_>, scratch: &mut [u32]) {
-    let input = CASES[0].input();
+    let input = CASES[0].pixels;
     let counter = Counter::calibrated();
     println!("Instructions executed on {} in QEMU (not cycles of a real chip):", board::NAME);
-    let pass = counter.instructions(|| model.predict_mean(&input, scratch).is_ok()).max(1);
+    let pass = counter.instructions(|| used(model.predict_mean(&input, scratch))).max(1);
     println!("  one deterministic pass  {pass:>9}");
     for samples in SAMPLES.into_iter().filter(|&samples| samples <= model::SAMPLES) {
         let spent =
-            counter.instructions(|| model.predict(&input, &mut Stored, samples, scratch).is_ok());
+            counter.instructions(|| used(model.predict(&input, &mut Stored, samples, scratch)));
         let hundredths = 100 * spent / pass;
         let (passes, rest) = (hundredths / 100, hundredths % 100);
         println!("  {samples:>2} samples              {spent:>9}  {passes}.{rest:02} passes");
     }
     let reading = stack::depth(|| Model::from_bytes(model::MODEL).is_ok());
     let predicting =
-        stack::depth(|| model.predict(&input, &mut Stored, model::SAMPLES, scratch).is_ok());
+        stack::depth(|| used(model.predict(&input, &mut Stored, model::SAMPLES, scratch)));
     let image = stack::flash_image();
     println!("Bytes of RAM:");
     println!("  scratch                 {:>9}", size_of_val(scratch));

@@ -4,8 +4,8 @@
 
 use fiberwalk_formats::{
     Activation, Artifact, Bits, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, I8s, I16s,
-    I32s, Inputs, Layer, LowRank, MAX_BIAS, MAX_FACTOR_BIAS, MAX_OFFSET, Names, Normalisation,
-    Output, Provenance, Reading, Rescale, Shifts, Trunk, U8s, encode, pack,
+    Inputs, Layer, LowRank, Names, Normalisation, Output, Provenance, Reading, Rescale, Shifts,
+    Trunk, U8s, encode, pack,
 };
 
 /// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
@@ -145,13 +145,12 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
     } else {
         let readings = [Reading::U8, Reading::I8, Reading::I16];
         let reading = readings[(shape.seed / 2) as usize % readings.len()];
-        let shift = rng.integer(0, 31);
-        let most = reading.max_multiplier();
         Normalisation::Whole {
             reading,
-            multiplier: rng.i32s(shape.features, 0, most),
-            offset: rng.i32s(shape.features, -MAX_OFFSET, MAX_OFFSET),
-            shift: shift as u8,
+            multiplier: rng.i16s(shape.features, 0),
+            offset: rng.i16s(shape.features, i16::MIN),
+            offset_shift: rng.integer(0, 14) as u8,
+            shift: rng.integer(0, 31) as u8,
         }
     };
     let stored = rng.i8s(shape.stored * total);
@@ -218,25 +217,21 @@ pub fn i16s(values: &[i16]) -> I16s<'static> {
     I16s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
 }
 
-pub fn i32s(values: &[i32]) -> I32s<'static> {
-    I32s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
-}
-
 pub fn f32s(values: &[f32]) -> F32s<'static> {
     F32s::new(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().leak())
 }
 
 /// A matrix of int8 weights, row-major.
-pub fn dense(inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+pub fn dense(inputs: usize, weights: &[i8], bias: &[i16]) -> Dense<'static> {
     packed(Bits::Eight, inputs, weights, bias)
 }
 
 /// A matrix of int4 weights, row-major.
-pub fn dense_4(inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+pub fn dense_4(inputs: usize, weights: &[i8], bias: &[i16]) -> Dense<'static> {
     packed(Bits::Four, inputs, weights, bias)
 }
 
-fn packed(bits: Bits, inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'static> {
+fn packed(bits: Bits, inputs: usize, weights: &[i8], bias: &[i16]) -> Dense<'static> {
     let mut bytes = vec![0; bits.len(inputs, bias.len())];
     pack(bits, inputs, weights, &mut bytes);
     Dense {
@@ -244,7 +239,8 @@ fn packed(bits: Bits, inputs: usize, weights: &[i8], bias: &[i32]) -> Dense<'sta
         outputs: bias.len() as u16,
         bits,
         weights: U8s::new(bytes.leak()),
-        bias: i32s(bias),
+        bias: i16s(bias),
+        bias_shift: 0,
     }
 }
 
@@ -281,9 +277,10 @@ impl Random {
         i8s(&values)
     }
 
-    fn i32s(&mut self, count: usize, min: i32, max: i32) -> I32s<'static> {
-        let values: Vec<i32> = (0..count).map(|_| self.integer(min, max)).collect();
-        i32s(&values)
+    fn i16s(&mut self, count: usize, min: i16) -> I16s<'static> {
+        let values: Vec<i16> =
+            (0..count).map(|_| self.integer(min.into(), i16::MAX.into()) as i16).collect();
+        i16s(&values)
     }
 
     fn f32s(&mut self, count: usize, min: f32, max: f32) -> F32s<'static> {
@@ -293,17 +290,20 @@ impl Random {
     }
 
     fn dense(&mut self, inputs: usize, outputs: usize) -> Dense<'static> {
-        let limit = if self.next() >> 62 == 0 { MAX_BIAS } else { 4000 };
+        let largest = if self.next() >> 62 == 0 { 14 } else { 0 };
         let bits = if self.next() >> 62 == 0 { Bits::Four } else { Bits::Eight };
         let weights = self.i8s(inputs * outputs);
-        let bias: Vec<i32> = (0..outputs).map(|_| self.integer(-limit, limit)).collect();
-        packed(bits, inputs, weights.as_slice(), &bias)
+        Dense {
+            bias: self.i16s(outputs, i16::MIN),
+            bias_shift: self.integer(0, largest) as u8,
+            ..packed(bits, inputs, weights.as_slice(), &vec![0; outputs])
+        }
     }
 
     /// The factor A of a low-rank layer.
     fn factor(&mut self, rank: usize, outputs: usize) -> Dense<'static> {
-        let bias = self.i32s(outputs, -MAX_FACTOR_BIAS, MAX_FACTOR_BIAS);
-        Dense { bias, ..self.dense(rank, outputs) }
+        let bias_shift = self.integer(0, 6) as u8;
+        Dense { bias_shift, ..self.dense(rank, outputs) }
     }
 
     fn rescale(&mut self, outputs: usize) -> Rescale<'static> {
@@ -312,9 +312,8 @@ impl Random {
             0 => (self.integer(0, 31), self.integer(1, 31)),
             _ => (self.integer(0, 6), self.integer(16, 24)),
         };
-        let values: Vec<i16> =
-            (0..outputs).map(|_| self.integer(0, i16::MAX.into()) as i16).collect();
-        Rescale { before: before as u8, multiplier: i16s(&values), after: after as u8 }
+        let multiplier = self.i16s(outputs, 0);
+        Rescale { before: before as u8, multiplier, after: after as u8 }
     }
 
     fn shifts(&mut self) -> Shifts {

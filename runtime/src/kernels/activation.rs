@@ -2,7 +2,7 @@
 
 use fiberwalk_formats::{Activation, Rescale, Trunk, ZERO_POINT, padded};
 
-use super::matrix::{Into, dense};
+use super::matrix::dense;
 use super::{head, head_mut, saturate_8, saturate_16, shift_round};
 use crate::tables::TANH;
 
@@ -38,11 +38,11 @@ pub(crate) fn modulation(
     modulation: &mut [i8],
 ) {
     let sums_hidden = head_mut(sums, trunk.hidden.outputs.into());
-    dense(&trunk.hidden, code, sums_hidden, Into::Sums);
+    dense(&trunk.hidden, code, sums_hidden);
     tanh(&trunk.hidden_rescale, sums_hidden, hidden);
     hidden.iter_mut().skip(sums_hidden.len()).for_each(|pad| *pad = 0);
     let sums = head_mut(sums, trunk.output.outputs.into());
-    dense(&trunk.output, head(hidden, padded(trunk.output.inputs.into())), sums, Into::Sums);
+    dense(&trunk.output, head(hidden, padded(trunk.output.inputs.into())), sums);
     for (out, value) in modulation.iter_mut().zip(rescaled(&trunk.output_rescale, sums)) {
         *out = saturate_8(value) as i8;
     }
@@ -64,7 +64,7 @@ fn rescaled(rescale: &Rescale<'_>, sums: &[i32]) -> impl Iterator<Item = i32> {
 
 /// (sat16(sum >> before) · multiplier + 2^(after − 1)) >> after.
 fn scale(sum: i32, before: u8, multiplier: i16, after: u8) -> i32 {
-    let sixteen = saturate_16(sum.unbounded_shr(before.into()));
+    let sixteen = saturate_16(sum.wrapping_shr(before.into()));
     shift_round(sixteen * i32::from(multiplier), after)
 }
 

@@ -2,7 +2,7 @@
 
 use fiberwalk_formats::{Dense, Factors, Shifts, ZERO_POINT, padded};
 
-use super::matrix::{Into, dense};
+use super::matrix::{add_dense, dense};
 use super::{head_mut, saturate_8, saturate_16, shift_round};
 
 /// A projection of `x` in 16 bits: sat16(sums >> shift).
@@ -14,9 +14,9 @@ pub(crate) fn project(
     out: &mut [i16],
 ) {
     let sums = head_mut(sums, projection.outputs.into());
-    dense(projection, x, sums, Into::Shifted(shifts.projection));
+    dense(projection, x, sums);
     for (p, &sum) in out.iter_mut().zip(&*sums) {
-        *p = saturate_16(sum) as i16;
+        *p = saturate_16(sum.wrapping_shr(shifts.projection.into())) as i16;
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn add_factors(
                 *v = (value + i32::from(ZERO_POINT)) as u8;
             }
             v.iter_mut().skip(modulation.len()).for_each(|pad| *pad = 0);
-            dense(&factors.a, v, sums, Into::Added(factors.shifts.sum));
+            add_dense(&factors.a, v, factors.shifts.sum, sums);
         }
         Factors::Dense(factors) => {
             let outputs = sums.len().max(1);
@@ -47,7 +47,7 @@ pub(crate) fn add_factors(
                     .zip(modulation)
                     .map(|(&p, &m)| saturate_16(modulate(p, m, factors.shifts)))
                     .sum();
-                *sum += part.unbounded_shr(factors.shifts.sum.unsigned_abs().into());
+                *sum += part.wrapping_shr(factors.shifts.sum.unsigned_abs().into());
             }
         }
     }

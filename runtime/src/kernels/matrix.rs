@@ -1,85 +1,102 @@
 //! Matrix times vector of bytes.
 
-use fiberwalk_formats::{Bits, Dense};
+use fiberwalk_formats::{Bits, Dense, I16s, INPUT_GROUP};
 
-use super::rows::{byte_sum, four_rows};
+use super::head_mut;
+use super::rows::{byte_sum, eight_rows, four_rows};
 
-/// Where the products of [`dense`] go.
-#[derive(Clone, Copy)]
-pub(crate) enum Into {
-    /// They replace the sums.
-    Sums,
-    /// They are shifted right and replace the sums.
-    Shifted(u8),
-    /// They are shifted right, or left where that is negative, and added to the sums.
-    Added(i8),
-}
+/// Outputs of whole groups of rows, whatever the bits.
+const CHUNK: usize = 8;
 
 /// sums_o = bias_o + Σ_i w_oi x_i, for `x: [inputs]` padded with zeros to whole groups of inputs.
-#[inline(never)]
-pub(crate) fn dense(matrix: &Dense<'_>, x: &[u8], sums: &mut [i32], into: Into) {
-    let (keep, right) = match into {
-        Into::Sums => (0, 0),
-        Into::Shifted(shift) => (0, u32::from(shift)),
-        Into::Added(shift) => (-1, shift.max(0).unsigned_abs().into()),
-    };
-    let left = match into {
-        Into::Added(shift) => shift.min(0).unsigned_abs().into(),
-        Into::Sums | Into::Shifted(_) => 0,
-    };
-    // What the offset of the stored weights adds to every product.
-    let excess = matrix.bits.offset().wrapping_mul(byte_sum(x));
-    let mut sums = sums.iter_mut().zip(matrix.bias.iter());
-    let mut put = |product: i32| {
-        if let Some((sum, bias)) = sums.next() {
-            let whole = bias.wrapping_sub(excess).wrapping_add(product);
-            let shifted = whole.unbounded_shl(left).unbounded_shr(right);
-            *sum = (*sum & keep).wrapping_add(shifted);
+pub(crate) fn dense(matrix: &Dense<'_>, x: &[u8], sums: &mut [i32]) {
+    start(matrix, matrix.bias, x, sums);
+    multiply(matrix, matrix.weights.bytes(), x, sums);
+}
+
+/// sums_o += (bias_o + Σ_i w_oi x_i) >> shift; a negative shift goes left.
+pub(crate) fn add_dense(matrix: &Dense<'_>, x: &[u8], shift: i8, sums: &mut [i32]) {
+    let right = shift.max(0).unsigned_abs().into();
+    let left = shift.min(0).unsigned_abs().into();
+    let bytes = matrix.bits.len(matrix.inputs.into(), CHUNK);
+    let (mut weights, mut biases) = (matrix.weights.bytes(), matrix.bias);
+    for sums in sums.chunks_mut(CHUNK) {
+        // The last rows are no group and may take more bytes than one.
+        let whole = if sums.len() == CHUNK { weights.split_at_checked(bytes) } else { None };
+        let (own, rest) = whole.unwrap_or((weights, &[]));
+        let (bias, later) = biases.split_at(CHUNK);
+        let mut parts = [0; CHUNK];
+        let parts = head_mut(&mut parts, sums.len());
+        start(matrix, bias, x, parts);
+        multiply(matrix, own, x, parts);
+        for (sum, &part) in sums.iter_mut().zip(&*parts) {
+            *sum = sum.wrapping_add(part.wrapping_shl(left).wrapping_shr(right));
         }
-    };
-    let (inputs, outputs) = (usize::from(matrix.inputs), usize::from(matrix.outputs));
-    let (bytes, rows) = matrix.bits.group(inputs);
-    let mut weights = matrix.weights.bytes();
-    for _ in 0..outputs / rows {
-        let Some((group, rest)) = weights.split_at_checked(bytes) else { return };
-        weights = rest;
-        match matrix.bits {
-            Bits::Eight => four_rows(group, x).into_iter().for_each(&mut put),
-            Bits::Four => eight_rows(group, x).into_iter().for_each(&mut put),
-        }
+        (weights, biases) = (rest, later);
     }
-    for _ in 0..outputs % rows {
+}
+
+/// Biases, less what the offset of the stored weights adds to the products.
+fn start(matrix: &Dense<'_>, bias: I16s<'_>, x: &[u8], sums: &mut [i32]) {
+    let excess = matrix.bits.offset().wrapping_mul(byte_sum(x));
+    let shift = matrix.bias_shift.into();
+    for (sum, bias) in sums.iter_mut().zip(bias.iter()) {
+        *sum = i32::from(bias).wrapping_shl(shift).wrapping_sub(excess);
+    }
+}
+
+/// sums_o += Σ_i (w_oi + offset) x_i of the rows in `weights`.
+#[inline(never)]
+fn multiply(matrix: &Dense<'_>, mut weights: &[u8], x: &[u8], sums: &mut [i32]) {
+    let inputs = usize::from(matrix.inputs);
+    let (bytes, _) = matrix.bits.group(inputs);
+    let remainder = match matrix.bits {
+        Bits::Eight => {
+            #[cfg(fiberwalk_riscv)]
+            let sums = {
+                let (pairs, rest) = sums.as_chunks_mut();
+                for sums in pairs {
+                    let Some((groups, rest)) = weights.split_at_checked(2 * bytes) else { return };
+                    weights = rest;
+                    super::rows::two_groups(groups, x, sums);
+                }
+                rest
+            };
+            let (groups, remainder) = sums.as_chunks_mut();
+            for sums in groups {
+                let Some((group, rest)) = weights.split_at_checked(bytes) else { return };
+                weights = rest;
+                four_rows(group, x, sums);
+            }
+            remainder
+        }
+        Bits::Four => {
+            let (groups, remainder) = sums.as_chunks_mut();
+            for sums in groups {
+                let Some((group, rest)) = weights.split_at_checked(bytes) else { return };
+                weights = rest;
+                eight_rows(group, x, sums);
+            }
+            remainder
+        }
+    };
+    for sum in remainder {
         let Some((row, rest)) = weights.split_at_checked(matrix.bits.row(inputs)) else { return };
         weights = rest;
-        put(match matrix.bits {
-            Bits::Eight => row.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum(),
+        *sum = sum.wrapping_add(match matrix.bits {
+            Bits::Eight => one_row(row, x),
             Bits::Four => pairs(row, x),
         });
     }
 }
 
-/// Σ_i w_i x_i of eight rows of int4 weights. Two rows are multiplied at once: in a 32-bit word
-/// two 4-bit weights lie 16 bits apart, and 16 products with bytes fit into 16 bits.
-fn eight_rows(group: &[u8], x: &[u8]) -> [i32; 8] {
-    /// Inputs whose products fit: 16 · 15 · 255 < 2^16.
-    const INPUTS: usize = 16;
-    /// The lower one of every four nibbles.
-    const PAIR: u32 = 0x000f_000f;
-    let mut sums = [0; 8];
-    for (weights, x) in group.chunks(4 * INPUTS).zip(x.chunks(INPUTS)) {
-        let mut pairs = [0u32; 4];
-        for (&word, &x) in weights.as_chunks::<4>().0.iter().zip(x) {
-            let word = u32::from_le_bytes(word);
-            for (pair, shift) in pairs.iter_mut().zip([0, 4, 8, 12]) {
-                *pair = pair.wrapping_add(((word >> shift) & PAIR).wrapping_mul(x.into()));
-            }
-        }
-        let [first, second] = [0, 16].map(|shift| pairs.map(|pair| (pair >> shift) & 0xffff));
-        for (sum, part) in sums.iter_mut().zip(first.into_iter().chain(second)) {
-            *sum += part as i32;
-        }
-    }
-    sums
+/// Σ_i w_i x_i of one row of int8 weights, a group of inputs at a time.
+fn one_row(row: &[u8], x: &[u8]) -> i32 {
+    let groups = row.as_chunks::<INPUT_GROUP>().0.iter().zip(x.as_chunks::<INPUT_GROUP>().0);
+    let product = |w: &[u8; INPUT_GROUP], x: &[u8; INPUT_GROUP]| -> i32 {
+        w.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum()
+    };
+    groups.map(|(w, x)| product(w, x)).sum()
 }
 
 /// Σ_i w_i x_i of one row of int4 weights, two a byte.
@@ -94,7 +111,7 @@ fn pairs(row: &[u8], x: &[u8]) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use fiberwalk_formats::{I32s, U8s, pack, padded};
+    use fiberwalk_formats::{U8s, pack, padded};
     use proptest::prelude::*;
 
     use super::*;
@@ -115,7 +132,7 @@ mod tests {
             let mut weights = [0i8; 1400];
             let mut packed = [0u8; 1600];
             let mut x = [0u8; 72];
-            let mut bias = [0u8; 80];
+            let mut bias = [0u8; 40];
             weights.iter_mut().enumerate().for_each(|(index, w)| {
                 let value = byte(index) as i8;
                 *w = if eight { value } else { value.clamp(-8, 7) };
@@ -130,19 +147,20 @@ mod tests {
                 outputs: outputs as u16,
                 bits,
                 weights: U8s::new(packed),
-                bias: I32s::new(&bias[..4 * outputs]),
+                bias: I16s::new(&bias[..2 * outputs]),
+                bias_shift: 3,
             };
             let x = &x[..padded(inputs)];
-            let (mut sums, mut added, mut shifted) = ([7i32; 20], [7i32; 20], [7i32; 20]);
-            dense(&layer, x, &mut sums[..outputs], Into::Sums);
-            dense(&layer, x, &mut added[..outputs], Into::Added(shift as i8));
-            dense(&layer, x, &mut shifted[..outputs], Into::Shifted(shift));
-            for (output, bias) in layer.bias.iter().enumerate() {
+            let (mut sums, mut added, mut left) = ([7i32; 20], [7i32; 20], [7i32; 20]);
+            dense(&layer, x, &mut sums[..outputs]);
+            add_dense(&layer, x, shift as i8, &mut added[..outputs]);
+            add_dense(&layer, x, -3, &mut left[..outputs]);
+            for (output, bias) in layer.bias.iter().map(|bias| i32::from(bias) << 3).enumerate() {
                 let row = &weights[output * inputs..][..inputs];
                 let product: i32 =
                     row.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum();
                 prop_assert_eq!(sums[output], bias + product);
-                prop_assert_eq!(shifted[output], (bias + product) >> shift);
+                prop_assert_eq!(left[output], 7 + ((bias + product) << 3));
                 prop_assert_eq!(added[output], 7 + ((bias + product) >> shift));
                 for (input, &w) in row.iter().enumerate() {
                     prop_assert_eq!(layer.weight(output, input), w);

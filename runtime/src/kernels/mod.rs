@@ -4,18 +4,14 @@
 mod activation;
 mod factors;
 mod matrix;
-#[cfg(all(feature = "asm", fiberwalk_dsp))]
-#[path = "rows_dsp.rs"]
-mod rows;
-#[cfg(not(any(all(feature = "asm", fiberwalk_dsp), all(feature = "asm", fiberwalk_thumb))))]
-mod rows;
-#[cfg(all(feature = "asm", fiberwalk_thumb))]
-#[path = "rows_thumb.rs"]
+#[cfg_attr(fiberwalk_dsp, path = "rows_dsp.rs")]
+#[cfg_attr(fiberwalk_thumb, path = "rows_thumb.rs")]
+#[cfg_attr(fiberwalk_riscv, path = "rows_riscv.rs")]
 mod rows;
 
 pub(crate) use activation::{activate, logits, modulation};
 pub(crate) use factors::{add_factors, project};
-pub(crate) use matrix::{Into, dense};
+pub(crate) use matrix::dense;
 
 /// The first `len` elements, or all where there are fewer.
 pub(crate) fn head<T>(slice: &[T], len: usize) -> &[T] {
@@ -33,12 +29,12 @@ fn saturate_16(value: i32) -> i32 {
 }
 
 /// The nearest i8.
-fn saturate_8(value: i32) -> i32 {
+pub(crate) fn saturate_8(value: i32) -> i32 {
     value.clamp(i8::MIN.into(), i8::MAX.into())
 }
 
 /// (value + 2^(shift − 1)) >> shift, for shifts of 1 to 31.
 fn shift_round(value: i32, shift: u8) -> i32 {
-    let half = 1i32.unbounded_shl(u32::from(shift).saturating_sub(1));
-    value.wrapping_add(half).unbounded_shr(shift.into())
+    let half = 1i32.wrapping_shl(u32::from(shift).saturating_sub(1));
+    value.wrapping_add(half).wrapping_shr(shift.into())
 }

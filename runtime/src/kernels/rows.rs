@@ -1,33 +1,42 @@
-//! Products of four rows at a time, so that each input is loaded once for four products: portable.
+//! Products of several rows at a time, so that each input is loaded once for all: portable.
 
 use fiberwalk_formats::INPUT_GROUP;
 
-/// Weights of four rows and one group of inputs, row by row.
-const BLOCK: usize = 4 * INPUT_GROUP;
-
-/// Σ_i w_oi x_i of a group of four rows.
-pub(super) fn four_rows(group: &[u8], x: &[u8]) -> [i32; 4] {
-    let mut sums = [0; 4];
-    let (pairs, last) = x.as_chunks::<{ 2 * INPUT_GROUP }>();
-    let (blocks, last_block) = group.as_chunks::<{ 2 * BLOCK }>();
-    // Two groups of inputs a round: fewer branches.
-    for (weights, x) in blocks.iter().zip(pairs) {
-        add_block(&mut sums, weights, x);
-        add_block(&mut sums, &weights[BLOCK..], &x[INPUT_GROUP..]);
+/// sums_o += Σ_i w_oi x_i of a group of four rows. A function of its own, so that the sums stay in
+/// registers.
+#[inline(never)]
+pub(super) fn four_rows(group: &[u8], x: &[u8], sums: &mut [i32; 4]) {
+    let (blocks, x) = (group.as_chunks::<{ 4 * INPUT_GROUP }>().0, x.as_chunks::<INPUT_GROUP>().0);
+    let mut own = *sums;
+    for (weights, x) in blocks.iter().zip(x) {
+        for (sum, row) in own.iter_mut().zip(weights.as_chunks::<INPUT_GROUP>().0) {
+            for (&w, &x) in row.iter().zip(x) {
+                *sum = sum.wrapping_add(i32::from(w).wrapping_mul(x.into()));
+            }
+        }
     }
-    add_block(&mut sums, last_block, last);
-    sums
+    *sums = own;
 }
 
-#[inline(always)]
-fn add_block(sums: &mut [i32; 4], weights: &[u8], x: &[u8]) {
-    let rows = weights.as_chunks::<INPUT_GROUP>().0;
-    for (sum, row) in sums.iter_mut().zip(rows) {
-        *sum += row.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum::<i32>();
+/// sums_o += Σ_i w_oi x_i of a group of eight rows of int4 weights, two a byte: the products of the whole
+/// bytes and of their upper halves tell those of the lower ones.
+#[inline(never)]
+pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
+    let (mut whole, mut upper) = ([0i32; 4], [0i32; 4]);
+    for (weights, &x) in group.as_chunks::<4>().0.iter().zip(x) {
+        for ((whole, upper), &pair) in whole.iter_mut().zip(&mut upper).zip(weights) {
+            *whole = whole.wrapping_add(i32::from(pair).wrapping_mul(x.into()));
+            *upper = upper.wrapping_add(i32::from(pair >> 4).wrapping_mul(x.into()));
+        }
+    }
+    for ((sums, whole), upper) in sums.as_chunks_mut::<2>().0.iter_mut().zip(whole).zip(upper) {
+        sums[0] = sums[0].wrapping_add(whole).wrapping_sub(upper << 4);
+        sums[1] = sums[1].wrapping_add(upper);
     }
 }
 
-/// Σ_i x_i.
+/// Σ_i x_i of whole groups of inputs.
 pub(super) fn byte_sum(x: &[u8]) -> i32 {
-    x.iter().map(|&x| i32::from(x)).sum()
+    let groups = x.as_chunks::<INPUT_GROUP>().0.iter();
+    groups.map(|group| group.iter().map(|&x| i32::from(x)).sum::<i32>()).sum()
 }

@@ -1,5 +1,5 @@
 //! Products of four rows at a time with the DSP extension of Armv7E-M and Armv8-M: two products an
-//! instruction. The compiler does not form it by itself.
+//! instruction, which the compiler does not form by itself.
 #![allow(unsafe_code, reason = "instructions without an intrinsic")]
 
 use core::arch::asm;
@@ -9,51 +9,129 @@ use fiberwalk_formats::INPUT_GROUP;
 /// Weights of four rows and one group of inputs, row by row.
 const BLOCK: usize = 4 * INPUT_GROUP;
 
-/// Σ_i w_oi x_i of a group of four rows.
-pub(super) fn four_rows(group: &[u8], x: &[u8]) -> [i32; 4] {
-    let mut sums = [0; 4];
-    let (pairs, last) = x.as_chunks::<{ 2 * INPUT_GROUP }>();
-    let (blocks, last_block) = group.as_chunks::<{ 2 * BLOCK }>();
-    // Two groups of inputs a round: fewer branches.
-    for (weights, x) in blocks.iter().zip(pairs) {
-        add_block(&mut sums, weights, x);
-        add_block(&mut sums, &weights[BLOCK..], &x[INPUT_GROUP..]);
-    }
-    add_block(&mut sums, last_block, last);
-    sums
+/// One row's four weights: loaded, widened to two pairs of 16 bits, multiplied and added.
+macro_rules! row {
+    ($sum:literal) => {
+        concat!(
+            "ldr {w}, [{weights}], #4\n",
+            "uxtb16 {t}, {w}\n",
+            "uxtb16 {w}, {w}, ror #8\n",
+            "smlad {",
+            $sum,
+            "}, {t}, {even}, {",
+            $sum,
+            "}\n",
+            "smlad {",
+            $sum,
+            "}, {w}, {odd}, {",
+            $sum,
+            "}\n",
+        )
+    };
 }
 
-#[inline(always)]
-fn add_block(sums: &mut [i32; 4], weights: &[u8], x: &[u8]) {
-    let Some(x) = x.first_chunk() else { return };
-    let (even, odd) = halves(u32::from_le_bytes(*x));
-    for (sum, row) in sums.iter_mut().zip(weights.as_chunks::<INPUT_GROUP>().0) {
-        let (w_even, w_odd) = halves(u32::from_le_bytes(*row));
-        *sum = multiply_add(w_odd, odd, multiply_add(w_even, even, *sum));
+/// sums_o += Σ_i w_oi x_i of a group of four rows.
+#[rustfmt::skip] // A listing.
+pub(super) fn four_rows(group: &[u8], x: &[u8], sums: &mut [i32; 4]) {
+    let (weights, x) = (group.as_chunks::<BLOCK>().0, x.as_chunks::<INPUT_GROUP>().0);
+    let Some(x) = x.get(..weights.len()) else { return };
+    if x.is_empty() {
+        return;
     }
-}
-
-/// Bytes 0 and 2, bytes 1 and 3, as pairs of 16 bits.
-#[inline(always)]
-fn halves(word: u32) -> (u32, u32) {
-    let (even, odd): (u32, u32);
-    // SAFETY: registers only.
+    let range = x.as_ptr_range();
+    let [sum_0, sum_1, sum_2, sum_3] = sums;
+    // SAFETY: reads `x` from its start to its end and as many blocks of `weights`, which has them;
+    // these cores load words from any address. The flag Q, which a sum too large would set, is
+    // never read.
     unsafe {
-        asm!("uxtb16 {}, {}", lateout(reg) even, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-        asm!("uxtb16 {}, {}, ror #8", lateout(reg) odd, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+        asm!(
+            "2:",
+            "ldr {odd}, [{x}], #4",
+            "uxtb16 {even}, {odd}",
+            "uxtb16 {odd}, {odd}, ror #8",
+            row!("sum_0"),
+            row!("sum_1"),
+            row!("sum_2"),
+            row!("sum_3"),
+            "cmp {x}, {end}",
+            "bne 2b",
+            x = inout(reg) range.start => _,
+            end = in(reg) range.end,
+            weights = inout(reg) weights.as_ptr() => _,
+            sum_0 = inout(reg) *sum_0,
+            sum_1 = inout(reg) *sum_1,
+            sum_2 = inout(reg) *sum_2,
+            sum_3 = inout(reg) *sum_3,
+            even = out(reg) _,
+            odd = out(reg) _,
+            w = out(reg) _,
+            t = out(reg) _,
+            options(readonly, nostack)
+        );
     }
-    (even, odd)
 }
 
-/// sum + the products of the two signed halves of `a` and `b`.
-#[inline(always)]
-fn multiply_add(a: u32, b: u32, sum: i32) -> i32 {
-    let result;
-    // SAFETY: registers only; the flag Q, which a sum too large would set, is never read.
-    unsafe {
-        asm!("smlad {}, {}, {}, {}", lateout(reg) result, in(reg) a, in(reg) b, in(reg) sum, options(pure, nomem, nostack, preserves_flags));
+/// Inputs whose products with a 4-bit weight fit into 16 bits: 16 · 15 · 255 < 2^16.
+const INPUTS_16: usize = 16;
+
+/// Two rows of int4 weights, 16 bits apart in a word: masked, multiplied and added at once.
+macro_rules! pair {
+    ($sum:literal, $shift:literal) => {
+        concat!(
+            "and {t}, {mask}, {w}, lsr #",
+            $shift,
+            "\n",
+            "mla {",
+            $sum,
+            "}, {t}, {input}, {",
+            $sum,
+            "}\n",
+        )
+    };
+}
+
+/// sums_o += Σ_i w_oi x_i of a group of eight rows of int4 weights.
+#[rustfmt::skip] // A listing.
+pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
+    let weights = group.as_chunks::<4>().0;
+    let x = x.get(..weights.len()).unwrap_or(x);
+    for (weights, x) in weights.chunks(INPUTS_16).zip(x.chunks(INPUTS_16)) {
+        let range = x.as_ptr_range();
+        let mut pairs = [0u32; 4];
+        let [pair_0, pair_1, pair_2, pair_3] = &mut pairs;
+        // SAFETY: `x` is a chunk, not empty, and is read from its start to its end with as many
+        // words of `weights`, which has at least as many; these cores load words from any address.
+        unsafe {
+            asm!(
+                "2:",
+                "ldr {w}, [{weights}], #4",
+                "ldrb {input}, [{x}], #1",
+                "and {t}, {mask}, {w}",
+                "mla {pair_0}, {t}, {input}, {pair_0}",
+                pair!("pair_1", "4"),
+                pair!("pair_2", "8"),
+                pair!("pair_3", "12"),
+                "cmp {x}, {end}",
+                "bne 2b",
+                x = inout(reg) range.start => _,
+                end = in(reg) range.end,
+                weights = inout(reg) weights.as_ptr() => _,
+                mask = in(reg) 0x000f_000f,
+                pair_0 = inout(reg) *pair_0,
+                pair_1 = inout(reg) *pair_1,
+                pair_2 = inout(reg) *pair_2,
+                pair_3 = inout(reg) *pair_3,
+                w = out(reg) _,
+                t = out(reg) _,
+                input = out(reg) _,
+                options(readonly, nostack)
+            );
+        }
+        let [first, second] = [0, 16].map(|shift| pairs.map(|pair| (pair >> shift) & 0xffff));
+        for (sum, part) in sums.iter_mut().zip(first.into_iter().chain(second)) {
+            *sum = sum.wrapping_add(part as i32);
+        }
     }
-    result
 }
 
 /// Σ_i x_i of whole groups of inputs.
@@ -62,7 +140,13 @@ pub(super) fn byte_sum(x: &[u8]) -> i32 {
     for &group in x.as_chunks::<INPUT_GROUP>().0 {
         // SAFETY: registers only.
         unsafe {
-            asm!("usada8 {0}, {1}, {2}, {0}", inlateout(reg) sum, in(reg) u32::from_le_bytes(group), in(reg) 0, options(pure, nomem, nostack, preserves_flags));
+            asm!(
+                "usada8 {0}, {1}, {2}, {0}",
+                inlateout(reg) sum,
+                in(reg) u32::from_le_bytes(group),
+                in(reg) 0,
+                options(pure, nomem, nostack, preserves_flags)
+            );
         }
     }
     sum as i32

@@ -24,7 +24,7 @@ fn dense(dense: &Dense<'_>, x: &[i64]) -> Vec<i64> {
                 assert!((0..256).contains(&x), "{x} is no byte");
                 i64::from(dense.weight(output, input)) * x
             });
-            narrow::<i32>(i64::from(bias) + products.sum::<i64>())
+            narrow::<i32>((i64::from(bias) << dense.bias_shift) + products.sum::<i64>())
         })
         .collect()
 }
@@ -50,14 +50,14 @@ fn quantise(artifact: &Artifact<'_>, input: &[f32]) -> Vec<i64> {
             let q = input.iter().zip(scales).map(|(&x, (mean, scale))| (x - mean) * scale);
             q.map(|q| libm::roundf(q) as i64).collect()
         }
-        Normalisation::Whole { reading, multiplier, offset, shift } => {
-            let (least, most) = reading.range();
+        Normalisation::Whole { multiplier, offset, offset_shift, shift, .. } => {
             let numbers = multiplier.iter().zip(offset.iter());
             let q = input.iter().zip(numbers).map(|(&x, (multiplier, offset))| {
-                let x = (libm::roundf(x) as i64).clamp(least.into(), most.into());
-                narrow::<i32>(narrow::<i32>(x * i64::from(multiplier)) + i64::from(offset))
+                let x = saturate(libm::roundf(x) as i64, 16);
+                let product = narrow::<i32>(x * i64::from(multiplier));
+                narrow::<i32>(product + (i64::from(offset) << offset_shift))
             });
-            q.map(|q| q >> shift).collect()
+            return q.map(|q| 128 + saturate(q >> shift, 8)).collect();
         }
     };
     steps.into_iter().map(|q| 128 + q.clamp(-127, 127)).collect()
@@ -135,7 +135,7 @@ pub fn value(artifact: &Artifact<'_>, outputs: &[i64]) -> f64 {
     }
 }
 
-/// A probability below the last bit of a sample's counts as this, in a mean over one sample.
+/// A probability of 0 counts as the last bit of a sample's, in a mean over one sample.
 const SMALLEST: f64 = 1.0 / 1_048_576.0;
 
 /// What a prediction of class probabilities consists of.

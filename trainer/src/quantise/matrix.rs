@@ -1,9 +1,11 @@
 //! Matrices and scalings in integers.
 
-use fiberwalk_formats::{Bits, Dense, I16s, I32s, MAX_BIAS, Rescale, U8s, ZERO_POINT, pack};
+use fiberwalk_formats::{Bits, Dense, I16s, MAX_BIAS_SHIFT, Rescale, U8s, ZERO_POINT, pack};
 
 /// Largest magnitude of a 16-bit intermediate value.
 pub const INT16: f32 = 32_767.0;
+/// Largest bias that the format holds.
+const LARGEST_BIAS: f32 = INT16 * (1 << MAX_BIAS_SHIFT) as f32;
 /// Most that accumulators are shifted right before a multiplication, so that half a unit fits into
 /// their bias.
 const MOST_BEFORE: f32 = 24.0;
@@ -43,9 +45,11 @@ pub struct QuantisedDense {
     bits: Bits,
     /// Row-major, as the artifact packs them.
     packed: Vec<u8>,
+    /// In accumulator units.
     bias: Vec<i32>,
-    /// Little-endian bytes of the biases.
+    /// Little-endian bytes of the biases in units of 2^`bias_shift`.
     bias_bytes: Vec<u8>,
+    bias_shift: u8,
     /// Real value of one accumulator unit of every output.
     pub units: Vec<f32>,
     /// Largest magnitude that the accumulators can reach.
@@ -80,7 +84,7 @@ impl QuantisedDense {
             let weights = weights[start..].iter().map(|&w| i32::from(w));
             let (positive, negative): (Vec<_>, Vec<_>) = weights.partition(|&w| w > 0);
             let (positive, negative) = (positive.iter().sum::<i32>(), negative.iter().sum::<i32>());
-            let limit = (MAX_BIAS / 2) as f32;
+            let limit = LARGEST_BIAS / 2.0;
             let own = (row[inputs] / unit).round().clamp(-limit, limit) as i32;
             let own = own - i32::from(input.zero) * (positive + negative);
             let ends = [positive, negative].map(|end| (own + end * i32::from(u8::MAX)).abs());
@@ -89,7 +93,8 @@ impl QuantisedDense {
         }
         let mut packed = vec![0; bits.len(inputs, units.len())];
         pack(bits, inputs, &weights, &mut packed);
-        Self { inputs, bits, packed, bias, bias_bytes: Vec::new(), units, bound }.finished()
+        Self { inputs, bits, packed, bias, bias_bytes: Vec::new(), bias_shift: 0, units, bound }
+            .finished()
     }
 
     /// Makes a right shift of the accumulators round to the nearest.
@@ -101,7 +106,14 @@ impl QuantisedDense {
     }
 
     fn finished(mut self) -> Self {
-        self.bias_bytes = bytes(self.bias.iter().map(|bias| bias.to_le_bytes()));
+        let largest = self.bias.iter().map(|bias| bias.unsigned_abs()).max().unwrap_or(0);
+        // 15 bits and a sign are left.
+        let shift = 17u32.saturating_sub(largest.leading_zeros());
+        self.bias_shift = shift as u8;
+        self.bias_bytes = bytes(self.bias.iter().map(|&bias| {
+            let nearest = if shift == 0 { bias } else { (bias + (1 << (shift - 1))) >> shift };
+            (nearest.min(i16::MAX.into()) as i16).to_le_bytes()
+        }));
         self
     }
 
@@ -112,7 +124,8 @@ impl QuantisedDense {
             outputs: self.units.len() as u16,
             bits: self.bits,
             weights: U8s::new(&self.packed),
-            bias: I32s::new(&self.bias_bytes),
+            bias: I16s::new(&self.bias_bytes),
+            bias_shift: self.bias_shift,
         }
     }
 }
@@ -137,7 +150,7 @@ pub fn row_unit(row: &[f32], input_unit: f32, bits: Bits) -> f32 {
             .min_by(|&a, &b| error(a).total_cmp(&error(b)))
             .unwrap_or(whole),
     };
-    let by_bias = bias[0].abs() / (MAX_BIAS as f32 / 4.0);
+    let by_bias = bias[0].abs() / (LARGEST_BIAS / 4.0);
     by_weight.max(by_bias).max(f32::MIN_POSITIVE * 1e6)
 }
 
