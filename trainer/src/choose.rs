@@ -17,8 +17,12 @@ use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
 
-/// Particles of a scoring walk.
-const SCORING_PARTICLES: usize = 8;
+/// Particles of a walk that scores a prior at first.
+const FIRST_PARTICLES: usize = 8;
+/// Particles of a walk that scores drift, temperature and the neighbouring priors. The mixture of a
+/// few particles does worse than that of many, the more so the more they spread: too few would
+/// choose too cold a posterior.
+const SCORING_PARTICLES: usize = 16;
 /// Particles of the walk that the predictive is calibrated with.
 const CALIBRATION_PARTICLES: usize = 16;
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
@@ -151,8 +155,9 @@ impl Search<'_> {
         let priors = self.priors(fixed).len();
         let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
         let neighbours = MOST_NEIGHBOURS.min(priors - 1);
-        let scored = priors + self.tempered(fixed, &[]).len() + neighbours;
-        let walked = SCORING_PARTICLES * scored * self.scoring_schedule().steps
+        let scored = self.tempered(fixed, &[]).len() + neighbours;
+        let scoring = FIRST_PARTICLES * priors + SCORING_PARTICLES * scored;
+        let walked = scoring * self.scoring_schedule().steps
             + CALIBRATION_PARTICLES * self.walk_schedule.steps;
         let trained = (noise + priors + neighbours + 2) * self.map_schedule.steps;
         fold_count(self.rows.n) * (trained + walked)
@@ -173,7 +178,7 @@ impl Search<'_> {
         let priors = self.priors(fixed);
         let first: Vec<_> =
             priors.iter().map(|prior| unscored(prior, drift, temperature)).collect();
-        let mut scored = self.score(&first, noise_std, &context);
+        let mut scored = self.score(&first, FIRST_PARTICLES, noise_std, &context);
         let mut chosen = best_of(&scored);
         if self.needs_noise(fixed) {
             // The noise is at most the error of the best predictor so far, the walk's mean.
@@ -183,14 +188,15 @@ impl Search<'_> {
 
         let prior = scored[chosen].candidate.prior_precision.clone();
         let start = scored.len();
-        scored.extend(self.score(&self.tempered(fixed, &prior), noise_std, &context));
+        let tempered = self.tempered(fixed, &prior);
+        scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context));
         chosen = spread_at_little_cost(&scored[start..]) + start;
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
         let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
         let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
         let start = scored.len();
-        scored.extend(self.score(&others, noise_std, &context));
+        scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context));
         let nll = |index: usize| scored[index].candidate.nll;
         chosen = (start..scored.len())
             .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
@@ -221,6 +227,7 @@ impl Search<'_> {
     fn score(
         &self,
         candidates: &[Candidate],
+        particles: usize,
         noise_std: Option<f32>,
         context: &Context<'_>,
     ) -> Vec<Scored> {
@@ -239,14 +246,8 @@ impl Search<'_> {
                 let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
                 let maps = &maps[own.expect("every candidate's prior was collected above")];
                 let schedule = self.scoring_schedule();
-                let predictive = self.walk_folds(
-                    candidate,
-                    likelihood,
-                    maps,
-                    schedule,
-                    SCORING_PARTICLES,
-                    context,
-                );
+                let predictive =
+                    self.walk_folds(candidate, likelihood, maps, schedule, particles, context);
                 let calibration = predictive.calibrate(&context.held_out, noise_std);
                 let row_nll = predictive.nll(&context.held_out, calibration);
                 let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
@@ -323,7 +324,8 @@ impl Search<'_> {
             .collect()
     }
 
-    /// Held-out predictive of a small walk in every fold.
+    /// Held-out predictive of a small walk in every fold. Each fold has particles of its own, lest
+    /// all held-out rows share the luck of a few drifts.
     fn walk_folds(
         &self,
         candidate: &Candidate,
@@ -345,7 +347,8 @@ impl Search<'_> {
                 schedule,
                 seed: self.seed,
             };
-            walk.run(&maps[fold..=fold], 0..particles, context.report)
+            let range = fold * particles..(fold + 1) * particles;
+            walk.run(&maps[fold..=fold], range, context.report)
         })
     }
 
