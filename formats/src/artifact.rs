@@ -135,8 +135,8 @@ pub struct Layer<'a> {
 /// Activation after a layer, with the scaling of its accumulators.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activation<'a> {
-    /// r = rescale(acc) in units of 1/64; the byte is
-    /// 128 + sign(r) · round(127 tanh(min(|r|, 255) / 64)).
+    /// r = rescale(acc) in units of 1/64; the byte is 128 + round(127 tanh(r / 64)), r clamped to
+    /// −256 to 255.
     Tanh(#[serde(borrow)] Rescale<'a>),
     /// The byte is clamp(rescale(acc), 0, 255).
     Relu(Rescale<'a>),
@@ -164,20 +164,21 @@ pub struct Shifts {
     pub projection: u8,
     /// Of projection times modulation, rounding halves up, 1 to 31.
     pub modulation: u8,
-    /// Of the sum that is added to the mean's accumulator, −7 to 31: a negative one shifts left.
-    /// Of dense factors at least 0.
+    /// Of the sum that is added to the mean's accumulator, rounding halves up, −7 to 31: a negative
+    /// one shifts left. Of dense factors at least 0, and rounding down.
     pub sum: i8,
 }
 
-/// Low-rank factors: acc_o += a(v)_o >> sum, v_k = 128 + sat8((p_k · m_k) >> modulation),
+/// Low-rank factors: acc_o += (Σ_k a_ok · v_k) >> sum, v_k = sat8((p_k · m_k) >> modulation),
 /// p_k = sat16(projection_k >> projection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LowRank<'a> {
     /// B̃: inputs → rank.
     #[serde(borrow)]
     pub projection: Dense<'a>,
-    /// A: rank → outputs.
-    pub a: Dense<'a>,
+    /// A, int8, `[outputs, rank]`, packed as [`Dense::weights`] are: what every sample multiplies by
+    /// is not worth unpacking.
+    pub a: U8s<'a>,
     /// Shifts of the steps above.
     pub shifts: Shifts,
 }

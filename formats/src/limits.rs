@@ -21,12 +21,10 @@ pub const MAX_LAYERS: usize = 8;
 /// and what is taken off for the offset is at most 128 · 4096 · 255 < 2^27.
 pub const MAX_WIDTH: usize = 4096;
 /// Largest left shift of a bias or of the offset of an input: then neither is above 2^29. A layer's bias, products and the decoder's part together stay below
-/// 2^29 + 2^28 + 2^29 < 2^31.
+/// 2^29 + 2^28 + 2^27 < 2^31.
 pub const MAX_BIAS_SHIFT: usize = 14;
-/// Largest left shift of a bias of a low-rank factor A: with the products, at most 64 · 128 · 255,
-/// it stays below 2^22, and shifted left by [`MAX_LEFT_SHIFT`] below 2^29.
-pub const MAX_FACTOR_BIAS_SHIFT: usize = 6;
-/// Largest left shift of a low-rank layer's part.
+/// Largest left shift of a low-rank layer's part: |Σ a v| ≤ 64 · 128 · 128 = 2^20 becomes 2^27, and
+/// half a unit of the largest right shift is 2^30.
 pub const MAX_LEFT_SHIFT: u32 = 7;
 /// Most factors of a layer: a sum of as many 16-bit values stays below 2^22.
 pub const MAX_RANK: usize = 64;

@@ -6,10 +6,10 @@ use crate::artifact::{
 };
 use crate::error::{DecodeError, Field};
 use crate::limits::{
-    MAX_BIAS_SHIFT, MAX_FACTOR_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS,
-    MAX_LEFT_SHIFT, MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET,
-    MAX_WIDTH,
+    MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT,
+    MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH,
 };
+use crate::packing::Bits;
 use crate::views::{F32s, I16s};
 
 type Checked = Result<(), DecodeError>;
@@ -66,12 +66,9 @@ impl Place {
                 self.projection(&factors.projection, width, factors.shifts)?;
                 let rank = usize::from(factors.projection.outputs);
                 self.within("rank", rank, 1, MAX_RANK)?;
-                self.dense(&FACTOR, &factors.a, rank)?;
-                let shift = factors.a.bias_shift.into();
-                self.within(FACTOR.bias_shift, shift, 0, MAX_FACTOR_BIAS_SHIFT)?;
+                let bytes = Bits::Eight.len(rank, outputs);
+                self.length("low-rank factor A", factors.a.len(), bytes)?;
                 self.sum_shift(factors.shifts, -(MAX_LEFT_SHIFT as i32))?;
-                let found = usize::from(factors.a.outputs);
-                self.length("outputs of the low-rank factor A", found, outputs)?;
             }
             Factors::Dense(factors) => {
                 self.projection(&factors.projection, width, factors.shifts)?;
@@ -301,13 +298,6 @@ static PROJECTION: DenseNames = DenseNames {
     bias_shift: "shift of the projection bias",
     inputs: "number of projection inputs",
     outputs: "number of projection outputs",
-};
-static FACTOR: DenseNames = DenseNames {
-    matrix: "low-rank factor A",
-    bias: "bias of the low-rank factor A",
-    bias_shift: "shift of the bias of the low-rank factor A",
-    inputs: "number of inputs of the low-rank factor A",
-    outputs: "number of outputs of the low-rank factor A",
 };
 static TRUNK_HIDDEN: DenseNames = DenseNames {
     matrix: "trunk hidden weights",

@@ -111,11 +111,38 @@ impl<'a> Model<'a> {
         samples: usize,
         scratch: &'s mut [u32],
     ) -> Result<Prediction<'s>, PredictError> {
-        let mut session = Session::begin(self, input, scratch)?;
+        let mut session = Session::begin_unwatched(self, input, scratch)?;
         for _ in 0..samples {
             session.add_sample(codes)?;
         }
         session.finish()
+    }
+
+    /// The posterior predictive from as many samples as it takes until the Monte-Carlo
+    /// [standard error](Session::standard_error) is at most `tolerance`, or `budget` samples; and
+    /// their number. It is the prediction that [`Self::predict`] gives for that number.
+    ///
+    /// `tolerance` is a probability for a class, and in the target's units for a number.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    pub fn predict_until<'s, F: Feature>(
+        &self,
+        input: &[F],
+        codes: &mut impl Codes,
+        tolerance: f32,
+        budget: usize,
+        scratch: &'s mut [u32],
+    ) -> Result<(Prediction<'s>, usize), PredictError> {
+        let mut session = Session::begin(self, input, scratch)?;
+        for _ in 0..budget {
+            session.add_sample(codes)?;
+            if session.standard_error().is_some_and(|error| error <= tolerance) {
+                break;
+            }
+        }
+        let samples = session.samples();
+        Ok((session.finish()?, samples))
     }
 
     /// One deterministic pass with the mean weights: the price to compare samples with.

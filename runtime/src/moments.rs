@@ -15,6 +15,10 @@ const PROBABILITY_BITS: u32 = 20;
 const RESULT_BITS: u32 = 24;
 /// Bits that the terms of an entropy are shifted right by, so that 4,096 of them fit into 32 bits.
 const TERM_SHIFT: u32 = 12;
+/// Bits of a probability whose square is added up.
+const SQUARED_BITS: u32 = 16;
+/// Fewest samples that say anything of their spread.
+const FEWEST: u32 = 4;
 /// log2 of the largest power, 65,535, but for 2·10^-5.
 const LOG2_ONE: u32 = 16 << LOGIT_BITS;
 
@@ -26,10 +30,46 @@ pub(crate) struct Moments {
     entropy: u32,
     /// Regression: accumulator of the first sample.
     first: i32,
-    /// Regression: sum over samples of the difference to the first.
+    spread: Spread,
+}
+
+/// Sums for the spread of one number over samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    samples: u32,
+    /// Classification: the leading class's probability since it leads. Regression: the difference
+    /// to the first sample.
     sum: i64,
-    /// Regression: sum of its squares, saturating.
-    squares: u64,
+    /// Of its squares, each below 2^64.
+    squares: u128,
+    /// Classification: the leading class.
+    leader: usize,
+}
+
+impl Spread {
+    fn add(&mut self, value: i64) {
+        let size = value.unsigned_abs();
+        self.samples += 1;
+        self.sum = self.sum.wrapping_add(value);
+        self.squares = self.squares.wrapping_add(size.wrapping_mul(size).into());
+    }
+
+    fn mean(&self) -> f32 {
+        self.sum as f32 / self.samples.max(1) as f32
+    }
+
+    /// Variance, divisor n.
+    fn variance(&self) -> f32 {
+        let mean = self.mean();
+        let variance = self.squares as f32 / self.samples.max(1) as f32 - mean * mean;
+        if variance > 0.0 { variance } else { 0.0 }
+    }
+
+    /// Standard error of the mean; none for few samples.
+    fn standard_error(&self) -> Option<f32> {
+        let others = self.samples.checked_sub(1).filter(|_| self.samples >= FEWEST)?;
+        Some(libm::sqrtf(self.variance() / others as f32))
+    }
 }
 
 impl Moments {
@@ -37,17 +77,31 @@ impl Moments {
         self.samples
     }
 
-    /// Adds one sample, the last layer's accumulators, which are overwritten.
-    pub fn add(&mut self, activation: &Activation<'_>, sums: &mut [i32], mean: &mut [u32]) {
+    /// Adds one sample, the last layer's accumulators, which are overwritten. With `watched`, the
+    /// leading class's probability is followed, for [`Self::standard_error`].
+    #[inline(never)]
+    pub fn add(
+        &mut self,
+        activation: &Activation<'_>,
+        sums: &mut [i32],
+        mean: &mut [u32],
+        watched: bool,
+    ) {
         self.samples += 1;
         match activation {
             Activation::Logits(rescale) => {
-                logits(rescale, sums);
-                let powers = Powers::of_logits(sums);
-                self.entropy = self.entropy.saturating_add(powers.entropy());
-                for (mean, &power) in mean.iter_mut().zip(&*sums) {
-                    let share = powers.reciprocal.share(power as u32, PROBABILITY_BITS);
-                    *mean = mean.saturating_add(share);
+                let largest = logits(rescale, sums);
+                let values: &mut [u32] = must_cast_slice_mut(sums);
+                let powers = Powers::of(values, |logit| largest.wrapping_sub(logit as i32) as u32);
+                self.entropy = self.entropy.wrapping_add(powers.entropy());
+                for (mean, &power) in mean.iter_mut().zip(&*values) {
+                    let share = powers.reciprocal.share(power, PROBABILITY_BITS);
+                    // MAX_SAMPLES of them fit.
+                    *mean = mean.wrapping_add(share);
+                }
+                if watched {
+                    let shares = values.iter().map(|&p| powers.reciprocal.share(p, SQUARED_BITS));
+                    self.watch(mean, shares);
                 }
             }
             Activation::Value(_) => {
@@ -55,12 +109,34 @@ impl Moments {
                 if self.samples == 1 {
                     self.first = value;
                 }
-                let size = u64::from(value.abs_diff(self.first));
-                self.sum += i64::from(value) - i64::from(self.first);
-                self.squares = self.squares.saturating_add(size * size);
+                self.spread.add(i64::from(value) - i64::from(self.first));
             }
             Activation::Tanh(_) | Activation::Relu(_) => {}
         }
+    }
+
+    /// Follows the class that leads after a sample with these `shares`.
+    fn watch(&mut self, mean: &[u32], mut shares: impl Iterator<Item = u32>) {
+        let mut leader = (0, 0);
+        for (class, &sum) in mean.iter().enumerate() {
+            if sum > leader.1 {
+                leader = (class, sum);
+            }
+        }
+        if leader.0 != self.spread.leader {
+            self.spread = Spread { leader: leader.0, ..Spread::default() };
+        }
+        self.spread.add(shares.nth(leader.0).unwrap_or(0).into());
+    }
+
+    /// Monte-Carlo standard error of the leading class's probability, before the temperature, or of
+    /// the mean, in the target's units.
+    pub fn standard_error(&self, output: &Output<'_>, activation: &Activation<'_>) -> Option<f32> {
+        let unit = match (output, activation) {
+            (Output::Regression { std, .. }, Activation::Value(unit)) => std * unit,
+            _ => 1.0 / (1 << SQUARED_BITS) as f32,
+        };
+        self.spread.standard_error().map(|error| error * unit)
     }
 
     /// The prediction from at least one sample.
@@ -105,8 +181,8 @@ impl Moments {
                     _ => 0.0,
                 };
                 let square = std * std;
-                let standardised = unit * (self.first as f32 + self.mean_difference());
-                let epistemic = unit * unit * self.variance();
+                let standardised = unit * (self.first as f32 + self.spread.mean());
+                let epistemic = unit * unit * self.spread.variance();
                 let mean = target_mean + std * standardised;
                 let variance = square * (epistemic + noise_variance);
                 let half = interval * libm::sqrtf(variance);
@@ -123,18 +199,6 @@ impl Moments {
             }
         }
     }
-
-    /// Regression: mean difference to the first sample, accumulator units.
-    fn mean_difference(&self) -> f32 {
-        self.sum as f32 / self.samples as f32
-    }
-
-    /// Regression: variance between samples (divisor n), squared accumulator units.
-    fn variance(&self) -> f32 {
-        let mean = self.mean_difference();
-        let variance = self.squares as f32 / self.samples as f32 - mean * mean;
-        if variance > 0.0 { variance } else { 0.0 }
-    }
 }
 
 /// Unnormalised probabilities: powers of two, the largest of which is 65,535.
@@ -146,15 +210,6 @@ struct Powers {
 }
 
 impl Powers {
-    /// Turns logits into powers, in place.
-    fn of_logits(logits: &mut [i32]) -> Self {
-        let mut largest = i32::MIN;
-        for &logit in &*logits {
-            largest = largest.max(logit);
-        }
-        Self::of(must_cast_slice_mut(logits), |logit| largest.wrapping_sub(logit as i32) as u32)
-    }
-
     /// Turns values into powers, in place: `exponent` says by how much below the largest a value
     /// lies.
     fn of(values: &mut [u32], exponent: impl Fn(u32) -> u32) -> Self {
@@ -214,9 +269,10 @@ mod tests {
 
     #[test]
     fn probabilities_and_entropy_of_known_logits() {
-        let mut logits = [logit(0.0), logit(libm::log(3.0))];
-        let powers = Powers::of_logits(&mut logits);
-        let share = |index: usize| f64::from(powers.reciprocal.share(logits[index] as u32, 20));
+        let three = logit(libm::log(3.0));
+        let mut values = [0, three as u32];
+        let powers = Powers::of(&mut values, |logit| three as u32 - logit);
+        let share = |index: usize| f64::from(powers.reciprocal.share(values[index], 20));
         assert!((share(0) / 1_048_576.0 - 0.25).abs() < 3e-5, "{}", share(0));
         assert!((share(1) / 1_048_576.0 - 0.75).abs() < 3e-5, "{}", share(1));
         let exact = -(0.25 * libm::log2(0.25) + 0.75 * libm::log2(0.75));
@@ -237,7 +293,7 @@ mod tests {
         let activation = Activation::Value(0.5);
         let mut moments = Moments::default();
         for f in [2, 4, 12] {
-            moments.add(&activation, &mut [f], &mut []);
+            moments.add(&activation, &mut [f], &mut [], false);
         }
         let Prediction::Regression(prediction) = moments.finish(&output, &activation, &mut [])
         else {

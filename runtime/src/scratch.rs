@@ -13,7 +13,7 @@ use crate::model::Model;
 pub(crate) struct Scratch<'s> {
     pub shared: &'s mut [u8],
     pub activations: &'s mut [u8],
-    pub factors: &'s mut [u8],
+    pub factors: &'s mut [i8],
     pub code: &'s mut [u8],
     pub trunk: &'s mut [u8],
     pub modulation: &'s mut [i8],
@@ -41,7 +41,7 @@ impl<'s> Scratch<'s> {
         let mut bytes = |len: usize| must_cast_slice_mut::<u32, u8>(take(rest, len.div_ceil(4)));
         let shared = bytes(layout.shared);
         let activations = bytes(layout.activations);
-        let factors = bytes(layout.factors);
+        let factors = must_cast_slice_mut(bytes(layout.factors));
         let code = bytes(layout.code);
         let trunk = bytes(layout.trunk);
         let modulation = head_mut(must_cast_slice_mut(bytes(layout.modulation)), layout.modulation);

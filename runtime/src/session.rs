@@ -1,7 +1,7 @@
 //! One prediction in steps: what all samples share, then sample after sample, then the summary.
 
 use bytemuck::must_cast_slice_mut;
-use fiberwalk_formats::{MAX_SAMPLES, padded};
+use fiberwalk_formats::{Activation, MAX_SAMPLES, padded};
 
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
@@ -23,6 +23,8 @@ pub struct Session<'m, 'a, 's> {
     /// Layers before this index are the same for all samples.
     boundary: usize,
     moments: Moments,
+    /// Whether the standard error may be asked for.
+    watched: bool,
 }
 
 impl<'m, 'a, 's> Session<'m, 'a, 's> {
@@ -32,6 +34,16 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     /// # Errors
     /// [`PredictError`]: wrong length, NaN or infinite input, or short scratch.
     pub fn begin<F: Feature>(
+        model: &'m Model<'a>,
+        input: &[F],
+        scratch: &'s mut [u32],
+    ) -> Result<Self, PredictError> {
+        let session = Self::begin_unwatched(model, input, scratch)?;
+        Ok(Self { watched: true, ..session })
+    }
+
+    /// A session whose standard error nobody asks for.
+    pub(crate) fn begin_unwatched<F: Feature>(
         model: &'m Model<'a>,
         input: &[F],
         scratch: &'s mut [u32],
@@ -46,7 +58,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         scratch: &'s mut [u32],
     ) -> Result<Self, PredictError> {
         let mut session = Self::begin_outputs(model, input, scratch)?;
-        session.add();
+        session.add(None);
         Ok(session)
     }
 
@@ -67,7 +79,8 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     ) -> Result<Self, PredictError> {
         let scratch = Scratch::new(model, scratch)?;
         quantise(&model.artifact().inputs.normalisation, input, scratch.shared)?;
-        let mut session = Self { model, scratch, boundary, moments: Moments::default() };
+        let moments = Moments::default();
+        let mut session = Self { model, scratch, boundary, moments, watched: false };
         session.share();
         Ok(session)
     }
@@ -98,6 +111,15 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         self.moments.samples()
     }
 
+    /// Monte-Carlo standard error of what the samples so far say: of the leading class's
+    /// probability, before the temperature, over the samples since it leads; of the mean, in the
+    /// target's units. None for fewer than four samples. Codes that cover the latent space better
+    /// than independent ones, as stored and low-discrepancy ones do, err less than this.
+    pub fn standard_error(&self) -> Option<f32> {
+        let output = &self.model.artifact().output;
+        self.moments.standard_error(output, self.model.last_activation())
+    }
+
     /// Adds the next sample.
     ///
     /// # Errors
@@ -109,14 +131,18 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
             let available = MAX_SAMPLES;
             return Err(PredictError::TooManySamples { available, asked: sample + 1 });
         }
-        if !self.scratch.modulation.is_empty() {
-            let latent = head_mut(self.scratch.code, self.model.latent_dim());
-            match codes.draw(sample, must_cast_slice_mut(latent)) {
-                Draw::Stored(index) => self.load_modulation(index)?,
-                Draw::Latent => self.decode_modulation()?,
-            }
-        }
-        self.add();
+        let latent = head_mut(self.scratch.code, self.model.latent_dim());
+        let stored = match self.scratch.modulation.len() {
+            0 => None,
+            len => match codes.draw(sample, must_cast_slice_mut(latent)) {
+                Draw::Stored(index) => Some(self.stored(index, len)?),
+                Draw::Latent => {
+                    self.decode_modulation()?;
+                    None
+                }
+            },
+        };
+        self.add(stored);
         Ok(())
     }
 
@@ -137,19 +163,14 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         head(self.scratch.shared_sums, self.model.artifact().outputs())
     }
 
-    fn load_modulation(&mut self, index: usize) -> Result<(), PredictError> {
-        let artifact = self.model.artifact();
-        let available = artifact.stored_codes();
-        if index >= available {
-            let asked = index.saturating_add(1);
-            return Err(PredictError::TooManySamples { available, asked });
-        }
-        let len = self.scratch.modulation.len();
-        let values = artifact.codes.stored.slice(index * len, len);
-        for (m, value) in self.scratch.modulation.iter_mut().zip(values.iter()) {
-            *m = value;
-        }
-        Ok(())
+    /// The modulations of a stored code, in the file.
+    fn stored(&self, index: usize, len: usize) -> Result<&'m [i8], PredictError> {
+        let codes = self.model.artifact().codes.stored.as_slice();
+        let start = index.saturating_mul(len);
+        codes.get(start..).and_then(|rest| rest.get(..len)).ok_or_else(|| {
+            let available = self.model.artifact().stored_codes();
+            PredictError::TooManySamples { available, asked: index.saturating_add(1) }
+        })
     }
 
     fn decode_modulation(&mut self) -> Result<(), PredictError> {
@@ -164,35 +185,43 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         Ok(())
     }
 
-    /// Runs the layers from the first stochastic one on, and adds their outputs to the sums.
-    fn add(&mut self) {
-        let layers = &self.model.artifact().layers;
-        let activation = self.model.last_activation();
+    /// Runs the layers from the first stochastic one on, and adds their outputs to the sums. The
+    /// modulations are `stored` ones or those in the scratch buffer.
+    fn add(&mut self, stored: Option<&[i8]>) {
+        let artifact = self.model.artifact();
         let scratch = &mut self.scratch;
-        // Of the first stochastic layer, or of the last where none is.
-        for (sum, &shared) in scratch.sums.iter_mut().zip(&*scratch.shared_sums) {
-            *sum = shared;
-        }
-        let mut modulation = &*scratch.modulation;
-        for (index, layer) in layers.iter().enumerate().skip(self.boundary) {
-            let outputs = usize::from(layer.mean.outputs);
-            let projection = if index == self.boundary {
+        let mut modulation = stored.unwrap_or(scratch.modulation);
+        // The first stochastic layer, or the last where none is.
+        let first = self.boundary.min(artifact.layers.len().saturating_sub(1));
+        for (index, layer) in artifact.layers.iter().enumerate().skip(first) {
+            let sums = head_mut(scratch.sums, layer.mean.outputs.into());
+            let projection = if index == first {
+                for (sum, &shared) in sums.iter_mut().zip(&*scratch.shared_sums) {
+                    *sum = shared;
+                }
                 &*scratch.shared_projection
             } else {
                 let inputs = head(scratch.activations, padded(layer.mean.inputs.into()));
                 if let Some((projection, shifts)) = layer.factors.projection() {
                     project(projection, inputs, shifts, scratch.sums, scratch.projection);
                 }
-                dense(&layer.mean, inputs, head_mut(scratch.sums, outputs));
+                let sums = head_mut(scratch.sums, layer.mean.outputs.into());
+                dense(&layer.mean, inputs, sums);
                 &*scratch.projection
             };
-            let own = layer.factors.modulations();
-            let sums = head_mut(scratch.sums, outputs);
-            add_factors(&layer.factors, projection, head(modulation, own), scratch.factors, sums);
-            modulation = modulation.get(own..).unwrap_or_default();
-            activate(&layer.activation, sums, scratch.activations);
+            let sums = head_mut(scratch.sums, layer.mean.outputs.into());
+            if self.boundary < artifact.layers.len() {
+                let own = layer.factors.modulations();
+                let (own, rest) = modulation.split_at_checked(own).unwrap_or((modulation, &[]));
+                add_factors(&layer.factors, projection, own, scratch.factors, sums);
+                modulation = rest;
+            }
+            match &layer.activation {
+                Activation::Tanh(_) | Activation::Relu(_) => {
+                    activate(&layer.activation, sums, scratch.activations);
+                }
+                outputs => self.moments.add(outputs, sums, scratch.mean, self.watched),
+            }
         }
-        let sums = head_mut(scratch.sums, self.model.artifact().outputs());
-        self.moments.add(activation, sums, scratch.mean);
     }
 }

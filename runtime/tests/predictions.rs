@@ -130,6 +130,84 @@ fn a_session_in_steps_is_the_prediction() {
     }
 }
 
+/// Fewer samples than the budget where they agree, all of them where the tolerance is 0, and always
+/// the prediction of as many samples.
+#[test]
+fn predicting_until_a_tolerance_is_predicting_that_many_samples() {
+    for regression in [false, true] {
+        let artifact = random(&Shape {
+            features: 5,
+            layers: vec![
+                (20, Structure::LowRank(4)),
+                (if regression { 1 } else { 3 }, Structure::LowRank(4)),
+            ],
+            tanh: true,
+            latent_dim: 3,
+            trunk: Some(8),
+            stored: 0,
+            regression,
+            seed: 40,
+        });
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let (mut first, mut second) = (scratch(&model), scratch(&model));
+        let input = [0.5, -1.0, 0.25, 2.0, 0.0];
+        let mut numbers = Vec::new();
+        for tolerance in [f32::INFINITY, 0.01, -1.0] {
+            let mut codes = Normal::seeded(4);
+            let (prediction, samples) = model
+                .predict_until(&input, &mut codes, tolerance, 300, &mut first)
+                .expect("a prediction");
+            let whole = model.predict(&input, &mut Normal::seeded(4), samples, &mut second);
+            assert_eq!(prediction, whole.expect("a prediction"));
+            numbers.push(samples);
+        }
+        assert_eq!((numbers[0], numbers[2]), (4, 300), "{numbers:?}");
+        assert!(numbers[0] <= numbers[1] && numbers[1] <= numbers[2], "{numbers:?}");
+    }
+}
+
+/// The standard error is that of the samples' own numbers.
+#[test]
+fn the_standard_error_is_that_of_the_mean() {
+    let mut spread_out = 0;
+    for seed in 0..60 {
+        let artifact = random(&Shape {
+            features: 2,
+            layers: vec![(6, Structure::LowRank(2)), (1, Structure::LowRank(2))],
+            tanh: true,
+            latent_dim: 2,
+            trunk: Some(4),
+            stored: 0,
+            regression: true,
+            seed,
+        });
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let mut memory = scratch(&model);
+        let input = [0.5, -0.5];
+        let mut session = Session::begin(&model, &input, &mut memory).expect("a session");
+        let codes: Vec<Vec<i8>> =
+            (0..50i8).map(|n| vec![n.wrapping_mul(37), n.wrapping_mul(n)]).collect();
+        let mut given = Given(codes.clone());
+        let mut means = Vec::new();
+        for (sample, code) in codes.iter().enumerate() {
+            assert_eq!(session.standard_error().is_some(), sample >= 4);
+            session.add_sample(&mut given).expect("a sample");
+            let modulation = reference::modulation(&artifact, code);
+            let outputs = reference::outputs(&artifact, &input, Some(&modulation));
+            means.push(3.0 + 2.0 * reference::value(&artifact, &outputs));
+        }
+        let mean = means.iter().sum::<f64>() / 50.0;
+        let variance = means.iter().map(|f| (f - mean) * (f - mean)).sum::<f64>() / 49.0;
+        let expected = libm::sqrt(variance / 50.0);
+        let error = session.standard_error().expect("many samples");
+        assert!(near(error, expected, 1e-3 * expected), "{seed}: {error} {expected}");
+        spread_out += u32::from(expected > 1e-5);
+    }
+    assert!(spread_out > 3, "{spread_out}");
+}
+
 /// The largest sums that the limits allow, of both signs: nothing overflows.
 #[test]
 fn the_largest_sums_fit() {
@@ -143,7 +221,7 @@ fn the_largest_sums_fit() {
             mean: shifted(14, dense(WIDTH, &vec![weight; WIDTH * outputs], &vec![bias; outputs])),
             factors: Factors::LowRank(LowRank {
                 projection: shifted(14, dense(WIDTH, &vec![weight; WIDTH * RANK], &[bias; RANK])),
-                a: shifted(6, dense(RANK, &vec![weight; RANK * outputs], &vec![bias; outputs])),
+                a: dense(RANK, &vec![weight; RANK * outputs], &vec![bias; outputs]).weights,
                 shifts: Shifts { projection: 0, modulation: 1, sum: -7 },
             }),
             activation,

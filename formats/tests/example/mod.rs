@@ -52,8 +52,7 @@ pub fn tiny() -> Artifact<'static> {
             mean: dense(2, &[-90, -60, 90, 60], &[300 + 128 * 150, -300 - 128 * 150]),
             factors: Factors::LowRank(LowRank {
                 projection: dense_4(2, &[6, -6], &[100]),
-                // 2 rounds the shift by 2.
-                a: dense(1, &[100, -100], &[2 - 128 * 100, 2 + 128 * 100]),
+                a: dense(1, &[100, -100], &[0, 0]).weights,
                 shifts: Shifts { projection: 0, modulation: 8, sum: 2 },
             }),
             activation: Activation::Logits(rescale(&[23_637, 23_637], 12)),
@@ -301,9 +300,9 @@ impl Random {
     }
 
     /// The factor A of a low-rank layer.
-    fn factor(&mut self, rank: usize, outputs: usize) -> Dense<'static> {
-        let bias_shift = self.integer(0, 6) as u8;
-        Dense { bias_shift, ..self.dense(rank, outputs) }
+    fn factor(&mut self, rank: usize, outputs: usize) -> U8s<'static> {
+        let weights = self.i8s(rank * outputs);
+        dense(rank, weights.as_slice(), &vec![0; outputs]).weights
     }
 
     fn rescale(&mut self, outputs: usize) -> Rescale<'static> {

@@ -1,6 +1,6 @@
 //! From accumulators to the next layer's bytes, to logits, and to modulations.
 
-use fiberwalk_formats::{Activation, Rescale, Trunk, ZERO_POINT, padded};
+use fiberwalk_formats::{Activation, Rescale, Trunk, padded};
 
 use super::matrix::dense;
 use super::{head, head_mut, saturate_8, saturate_16, shift_round};
@@ -22,11 +22,14 @@ pub(crate) fn activate(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]
     out.iter_mut().skip(sums.len()).for_each(|pad| *pad = 0);
 }
 
-/// Accumulators to logits in units of ln 2 / 2^14, in place.
-pub(crate) fn logits(rescale: &Rescale<'_>, sums: &mut [i32]) {
+/// Accumulators to logits in units of ln 2 / 2^14, in place; returns the largest.
+pub(crate) fn logits(rescale: &Rescale<'_>, sums: &mut [i32]) -> i32 {
+    let mut largest = i32::MIN;
     for (sum, multiplier) in sums.iter_mut().zip(rescale.multiplier.iter()) {
         *sum = scale(*sum, rescale.before, multiplier, rescale.after);
+        largest = largest.max(*sum);
     }
+    largest
 }
 
 /// The trunk: `code: [k]` through `hidden` activations to `modulation`, by way of `sums`.
@@ -49,10 +52,10 @@ pub(crate) fn modulation(
 }
 
 fn tanh(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
+    const HALF: i32 = TANH.len() as i32 / 2;
     for (out, units) in out.iter_mut().zip(rescaled(rescale, sums)) {
-        let index = units.unsigned_abs().min(255) as u8;
-        let value = TANH[usize::from(index)];
-        *out = if units < 0 { ZERO_POINT - value } else { ZERO_POINT + value };
+        let index = units.clamp(-HALF, HALF - 1) + HALF;
+        *out = TANH[index as usize & (TANH.len() - 1)];
     }
 }
 

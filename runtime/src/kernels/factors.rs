@@ -1,8 +1,8 @@
 //! The decoder's part of a layer: weights that depend on the latent code.
 
-use fiberwalk_formats::{Dense, Factors, Shifts, ZERO_POINT, padded};
+use fiberwalk_formats::{Dense, Factors, Shifts, padded};
 
-use super::matrix::{add_dense, dense};
+use super::matrix::{add_factor, dense};
 use super::{head_mut, saturate_8, saturate_16, shift_round};
 
 /// A projection of `x` in 16 bits: sat16(sums >> shift).
@@ -20,24 +20,25 @@ pub(crate) fn project(
     }
 }
 
-/// Adds the decoder's part to a layer's accumulators, by way of `bytes`.
+/// Adds the decoder's part to a layer's accumulators, by way of `v`.
+#[inline(never)]
 pub(crate) fn add_factors(
     factors: &Factors<'_>,
     projection: &[i16],
     modulation: &[i8],
-    bytes: &mut [u8],
+    v: &mut [i8],
     sums: &mut [i32],
 ) {
     match factors {
         Factors::Frozen => {}
         Factors::LowRank(factors) => {
-            let v = head_mut(bytes, padded(modulation.len()));
+            let (rank, shift) = (modulation.len(), factors.shifts.sum);
+            let v = head_mut(v, padded(rank));
             for ((v, &p), &m) in v.iter_mut().zip(projection).zip(modulation) {
-                let value = saturate_8(modulate(p, m, factors.shifts));
-                *v = (value + i32::from(ZERO_POINT)) as u8;
+                *v = saturate_8(modulate(p, m, factors.shifts)) as i8;
             }
-            v.iter_mut().skip(modulation.len()).for_each(|pad| *pad = 0);
-            add_dense(&factors.a, v, factors.shifts.sum, sums);
+            v.iter_mut().skip(rank).for_each(|pad| *pad = 0);
+            add_factor(factors.a.bytes(), v, shift, sums);
         }
         Factors::Dense(factors) => {
             let outputs = sums.len().max(1);

@@ -1,12 +1,9 @@
 //! Matrix times vector of bytes.
 
-use fiberwalk_formats::{Bits, Dense, I16s, INPUT_GROUP};
+use fiberwalk_formats::{Bits, Dense, I16s, INPUT_GROUP, MAX_RANK};
 
-use super::head_mut;
-use super::rows::{byte_sum, eight_rows, four_rows};
-
-/// Outputs of whole groups of rows, whatever the bits.
-const CHUNK: usize = 8;
+use super::head;
+use super::rows::{Group, byte_sum, eight_rows, four_rows};
 
 /// sums_o = bias_o + Σ_i w_oi x_i, for `x: [inputs]` padded with zeros to whole groups of inputs.
 pub(crate) fn dense(matrix: &Dense<'_>, x: &[u8], sums: &mut [i32]) {
@@ -14,25 +11,65 @@ pub(crate) fn dense(matrix: &Dense<'_>, x: &[u8], sums: &mut [i32]) {
     multiply(matrix, matrix.weights.bytes(), x, sums);
 }
 
-/// sums_o += (bias_o + Σ_i w_oi x_i) >> shift; a negative shift goes left.
-pub(crate) fn add_dense(matrix: &Dense<'_>, x: &[u8], shift: i8, sums: &mut [i32]) {
+/// How the products of a low-rank factor reach the accumulators.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Half a unit of the right shift, less what the offset of the stored weights adds.
+    start: i32,
+    left: u32,
+    right: u32,
+}
+
+impl Part {
+    fn add(self, sum: &mut i32, products: i32) {
+        let part = self.start.wrapping_add(products);
+        *sum = sum.wrapping_add(part.wrapping_shl(self.left).wrapping_shr(self.right));
+    }
+}
+
+/// sums_o += (Σ_k a_ok v_k) >> shift, rounding halves up, of `v: [rank]` padded with zeros; a
+/// negative shift goes left.
+#[inline(never)]
+pub(crate) fn add_factor(a: &[u8], v: &[i8], shift: i8, sums: &mut [i32]) {
     let right = shift.max(0).unsigned_abs().into();
-    let left = shift.min(0).unsigned_abs().into();
-    let bytes = matrix.bits.len(matrix.inputs.into(), CHUNK);
-    let (mut weights, mut biases) = (matrix.weights.bytes(), matrix.bias);
-    for sums in sums.chunks_mut(CHUNK) {
-        // The last rows are no group and may take more bytes than one.
-        let whole = if sums.len() == CHUNK { weights.split_at_checked(bytes) } else { None };
-        let (own, rest) = whole.unwrap_or((weights, &[]));
-        let (bias, later) = biases.split_at(CHUNK);
-        let mut parts = [0; CHUNK];
-        let parts = head_mut(&mut parts, sums.len());
-        start(matrix, bias, x, parts);
-        multiply(matrix, own, x, parts);
-        for (sum, &part) in sums.iter_mut().zip(&*parts) {
-            *sum = sum.wrapping_add(part.wrapping_shl(left).wrapping_shr(right));
+    let total: i32 = v.iter().map(|&v| i32::from(v)).sum();
+    let half = (1u32.wrapping_shl(right) >> 1) as i32;
+    let start = half.wrapping_sub(total.wrapping_mul(Bits::Eight.offset()));
+    let part = Part { start, left: shift.min(0).unsigned_abs().into(), right };
+    match v.as_chunks().0 {
+        [one] => add_rows(a, &[one].map(Group::new), part, sums),
+        [one, two] => add_rows(a, &[one, two].map(Group::new), part, sums),
+        groups => {
+            let mut prepared = [Group::new(&[0; INPUT_GROUP]); MAX_RANK / INPUT_GROUP];
+            for (group, v) in prepared.iter_mut().zip(groups) {
+                *group = Group::new(v);
+            }
+            add_rows(a, head(&prepared, groups.len()), part, sums);
         }
-        (weights, biases) = (rest, later);
+    }
+}
+
+/// [`add_factor`] of inputs that may stay in registers.
+#[inline(always)]
+fn add_rows(a: &[u8], v: &[Group], part: Part, sums: &mut [i32]) {
+    let mut weights = a.as_chunks::<INPUT_GROUP>().0;
+    let (groups, remainder) = sums.as_chunks_mut::<4>();
+    for sums in groups {
+        let mut products = [0; 4];
+        for v in v {
+            let Some((block, rest)) = weights.split_first_chunk::<4>() else { return };
+            weights = rest;
+            for (product, row) in products.iter_mut().zip(block) {
+                *product = v.add_products(row, *product);
+            }
+        }
+        sums.iter_mut().zip(products).for_each(|(sum, product)| part.add(sum, product));
+    }
+    for sum in remainder {
+        let Some((row, rest)) = weights.split_at_checked(v.len()) else { return };
+        weights = rest;
+        let products = v.iter().zip(row);
+        part.add(sum, products.fold(0, |product, (v, row)| v.add_products(row, product)));
     }
 }
 
@@ -122,7 +159,7 @@ mod tests {
             inputs in 1usize..70,
             outputs in 1usize..20,
             eight in any::<bool>(),
-            shift in 0u8..=31,
+            shift in 0u8..=30,
             seed in any::<[u8; 32]>(),
         ) {
             let bits = if eight { Bits::Eight } else { Bits::Four };
@@ -151,17 +188,32 @@ mod tests {
                 bias_shift: 3,
             };
             let x = &x[..padded(inputs)];
-            let (mut sums, mut added, mut left) = ([7i32; 20], [7i32; 20], [7i32; 20]);
+            let mut sums = [7i32; 20];
             dense(&layer, x, &mut sums[..outputs]);
-            add_dense(&layer, x, shift as i8, &mut added[..outputs]);
-            add_dense(&layer, x, -3, &mut left[..outputs]);
+            let mut v = [0i8; 72];
+            v.iter_mut().zip(x).for_each(|(v, &x)| *v = x as i8);
+            let v = &v[..padded(inputs)];
+            let (mut added, mut left) = ([7i32; 20], [7i32; 20]);
+            let factor = inputs <= MAX_RANK && eight;
+            if factor {
+                let add = |shift: i8, sums: &mut [i32; 20]| {
+                    add_factor(packed, v, shift, &mut sums[..outputs]);
+                };
+                add(shift as i8, &mut added);
+                add(-3, &mut left);
+            }
             for (output, bias) in layer.bias.iter().map(|bias| i32::from(bias) << 3).enumerate() {
                 let row = &weights[output * inputs..][..inputs];
                 let product: i32 =
                     row.iter().zip(x).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum();
                 prop_assert_eq!(sums[output], bias + product);
-                prop_assert_eq!(left[output], 7 + ((bias + product) << 3));
-                prop_assert_eq!(added[output], 7 + ((bias + product) >> shift));
+                if factor {
+                    let product: i32 =
+                        row.iter().zip(v).map(|(&w, &v)| i32::from(w) * i32::from(v)).sum();
+                    let half = if shift > 0 { 1 << (shift - 1) } else { 0 };
+                    prop_assert_eq!(left[output], 7 + (product << 3));
+                    prop_assert_eq!(added[output], 7 + ((product + half) >> shift));
+                }
                 for (input, &w) in row.iter().enumerate() {
                     prop_assert_eq!(layer.weight(output, input), w);
                 }

@@ -134,6 +134,59 @@ pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     }
 }
 
+/// A group of signed inputs, widened to pairs of 16 bits and kept for several rows.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    even: u32,
+    odd: u32,
+}
+
+impl Group {
+    pub fn new(x: &[i8; INPUT_GROUP]) -> Self {
+        let [x0, x1, x2, x3] = x.map(|x| u32::from(i16::from(x) as u16));
+        Self { even: x0 | x2 << 16, odd: x1 | x3 << 16 }
+    }
+
+    /// sum + Σ_i w_i x_i.
+    #[inline(always)]
+    pub fn add_products(&self, weights: &[u8; INPUT_GROUP], sum: i32) -> i32 {
+        let (even, odd) = halves(u32::from_le_bytes(*weights));
+        let result;
+        // SAFETY: registers only.
+        unsafe {
+            asm!(
+                "smlad {sum}, {w_even}, {even}, {sum}",
+                "smlad {sum}, {w_odd}, {odd}, {sum}",
+                sum = inlateout(reg) sum => result,
+                w_even = in(reg) even,
+                w_odd = in(reg) odd,
+                even = in(reg) self.even,
+                odd = in(reg) self.odd,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        result
+    }
+}
+
+/// Bytes 0 and 2, bytes 1 and 3, as pairs of 16 bits.
+#[inline(always)]
+fn halves(word: u32) -> (u32, u32) {
+    let (even, odd): (u32, u32);
+    // SAFETY: registers only.
+    unsafe {
+        asm!(
+            "uxtb16 {even}, {word}",
+            "uxtb16 {odd}, {word}, ror #8",
+            even = out(reg) even,
+            odd = lateout(reg) odd,
+            word = in(reg) word,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    (even, odd)
+}
+
 /// Σ_i x_i of whole groups of inputs.
 pub(super) fn byte_sum(x: &[u8]) -> i32 {
     let mut sum = 0u32;

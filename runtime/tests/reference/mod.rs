@@ -1,7 +1,9 @@
 //! `SPEC.md`, section 5, written down as plainly as possible: 64-bit integers that must fit into
 //! the widths that the limits promise, and f64 after them.
 
-use fiberwalk_formats::{Activation, Artifact, Dense, Factors, Normalisation, Output, Rescale};
+use fiberwalk_formats::{
+    Activation, Artifact, Bits, Dense, Factors, Normalisation, Output, Rescale,
+};
 
 fn narrow<T: TryFrom<i64>>(value: i64) -> i64 {
     assert!(T::try_from(value).is_ok(), "{value} leaves its type");
@@ -95,9 +97,17 @@ pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]
                         let v: Vec<i64> = p
                             .iter()
                             .zip(own)
-                            .map(|(&p, &m)| 128 + saturate(modulated(p, m), 8))
+                            .map(|(&p, &m)| saturate(modulated(p, m), 8))
                             .collect();
-                        dense(&factors.a, &v)
+                        let a = Dense {
+                            inputs: own.len() as u16,
+                            outputs: outputs as u16,
+                            bits: Bits::Eight,
+                            weights: factors.a,
+                            ..layer.mean
+                        };
+                        let row = |o| (0..v.len()).map(move |k| i64::from(a.weight(o, k)));
+                        (0..outputs).map(|o| row(o).zip(&v).map(|(a, v)| a * v).sum()).collect()
                     }
                     Factors::Dense(_) => (0..outputs)
                         .map(|o| {
@@ -108,7 +118,9 @@ pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]
                         .collect(),
                 };
                 for (sum, part) in sums.iter_mut().zip(parts) {
+                    let rounds = matches!(layer.factors, Factors::LowRank(_));
                     let part = match shifts.sum {
+                        right @ 1.. if rounds => round_shift(part, right as u8),
                         right @ 0.. => narrow::<i32>(part) >> right,
                         left => narrow::<i32>(part << -left),
                     };

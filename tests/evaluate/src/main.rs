@@ -154,19 +154,19 @@ fn engines(run: &Path) -> anyhow::Result<Vec<(&'static str, Predictor)>> {
         ("MAP, calibrated", load(EngineKind::Map)?),
         ("particles", load(EngineKind::Particles)?),
         ("float decoder", load(EngineKind::Float)?),
-        ("int8, stored 16", draw(16, CodeSource::Stored)?),
+        ("exported, stored 16", draw(16, CodeSource::Stored)?),
     ];
     for (samples, low_discrepancy, normal) in [
-        (4, "int8, low-discrepancy 4", "int8, normal 4"),
-        (8, "int8, low-discrepancy 8", "int8, normal 8"),
-        (16, "int8, low-discrepancy 16", "int8, normal 16"),
-        (32, "int8, low-discrepancy 32", "int8, normal 32"),
+        (4, "exported, low-discrepancy 4", "exported, normal 4"),
+        (8, "exported, low-discrepancy 8", "exported, normal 8"),
+        (16, "exported, low-discrepancy 16", "exported, normal 16"),
+        (32, "exported, low-discrepancy 32", "exported, normal 32"),
     ] {
         engines.push((low_discrepancy, draw(samples, CodeSource::LowDiscrepancy)?));
         engines.push((normal, draw(samples, CodeSource::Normal)?));
     }
-    engines.push(("int8, stored 4", draw(4, CodeSource::Stored)?));
-    engines.push(("int8, stored 8", draw(8, CodeSource::Stored)?));
+    engines.push(("exported, stored 4", draw(4, CodeSource::Stored)?));
+    engines.push(("exported, stored 8", draw(8, CodeSource::Stored)?));
     Ok(engines)
 }
 

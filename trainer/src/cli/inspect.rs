@@ -109,7 +109,7 @@ fn dense_products(dense: &Dense<'_>) -> usize {
 fn factor_bytes(factors: &Factors<'_>) -> usize {
     let projection = factors.projection().map_or(0, |(projection, _)| dense_bytes(projection));
     match factors {
-        Factors::LowRank(factors) => projection + dense_bytes(&factors.a),
+        Factors::LowRank(factors) => projection + factors.a.bytes().len(),
         _ => projection,
     }
 }

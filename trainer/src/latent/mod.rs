@@ -23,6 +23,4 @@ pub use energy::{energy_score, mean_distance};
 pub use fit::{Fit, Fitted};
 pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
-pub use structure::{
-    LayerDecoder, Structure, affordable_structures, cost, modulation_len, multiply_accumulates,
-};
+pub use structure::{LayerDecoder, Structure, affordable_structures, cost, modulation_len};

@@ -95,54 +95,88 @@ pub fn modulation_len(structure: &[LayerDecoder]) -> usize {
     structure.iter().map(|layer| layer.modulations()).sum()
 }
 
-/// Multiply-accumulates of the runtime: those shared by all samples, and those of each sample.
-pub fn multiply_accumulates(
-    architecture: &Architecture,
-    structure: &[LayerDecoder],
-) -> (usize, usize) {
-    let first = structure.iter().position(|layer| layer.is_stochastic());
-    let (mut shared, mut each) = (0, 0);
+/// Instructions of the runtime on a Cortex-M4F, a fit to what emulated boards executed; on cores
+/// without its two products an instruction, what is not a product weighs less.
+mod price {
+    /// A multiply-accumulate.
+    pub const PRODUCT: f64 = 2.0;
+    /// An input's normalisation.
+    pub const INPUT: f64 = 20.0;
+    /// Bias and activation of a hidden unit.
+    pub const ACTIVATION: f64 = 27.0;
+    /// What a low-rank or dense factor adds to an output, besides its products.
+    pub const FACTOR: f64 = 18.0;
+    /// An output's softmax and entropy in one sample.
+    pub const OUTPUT: f64 = 60.0;
+    /// An output's share of the final summary.
+    pub const SUMMARY: f64 = 75.0;
+    /// Anything else in a sample.
+    pub const SAMPLE: f64 = 450.0;
+}
+
+/// What a prediction costs, instructions.
+struct Cost {
+    /// A deterministic pass.
+    pass: f64,
+    /// What all samples share.
+    shared: f64,
+    /// Each sample.
+    each: f64,
+}
+
+fn instructions(architecture: &Architecture, structure: &[LayerDecoder]) -> Cost {
+    let depth = architecture.depth();
+    let first = structure.iter().position(|layer| layer.is_stochastic()).unwrap_or(depth);
+    let outputs = architecture.outputs() as f64;
+    let sample = price::SAMPLE + price::OUTPUT * outputs;
+    let once = price::INPUT * architecture.inputs() as f64 + price::SUMMARY * outputs;
+    let mut cost = Cost { pass: once + sample, shared: once, each: sample };
     for (index, (layer, decoder)) in architecture.layers().zip(structure).enumerate() {
-        let (projection, combination) = match *decoder {
-            LayerDecoder::Frozen => (0, 0),
-            LayerDecoder::LowRank(rank) => (rank * layer.inputs, rank * layer.outputs),
-            LayerDecoder::Dense(count) => {
-                (count * layer.inputs * layer.outputs, count * layer.outputs)
-            }
+        let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
+        let mean = price::PRODUCT * inputs * outputs;
+        let activation = if index + 1 < depth { price::ACTIVATION * outputs } else { 0.0 };
+        let (projection, factors) = match *decoder {
+            LayerDecoder::Frozen => (0.0, 0.0),
+            LayerDecoder::LowRank(rank) => (
+                price::PRODUCT * rank as f64 * inputs,
+                (price::PRODUCT * rank as f64 + price::FACTOR) * outputs,
+            ),
+            LayerDecoder::Dense(count) => (
+                price::PRODUCT * count as f64 * inputs * outputs,
+                price::FACTOR * count as f64 * outputs,
+            ),
         };
-        let common = layer.inputs * layer.outputs + projection;
-        if first.is_none_or(|first| index <= first) {
-            shared += common;
+        cost.pass += mean + activation;
+        if index <= first {
+            cost.shared += mean + projection;
         } else {
-            each += common;
+            cost.each += mean + projection;
         }
-        each += combination;
+        if index < first {
+            cost.shared += activation;
+        } else {
+            cost.each += activation + factors;
+        }
     }
-    (shared, each)
+    cost
 }
 
-/// Price of an output's softmax and entropy in one sample, in multiply-accumulates.
-const SUMMARY_COST: usize = 40;
-
-/// Cost of `samples` samples in deterministic passes, each with the summary of its outputs.
+/// Cost of `samples` samples in deterministic passes.
 pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
-    ratio(architecture, structure, samples, SUMMARY_COST * architecture.outputs())
+    let cost = instructions(architecture, structure);
+    (cost.shared + samples as f64 * cost.each) / cost.pass
 }
 
-fn ratio(
-    architecture: &Architecture,
-    structure: &[LayerDecoder],
-    samples: usize,
-    summary: usize,
-) -> f64 {
-    let (shared, each) = multiply_accumulates(architecture, structure);
-    let pass = architecture.multiply_accumulates() + summary;
-    (shared + samples * (each + summary)) as f64 / pass as f64
+/// [`cost`] without what every sample costs whatever the decoder.
+fn cost_of_decoder(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
+    let whole = instructions(architecture, structure);
+    let sample = price::SAMPLE + price::OUTPUT * architecture.outputs() as f64;
+    (whole.shared + samples as f64 * (whole.each - sample)) / (whole.pass - sample)
 }
 
 /// For every first stochastic layer the decoder of the highest rank whose `samples` samples cost at
-/// most `budget` deterministic passes. Where the network is so small that the samples' summaries
-/// alone exceed the budget, they are left out of account; empty where even that does not help.
+/// most `budget` deterministic passes. Where the network is so small that what every sample costs
+/// exceeds the budget, that is left out of account; empty where even that does not help.
 pub fn affordable_structures(
     architecture: &Architecture,
     samples: usize,
@@ -150,7 +184,7 @@ pub fn affordable_structures(
 ) -> Vec<Structure> {
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
     let depth = architecture.depth();
-    let within = |summary: usize| -> Vec<Structure> {
+    let within = |cost: fn(&Architecture, &[LayerDecoder], usize) -> f64| -> Vec<Structure> {
         (0..depth)
             .filter_map(|first| {
                 let structure = |rank| {
@@ -164,13 +198,12 @@ pub fn affordable_structures(
                     (0..depth).map(layer).collect::<Structure>()
                 };
                 let mut structures = RANKS.map(structure).into_iter();
-                structures
-                    .find(|structure| ratio(architecture, structure, samples, summary) <= budget)
+                structures.find(|structure| cost(architecture, structure, samples) <= budget)
             })
             .collect()
     };
-    let all = within(SUMMARY_COST * architecture.outputs());
-    if all.is_empty() { within(0) } else { all }
+    let all = within(cost);
+    if all.is_empty() { within(cost_of_decoder) } else { all }
 }
 
 #[cfg(test)]

@@ -91,11 +91,6 @@ impl Architecture {
         self.layers().last().map_or(0, |layer| layer.parameters().end)
     }
 
-    /// Multiply-accumulates of one deterministic pass.
-    pub fn multiply_accumulates(&self) -> usize {
-        self.layers().map(|layer| layer.inputs * layer.outputs).sum()
-    }
-
     /// Initial weights for MAP training: N(0, 1 / inputs) for tanh, N(0, 2 / inputs) for ReLU (He
     /// et al. 2015); biases 0.
     pub fn initialise(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use fiberwalk_formats::{
     Activation as QuantisedActivation, Bits, DenseFactors, Factors, I8s, INPUT_CLIP, INPUT_UNITS,
-    LATENT_UNITS, LOGIT_BITS, Layer, LowRank, MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk,
+    LATENT_UNITS, LOGIT_BITS, Layer, LowRank, MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk, U8s, pack,
 };
 
 use crate::latent::{DecoderShape, LayerDecoder};
@@ -26,15 +26,12 @@ const HEADROOM: f32 = 1.1;
 /// Logits are given more room: those of foreign inputs go far.
 const LOGIT_HEADROOM: f32 = 2.0;
 
-/// Most that a low-rank part is shifted right, so that half a unit fits into its bias.
-const MOST_SUM_SHIFT: f32 = 16.0;
-
 /// Bits of the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precision {
     /// Of every layer's mean weights.
     pub layers: Vec<Bits>,
-    /// Of the decoder's factors.
+    /// Of the decoder's projections B̃ and dense factors Ũ.
     pub factors: Bits,
 }
 
@@ -47,7 +44,7 @@ impl Precision {
 
 enum QuantisedFactors {
     Frozen,
-    LowRank { projection: QuantisedDense, a: QuantisedDense, shifts: Shifts },
+    LowRank { projection: QuantisedDense, a: Vec<u8>, shifts: Shifts },
     Dense { count: usize, projection: QuantisedDense, shifts: Shifts },
 }
 
@@ -195,7 +192,7 @@ impl Quantised {
                 QuantisedFactors::Frozen => Factors::Frozen,
                 QuantisedFactors::LowRank { projection, a, shifts } => Factors::LowRank(LowRank {
                     projection: projection.view(),
-                    a: a.view(),
+                    a: U8s::new(a),
                     shifts: *shifts,
                 }),
                 QuantisedFactors::Dense { count, projection, shifts } => {
@@ -339,7 +336,7 @@ impl FactorSource<'_> {
         let mut scales: Vec<f32> = (0..rank)
             .map(|k| {
                 let column = (0..self.layer.outputs).map(|output| entry(output, k).abs());
-                column.fold(f32::MIN_POSITIVE, f32::max) / largest_integer(self.bits)
+                column.fold(f32::MIN_POSITIVE, f32::max) / largest_integer(Bits::Eight)
             })
             .collect();
         // Largest v of every column, in units of its scale.
@@ -348,20 +345,20 @@ impl FactorSource<'_> {
             ranges.map(|((s, p), scale)| s * p * scale).fold(f32::MIN_POSITIVE, f32::max)
         };
         let sum = (INT8 / reach(&scales)).log2().floor();
-        let sum = sum.clamp(-(MAX_LEFT_SHIFT as f32), MOST_SUM_SHIFT);
+        let sum = sum.clamp(-(MAX_LEFT_SHIFT as f32), 31.0);
         // Beyond the largest left shift: coarser columns.
         let excess = reach(&scales) * sum.exp2() / INT8;
         if excess > 1.0 {
             scales.iter_mut().for_each(|scale| *scale /= excess);
         }
-        let rows: Vec<f32> = (0..self.layer.outputs)
+        let weights: Vec<i8> = (0..self.layer.outputs)
             .flat_map(|output| {
                 let column = scales.iter().enumerate();
-                column.map(move |(k, scale)| entry(output, k) / scale).chain([0.0])
+                column.map(move |(k, scale)| round(entry(output, k) / scale, Bits::Eight))
             })
             .collect();
-        let units = vec![1.0; self.layer.outputs];
-        let a = QuantisedDense::new(&rows, rank, Input::signed(1.0), self.bits, units);
+        let mut packed = vec![0; Bits::Eight.len(rank, self.layer.outputs)];
+        pack(Bits::Eight, rank, &weights, &mut packed);
         // integer v = real v · scale · 2^sum, from 16-bit projections and 8-bit modulations.
         let exact: Vec<f32> = projection
             .units
@@ -373,7 +370,7 @@ impl FactorSource<'_> {
         let shifts = Shifts { projection: projection_shift, modulation, sum: sum as i8 };
         QuantisedFactors::LowRank {
             projection: projection.rounded(shifts.projection),
-            a: a.rounded(shifts.sum.max(0).unsigned_abs()),
+            a: packed,
             shifts,
         }
     }
