@@ -2,7 +2,9 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rustc-check-cfg=cfg(fiberwalk_dsp, fiberwalk_thumb, fiberwalk_riscv)");
+    println!(
+        "cargo:rustc-check-cfg=cfg(fiberwalk_dsp, fiberwalk_thumb, fiberwalk_riscv, fiberwalk_v8m)"
+    );
     if std::env::var_os("CARGO_FEATURE_ASM").is_none() {
         return;
     }
@@ -18,4 +20,7 @@ fn main() {
         return;
     };
     println!("cargo:rustc-cfg=fiberwalk_{kernels}");
+    if is("thumbv8m.main") {
+        println!("cargo:rustc-cfg=fiberwalk_v8m");
+    }
 }

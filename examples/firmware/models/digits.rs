@@ -3,7 +3,7 @@
 /// The model, to be read with `fiberwalk_runtime::Model::from_bytes`.
 pub static MODEL: &[u8] = include_bytes!("digits.fwk");
 /// Length of the scratch buffer, 32-bit words.
-pub const SCRATCH_LEN: usize = 157;
+pub const SCRATCH_LEN: usize = 147;
 /// Samples of a prediction.
 pub const SAMPLES: usize = 16;
 /// Features, in the order of the input.

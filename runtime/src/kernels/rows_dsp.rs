@@ -9,6 +9,20 @@ use fiberwalk_formats::INPUT_GROUP;
 /// Weights of four rows and one group of inputs, row by row.
 const BLOCK: usize = 4 * INPUT_GROUP;
 
+/// Lets the assembler take the DSP extension, which Armv8-M may lack and Armv7E-M has.
+#[cfg(fiberwalk_v8m)]
+macro_rules! dsp {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+#[cfg(not(fiberwalk_v8m))]
+macro_rules! dsp {
+    () => {
+        ""
+    };
+}
+
 /// One row's four weights: loaded, widened to two pairs of 16 bits, multiplied and added.
 macro_rules! row {
     ($sum:literal) => {
@@ -45,6 +59,7 @@ pub(super) fn four_rows(group: &[u8], x: &[u8], sums: &mut [i32; 4]) {
     // never read.
     unsafe {
         asm!(
+            dsp!(),
             "2:",
             "ldr {odd}, [{x}], #4",
             "uxtb16 {even}, {odd}",
@@ -155,6 +170,7 @@ impl Group {
         // SAFETY: registers only.
         unsafe {
             asm!(
+                dsp!(),
                 "smlad {sum}, {w_even}, {even}, {sum}",
                 "smlad {sum}, {w_odd}, {odd}, {sum}",
                 sum = inlateout(reg) sum => result,
@@ -176,6 +192,7 @@ fn halves(word: u32) -> (u32, u32) {
     // SAFETY: registers only.
     unsafe {
         asm!(
+            dsp!(),
             "uxtb16 {even}, {word}",
             "uxtb16 {odd}, {word}, ror #8",
             even = out(reg) even,
@@ -194,6 +211,7 @@ pub(super) fn byte_sum(x: &[u8]) -> i32 {
         // SAFETY: registers only.
         unsafe {
             asm!(
+                dsp!(),
                 "usada8 {0}, {1}, {2}, {0}",
                 inlateout(reg) sum,
                 in(reg) u32::from_le_bytes(group),
