@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use fiberwalk_runtime::{Codes, Model, Normal, Stored};
+use fiberwalk_runtime::{Codes, Model, Normal, Prediction, Stored};
 use semihosting::{println, process};
 
 #[path = "../board.rs"]
@@ -91,6 +91,12 @@ fn measure(measured: &Measured, counter: &Counter) {
     for &samples in measured.drawn {
         let codes = Normal::seeded(1);
         println!("{name}|{samples} drawn samples|{}", cost(&model, input, codes, samples, counter));
+    }
+    if let Ok(Prediction::Classification(class)) = model.predict_mean(input, &mut scratch)
+        && !measured.stored.is_empty()
+    {
+        let verdict = counter.instructions(|| (class.set_len(), class.is_sure()));
+        show("prediction set and verdict", verdict);
     }
     show("model, bytes", file.len() as u64);
     show("scratch, bytes", 4 * model.scratch_len() as u64);
