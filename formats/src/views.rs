@@ -116,8 +116,10 @@ impl<'a> Names<'a> {
     }
 
     /// The names in order.
-    pub fn iter(&self) -> core::str::Split<'a, char> {
-        self.0.split('\n')
+    pub fn iter(&self) -> core::str::Split<'a, [char; 1]> {
+        // An array of one: the search for a `char` indexes a buffer, and the compiler cannot prove
+        // that this never panics.
+        self.0.split(['\n'])
     }
 
     /// The name at `index`.
