@@ -3,7 +3,7 @@
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro128PlusPlus;
 
-use fiberwalk_formats::MAX_LATENT_DIM;
+use fiberwalk_formats::{CodeSource, MAX_LATENT_DIM};
 
 use crate::tables::NORMAL;
 
@@ -104,6 +104,42 @@ impl Codes for LowDiscrepancy {
             *z = NORMAL[(fraction >> 24) as usize];
         }
         Draw::Latent
+    }
+}
+
+/// Codes from the source that the trainer chose for a model: see
+/// [`Model::codes`](crate::Model::codes).
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is no heap to put it on")]
+pub enum ModelCodes {
+    /// The codes in the file.
+    Stored(Stored),
+    /// A low-discrepancy sequence.
+    LowDiscrepancy(LowDiscrepancy),
+    /// Independent normal draws.
+    Normal(Normal),
+}
+
+impl ModelCodes {
+    /// Codes from `source`, in `latent_dim` dimensions where they are drawn, with `seed`.
+    pub fn new(source: CodeSource, latent_dim: usize, seed: u64) -> Self {
+        match source {
+            CodeSource::Stored => Self::Stored(Stored),
+            CodeSource::LowDiscrepancy => {
+                Self::LowDiscrepancy(LowDiscrepancy::seeded(latent_dim, seed))
+            }
+            CodeSource::Normal => Self::Normal(Normal::seeded(seed)),
+        }
+    }
+}
+
+impl Codes for ModelCodes {
+    fn draw(&mut self, sample: usize, latent: &mut [i8]) -> Draw {
+        match self {
+            Self::Stored(codes) => codes.draw(sample, latent),
+            Self::LowDiscrepancy(codes) => codes.draw(sample, latent),
+            Self::Normal(codes) => codes.draw(sample, latent),
+        }
     }
 }
 

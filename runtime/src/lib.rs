@@ -33,7 +33,7 @@
 //! in the file: the trainer chose them so that few of them match many random ones, and they cost
 //! nothing to decode. [`Normal`] draws them independently from any [`rand_core`] generator,
 //! [`LowDiscrepancy`] from a sequence that covers the latent space evenly. Implement [`Codes`] for
-//! others.
+//! others. [`Model::codes`] gives the source that the trainer chose.
 //!
 //! # What it costs
 //! Everything before the first stochastic layer, and that layer's products with its input, are
@@ -41,12 +41,13 @@
 //! multiplications of a file. [`Session`] spreads the samples over time.
 //!
 //! # Features
-//! None by default. `defmt`: predictions and errors implement `defmt::Format`. A `std` feature would
+//! None by default. `asm`: the innermost loops in assembly, on Cortex-M and RISC-V, with the same bits
+//! as without. `defmt`: predictions and errors implement `defmt::Format`. A `std` feature would
 //! add nothing: errors implement [`core::error::Error`] without it.
 //!
 //! # Promises
-//! No heap, no `std`, no `unsafe`, no panic on any input. The layers compute in integers, the
-//! summary in `f32` through `libm`: the same bits on the host and on every target.
+//! No heap, no `std`, no `unsafe` without `asm`, no recursion, no panic on any input. Integers up to the
+//! summary, a few operations of `f32` after them: the same bits on the host and on every target.
 #![no_std]
 #![cfg_attr(not(feature = "asm"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
@@ -64,7 +65,7 @@ mod scratch;
 mod session;
 mod tables;
 
-pub use codes::{Codes, Draw, LowDiscrepancy, Normal, Stored};
+pub use codes::{Codes, Draw, LowDiscrepancy, ModelCodes, Normal, Stored};
 pub use error::PredictError;
 pub use fiberwalk_formats::{CodeSource, DecodeError};
 pub use input::Feature;

@@ -2,7 +2,7 @@
 
 use fiberwalk_formats::{Activation, Artifact, DecodeError, Names, Output, ScratchLayout, decode};
 
-use crate::codes::Codes;
+use crate::codes::{Codes, ModelCodes};
 use crate::error::PredictError;
 use crate::input::Feature;
 use crate::prediction::Prediction;
@@ -52,6 +52,11 @@ impl<'a> Model<'a> {
     /// Dimension of the latent code.
     pub fn latent_dim(&self) -> usize {
         usize::from(self.artifact.codes.latent_dim)
+    }
+
+    /// Codes from the source that the trainer chose; drawn ones start from `seed`.
+    pub fn codes(&self, seed: u64) -> ModelCodes {
+        ModelCodes::new(self.artifact.codes.source, self.latent_dim(), seed)
     }
 
     /// Feature names, in the order of the input.

@@ -52,26 +52,28 @@ pub struct Regression {
 impl<'s> Classification<'s> {
     /// The likeliest class and its probability; the first one of equals.
     pub fn top(&self) -> (usize, f32) {
-        let mut best = (0, f32::NEG_INFINITY);
+        let mut best = (0, -1);
         for (class, &p) in self.probabilities.iter().enumerate() {
-            if p > best.1 {
-                best = (class, p);
+            let order = order(p);
+            if order > best.1 {
+                best = (class, order);
             }
         }
-        best
+        let (class, _) = best;
+        (class, self.probabilities.get(class).copied().unwrap_or(0.0))
     }
 
     /// The conformal prediction set, class indices in ascending order: it holds the true class
     /// with the calibrated coverage. It can be empty: then no class conforms.
     pub fn set(&self) -> impl Iterator<Item = usize> + use<'s> {
-        let threshold = self.set_threshold;
+        let threshold = order(self.set_threshold);
         let classes = self.probabilities.iter().enumerate();
-        classes.filter(move |&(_, &p)| p >= threshold).map(|(class, _)| class)
+        classes.filter(move |&(_, &p)| order(p) >= threshold).map(|(class, _)| class)
     }
 
     /// Whether the prediction set holds `class`.
     pub fn contains(&self, class: usize) -> bool {
-        self.probabilities.get(class).is_some_and(|&p| p >= self.set_threshold)
+        self.probabilities.get(class).is_some_and(|&p| order(p) >= order(self.set_threshold))
     }
 
     /// Size of the prediction set.
@@ -86,6 +88,12 @@ impl<'s> Classification<'s> {
     }
 }
 
+/// A whole number that orders finite floats as they are ordered, but for the negative ones, which
+/// only come before the others: boards without floating point compare it in one instruction.
+fn order(x: f32) -> i32 {
+    x.to_bits() as i32
+}
+
 impl Regression {
     /// Total standard deviation.
     pub fn std(&self) -> f32 {
@@ -95,5 +103,21 @@ impl Regression {
     /// Standard deviation between samples (epistemic).
     pub fn epistemic_std(&self) -> f32 {
         libm::sqrtf(self.epistemic_variance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_order_probabilities_and_thresholds() {
+        let ascending = [f32::MIN, -0.5, 0.0, f32::MIN_POSITIVE, 0.25, 0.5, 1.0, f32::MAX];
+        for (index, &low) in ascending.iter().enumerate() {
+            for &high in ascending.iter().skip(index + 1).filter(|&&high| high >= 0.0) {
+                assert!(order(low) < order(high), "{low} {high}");
+            }
+        }
+        assert!(order(-0.0) <= order(0.0));
     }
 }

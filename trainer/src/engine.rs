@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use fiberwalk_formats::{
     Artifact, CodeSource, INPUT_CLIP, INPUT_UNITS, Normalisation, Output, decode,
 };
-use fiberwalk_runtime::{LowDiscrepancy, Model, Normal, Prediction, Stored};
+use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
 use crate::data::{Features, Schema, Task};
@@ -240,14 +240,9 @@ fn predict_row(
 ) -> anyhow::Result<Row> {
     let samples = draws.samples.unwrap_or(model.samples());
     let seed = draws.seed.wrapping_add(row);
-    let prediction = match draws.source.unwrap_or(model.artifact().codes.source) {
-        CodeSource::Stored => model.predict(x, &mut Stored, samples, scratch),
-        CodeSource::Normal => model.predict(x, &mut Normal::seeded(seed), samples, scratch),
-        CodeSource::LowDiscrepancy => {
-            let mut codes = LowDiscrepancy::seeded(model.latent_dim(), seed);
-            model.predict(x, &mut codes, samples, scratch)
-        }
-    }?;
+    let source = draws.source.unwrap_or(model.artifact().codes.source);
+    let mut codes = ModelCodes::new(source, model.latent_dim(), seed);
+    let prediction = model.predict(x, &mut codes, samples, scratch)?;
     Ok(match prediction {
         Prediction::Classification(class) => Row::Classification {
             probabilities: class.probabilities.to_vec(),

@@ -10,7 +10,7 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::{ptr, slice};
 
-use fiberwalk_runtime::{CodeSource, LowDiscrepancy, Model, Normal, PredictError, Stored};
+use fiberwalk_runtime::Model;
 
 use crate::prediction::Prediction;
 use crate::status::Status;
@@ -120,7 +120,8 @@ pub unsafe extern "C" fn fw_predict(
         let input = slice::from_raw_parts(checked(input)?, len);
         let scratch = slice::from_raw_parts_mut(checked(scratch)?.cast_mut(), scratch_len);
         let out = checked(out)?.cast_mut();
-        out.write(predict(model, input, samples.into(), scratch)?.into());
+        let prediction = model.predict(input, &mut model.codes(SEED), samples.into(), scratch)?;
+        out.write(prediction.into());
         Ok(())
     })
 }
@@ -128,23 +129,6 @@ pub unsafe extern "C" fn fw_predict(
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_status_text(status: Status) -> *const c_char {
     status.text().as_ptr()
-}
-
-/// Predicts with codes from the source that the file names.
-fn predict<'s>(
-    model: &Model<'_>,
-    input: &[f32],
-    samples: usize,
-    scratch: &'s mut [u32],
-) -> Result<fiberwalk_runtime::Prediction<'s>, PredictError> {
-    match model.artifact().codes.source {
-        CodeSource::Stored => model.predict(input, &mut Stored, samples, scratch),
-        CodeSource::Normal => model.predict(input, &mut Normal::seeded(SEED), samples, scratch),
-        CodeSource::LowDiscrepancy => {
-            let mut codes = LowDiscrepancy::seeded(model.latent_dim(), SEED);
-            model.predict(input, &mut codes, samples, scratch)
-        }
-    }
 }
 
 /// The model that C's `fw_model` holds.

@@ -19,9 +19,7 @@ use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use fiberwalk_runtime::{
-    CodeSource, LowDiscrepancy, Model, Normal, PredictError, Prediction, Stored,
-};
+use fiberwalk_runtime::Model;
 
 /// Seed of drawn codes: that of `fiberwalk predict`.
 const SEED: u64 = 0;
@@ -52,8 +50,9 @@ fn answer_lines(path: &Path) -> Result<(), String> {
         let at_line = |message: String| format!("line {number}: {message}");
         let line = line.map_err(|error| at_line(error.to_string()))?;
         let row = row::read(&line, model.features().iter()).map_err(at_line)?;
-        let prediction =
-            predict(&model, &row, &mut scratch).map_err(|error| at_line(error.to_string()))?;
+        let prediction = model
+            .predict(&row, &mut model.codes(SEED), model.samples(), &mut scratch)
+            .map_err(|error| at_line(error.to_string()))?;
         let shown = show::prediction(&model, &prediction);
         // Flushed, so that a pipe passes it on at once.
         match writeln!(out, "{shown}").and_then(|()| out.flush()) {
@@ -64,21 +63,4 @@ fn answer_lines(path: &Path) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Predicts with the samples and the codes that the file recommends.
-fn predict<'s>(
-    model: &Model<'_>,
-    row: &[f32],
-    scratch: &'s mut [u32],
-) -> Result<Prediction<'s>, PredictError> {
-    let samples = model.samples();
-    match model.artifact().codes.source {
-        CodeSource::Stored => model.predict(row, &mut Stored, samples, scratch),
-        CodeSource::Normal => model.predict(row, &mut Normal::seeded(SEED), samples, scratch),
-        CodeSource::LowDiscrepancy => {
-            let mut codes = LowDiscrepancy::seeded(model.latent_dim(), SEED);
-            model.predict(row, &mut codes, samples, scratch)
-        }
-    }
 }

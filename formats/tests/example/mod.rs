@@ -136,7 +136,7 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
         output: rng.dense(hidden, total),
         output_rescale: rng.rescale(total),
     });
-    let normalisation = if shape.seed % 2 == 0 {
+    let normalisation = if shape.seed.is_multiple_of(2) {
         Normalisation::Float {
             mean: rng.f32s(shape.features, -2.0, 2.0),
             scale: rng.f32s(shape.features, 1.0, 100.0),
