@@ -3,9 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use fiberwalk_formats::{
-    Activation, Artifact, Bits, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, I8s, I16s,
-    Inputs, Layer, LowRank, Names, Normalisation, Output, Provenance, Reading, Rescale, Shifts,
-    Trunk, U8s, encode, pack,
+    Activation, Artifact, Bits, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, HEADER_LEN,
+    I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names, Normalisation, Output, Provenance, Reading,
+    Rescale, Shifts, Trunk, U8s, VERSION, encode, pack,
 };
 
 /// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
@@ -206,6 +206,16 @@ pub fn fix_crc(file: &mut [u8]) {
     digest.update(&file[..12]);
     digest.update(&file[16..]);
     file[12..16].copy_from_slice(&digest.finalize().to_le_bytes());
+}
+
+/// Makes the header of a changed body right, whatever stands in its place.
+pub fn fix_header(file: &mut [u8]) {
+    let body = (file.len() - HEADER_LEN) as u32;
+    file[..4].copy_from_slice(&MAGIC);
+    file[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    file[6..8].copy_from_slice(&0u16.to_le_bytes());
+    file[8..12].copy_from_slice(&body.to_le_bytes());
+    fix_crc(file);
 }
 
 pub fn i8s(values: &[i8]) -> I8s<'static> {
