@@ -1,11 +1,15 @@
 //! The firmware on emulated boards: its output, its exit code, and what it must not cost.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use fiberwalk_tests::{Finished, root};
+
+#[path = "../../examples/firmware/src/bits.rs"]
+mod bits;
 
 /// What the firmware prints up to the number of equal results: the same on every board.
 const GOLDEN: &str = "tests/golden/firmware.out";
@@ -69,6 +73,22 @@ fn risc_v_gives_the_golden_output() {
     golden_run("virt");
 }
 
+/// The kernels in assembly, one kind a core, against the portable ones.
+#[test]
+fn every_kind_of_core_computes_the_hosts_bits_for_every_kind_of_model() {
+    let mut expected = String::new();
+    for (name, file) in bits::FILES {
+        let hash = bits::hash(file).unwrap_or_else(|| panic!("{name} predicts"));
+        expected.push_str(&format!("{name} {hash:016x}\n"));
+    }
+    let own = root().join("examples/firmware/models");
+    for board in ["microbit", "mps2-an385", "mps2-an386", "mps2-an505", "virt"] {
+        let finished = run_program(board, [own.as_os_str(), "bits".as_ref()]);
+        assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
+        assert_eq!(finished.stdout, expected, "{board}");
+    }
+}
+
 #[test]
 fn one_different_bit_or_a_damaged_model_fails() {
     let models = tempfile::tempdir().expect("a temporary folder");
@@ -127,12 +147,16 @@ fn golden_run(board: &str) -> String {
 }
 
 fn run(board: &str, models: Option<&Path>) -> Finished {
+    run_program(board, models)
+}
+
+fn run_program(board: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
     // Boards of one target share the program's file: none is built while another one starts.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("timeout");
     command.arg(LIMIT).arg(root().join("examples/firmware/run")).arg(board);
-    command.args(models).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
     command.output().expect("the script starts").into()
 }
 
