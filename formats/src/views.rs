@@ -42,11 +42,8 @@ macro_rules! view {
 
             /// The elements in order.
             pub fn iter(&self) -> impl ExactSizeIterator<Item = $element> + Clone + use<'a> {
-                self.0.chunks_exact(Self::ELEMENT).map(|chunk| {
-                    let mut bytes = [0; core::mem::size_of::<$element>()];
-                    bytes.copy_from_slice(chunk);
-                    <$element>::from_le_bytes(bytes)
-                })
+                let elements = self.0.as_chunks::<{ core::mem::size_of::<$element>() }>().0.iter();
+                elements.map(|&bytes| <$element>::from_le_bytes(bytes))
             }
 
             /// The first `len` elements and the rest; all and none where there are fewer.

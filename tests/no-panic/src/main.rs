@@ -3,6 +3,7 @@
 #![no_std]
 #![no_main]
 
+use core::fmt::{self, Display, Write};
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
@@ -32,9 +33,7 @@ extern "C" fn _start() -> ! {
                 describe(model);
                 every_feature(model, scratch);
             }
-            Err(error) => {
-                black_box(error);
-            }
+            Err(error) => print(&error),
         }
     }
 }
@@ -79,6 +78,7 @@ fn every_feature(model: &Model<'_>, scratch: &mut [u32]) {
 fn every_source<F: Feature>(model: &Model<'_>, input: &[F], scratch: &mut [u32]) {
     let (seed, latent_dim) = black_box((0, 0));
     every_prediction(model, input, &mut Stored, scratch);
+    every_prediction(model, input, &mut model.codes(7), scratch);
     every_prediction(model, input, &mut Normal::seeded(seed), scratch);
     every_prediction(model, input, &mut LowDiscrepancy::seeded(latent_dim, seed), scratch);
     every_prediction(model, input, &mut Anything, scratch);
@@ -105,10 +105,12 @@ fn every_prediction<F: Feature>(
     let (samples, tolerance) = black_box((0, 0.0));
     result(model.predict(input, codes, samples, scratch));
     result(model.predict_mean(input, scratch));
-    result(model.predict_until(input, codes, tolerance, samples, scratch).map(|(result, samples)| {
-        black_box(samples);
-        result
-    }));
+    result(model.predict_until(input, codes, tolerance, samples, scratch).map(
+        |(result, samples)| {
+            black_box(samples);
+            result
+        },
+    ));
     if let Ok(outputs) = black_box(model.mean_outputs(input, scratch)) {
         #[cfg(feature = "deliberate_panic")]
         black_box(outputs[black_box(0)]);
@@ -130,9 +132,23 @@ fn result(result: Result<Prediction<'_>, PredictError>) {
     match black_box(result) {
         Ok(Prediction::Classification(class)) => classification(&class),
         Ok(Prediction::Regression(value)) => regression(&value),
-        Err(error) => {
-            black_box(error);
-        }
+        Err(error) => print(&error),
+    }
+}
+
+/// The message of an error.
+#[inline(never)]
+fn print(error: &impl Display) {
+    write!(Anywhere, "{}", black_box(error)).ok();
+}
+
+/// A place to print to, which may fail.
+struct Anywhere;
+
+impl Write for Anywhere {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        black_box(text);
+        black_box(Ok(()))
     }
 }
 
