@@ -9,21 +9,26 @@ use crate::tables::{EXP2, LOG2};
 
 /// Bits of a position between two entries of a table.
 const FRACTION_BITS: u32 = LOGIT_BITS - 6;
-/// 2^0 in the units of [`exp2`].
-#[cfg(test)]
-const ONE: u32 = 65_535;
+/// Bits that [`exp2`] has more than the mantissas of the table.
+pub(crate) const EXTRA_BITS: u32 = 4;
+/// log2 of 2^0 in the units of [`exp2`], 65,535 · 2^4, but for 2·10^-5.
+pub(crate) const LOG2_ONE: u32 = (16 + EXTRA_BITS) << LOGIT_BITS;
 
-/// 65,535 · 2^(−d), rounded.
-pub(crate) fn exp2(d: u32) -> u32 {
-    let whole = d >> LOGIT_BITS;
-    if whole > 16 {
-        return 0;
-    }
+/// 2^(−d) as a mantissa of 16 bits, at least 2^15, and the exponent: mantissa / 65,535 / 2^exponent.
+pub(crate) fn exp2_parts(d: u32) -> (u32, u32) {
     let index = ((d >> FRACTION_BITS) & 63) as usize;
     let (here, next) = (u32::from(EXP2[index]), u32::from(EXP2[index + 1]));
     let part = (here - next) * (d & ((1 << FRACTION_BITS) - 1));
-    let value = here - ((part + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS);
-    (value + ((1 << whole) >> 1)) >> whole
+    (here - ((part + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS), d >> LOGIT_BITS)
+}
+
+/// 65,535 · 2^4 · 2^(−d), rounded: 20 bits.
+pub(crate) fn exp2(d: u32) -> u32 {
+    let (mantissa, exponent) = exp2_parts(d);
+    if exponent > 16 + EXTRA_BITS {
+        return 0;
+    }
+    ((mantissa << EXTRA_BITS) + (1u32.wrapping_shl(exponent) >> 1)).wrapping_shr(exponent)
 }
 
 /// log2(value) of a value above 0; 0 of 0.
@@ -51,31 +56,43 @@ impl Reciprocal {
     pub fn new(total: u32) -> Self {
         let shift = 15u32.saturating_sub(total.leading_zeros());
         // Seventeen bits at most, so that a summand of sixteen bits times the factor fits into 32.
-        let kept = (total >> shift).max(1);
+        let kept = total.wrapping_shr(shift).max(1);
         Self { factor: u32::MAX / kept, shift }
     }
 
-    /// 2^`bits` · value / total, for a summand of at most 65,535 and at most 32 bits.
+    /// value / total as a fraction of 2^`bits`, at most 28, for a summand of at most 20 bits of a
+    /// total of at least 20.
     pub fn share(self, value: u32, bits: u32) -> u32 {
-        value.wrapping_mul(self.factor).unbounded_shr(self.shift + 32 - bits)
+        let right = self.shift + 32 - bits;
+        match value >> 16 {
+            0 => value.wrapping_mul(self.factor).wrapping_shr(right),
+            // More bits than fit, and more than the factor has.
+            _ => {
+                let rounded = value.wrapping_add(1 << (EXTRA_BITS - 1)) >> EXTRA_BITS;
+                rounded.wrapping_mul(self.factor).wrapping_shr(right - EXTRA_BITS)
+            }
+        }
+    }
+
+    /// mantissa · 2^[`EXTRA_BITS`] / 2^exponent / total in f32, for a mantissa of 16 bits and an
+    /// exponent of at most 100: what [`exp2_parts`] gives, over a sum of what [`exp2`] gives.
+    pub fn quotient(self, mantissa: u32, exponent: u32) -> f32 {
+        let fraction = mantissa.wrapping_mul(self.factor) as f32;
+        // An exact division by a power of two.
+        let bits = fraction.to_bits();
+        let shift = self.shift + 32 + exponent - EXTRA_BITS;
+        f32::from_bits(bits.wrapping_sub(shift << FLOAT_FRACTION))
     }
 
     /// 2^`bits` · value / total, for any value and at most 32 bits.
     pub fn divide(self, value: u32, bits: u32) -> u32 {
         let product = u64::from(value) * u64::from(self.factor);
-        product.unbounded_shr(self.shift + 32 - bits) as u32
+        product.wrapping_shr(self.shift + 32 - bits) as u32
     }
 }
 
-/// value / 2^`bits` in f32, for values that f32 holds exactly.
-pub(crate) fn to_f32(value: u32, bits: u32) -> f32 {
-    /// Bits of the fraction of an f32.
-    const FRACTION: u32 = 23;
-    match value {
-        0 => 0.0,
-        _ => f32::from_bits((value as f32).to_bits().wrapping_sub(bits << FRACTION)),
-    }
-}
+/// Bits of the fraction of an f32.
+const FLOAT_FRACTION: u32 = 23;
 
 #[cfg(test)]
 mod tests {
@@ -84,12 +101,17 @@ mod tests {
     use super::*;
 
     const UNIT: f64 = 16_384.0;
+    /// 2^0 in the units of [`exp2`].
+    const ONE: u32 = 65_535 << EXTRA_BITS;
 
     proptest! {
         #[test]
-        fn exponentials(d in 0u32..20 << 14) {
-            let exact = 65_535.0 * libm::exp2(-f64::from(d) / UNIT);
-            prop_assert!((f64::from(exp2(d)) - exact).abs() <= 0.75 + 3e-5 * exact, "{} {}", d, exact);
+        fn exponentials(d in 0u32..24 << 14) {
+            let exact = 1_048_560.0 * libm::exp2(-f64::from(d) / UNIT);
+            prop_assert!((f64::from(exp2(d)) - exact).abs() <= 0.6 + 4e-5 * exact, "{} {}", d, exact);
+            let (mantissa, exponent) = exp2_parts(d);
+            let parts = 16.0 * f64::from(mantissa) * libm::exp2(-f64::from(exponent));
+            prop_assert!((parts - exact).abs() <= 4e-5 * exact, "{} {}", d, exact);
         }
 
         #[test]
@@ -100,22 +122,22 @@ mod tests {
         }
 
         #[test]
-        fn shares(mut values in prop::collection::vec(0u32..=ONE, 1..200)) {
+        fn shares(mut values in prop::collection::vec(0u32..=ONE, 1..200), exponent in 0u32..100) {
             values.push(ONE);
             let total: u32 = values.iter().sum();
             let reciprocal = Reciprocal::new(total);
             for value in values {
                 let exact = f64::from(value) / f64::from(total);
-                let share = f64::from(reciprocal.share(value, 32)) / 4_294_967_296.0;
-                prop_assert!((share - exact).abs() < 6e-5 * exact + 1e-9, "{} {}", share, exact);
+                let share = f64::from(reciprocal.share(value, 20)) / 1_048_576.0;
+                prop_assert!((share - exact).abs() < 6e-5 * exact + 9e-6, "{} {}", share, exact);
                 let quotient = f64::from(reciprocal.divide(value, 14)) / UNIT;
                 prop_assert!((quotient - exact).abs() < 6e-5 * exact + 1.0 / UNIT);
+                let mantissa = (value >> 5) | 1 << 15;
+                let quotient = f64::from(reciprocal.quotient(mantissa, exponent));
+                let exact =
+                    16.0 * f64::from(mantissa) / f64::from(total) / libm::exp2(f64::from(exponent));
+                prop_assert!((quotient / exact - 1.0).abs() < 6e-5, "{} {}", quotient, exact);
             }
-        }
-
-        #[test]
-        fn floats(value in 0u32..1 << 24) {
-            prop_assert_eq!(to_f32(value, 24), value as f32 / 16_777_216.0);
         }
     }
 
@@ -124,6 +146,6 @@ mod tests {
         assert_eq!((exp2(0), exp2(u32::MAX), log2(0), log2(1)), (ONE, 0, 0, 0));
         assert_eq!(log2(u32::MAX), 32 << 14);
         let alone = Reciprocal::new(ONE);
-        assert_eq!(alone.share(ONE, 32), u32::MAX);
+        assert_eq!(alone.share(ONE, 20), ONE);
     }
 }

@@ -5,22 +5,20 @@ use core::f32::consts::LN_2;
 use bytemuck::{must_cast_slice, must_cast_slice_mut};
 use fiberwalk_formats::{Activation, LOGIT_BITS, Output, TEMPERATURE_BITS};
 
-use crate::fixed::{Reciprocal, exp2, log2, to_f32};
+use crate::fixed::{EXTRA_BITS, LOG2_ONE, Reciprocal, exp2, exp2_parts, log2};
 use crate::kernels::logits;
 use crate::prediction::{Classification, Prediction, Regression};
 
 /// Bits of a probability that is added up: as many as 4,096 of them leave in 32 bits.
 const PROBABILITY_BITS: u32 = 20;
-/// Bits of a calibrated probability: as many as f32 holds.
-const RESULT_BITS: u32 = 24;
 /// Bits that the terms of an entropy are shifted right by, so that 4,096 of them fit into 32 bits.
 const TERM_SHIFT: u32 = 12;
 /// Bits of a probability whose square is added up.
 const SQUARED_BITS: u32 = 16;
 /// Fewest samples that say anything of their spread.
 const FEWEST: u32 = 4;
-/// log2 of the largest power, 65,535, but for 2·10^-5.
-const LOG2_ONE: u32 = 16 << LOGIT_BITS;
+/// Farthest below the most probable class that a calibrated probability is told: 2^-100.
+const FARTHEST: u32 = 100 << LOGIT_BITS;
 
 /// Sums over samples, besides the sums of class probabilities, which lie in the scratch buffer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,15 +90,19 @@ impl Moments {
             Activation::Logits(rescale) => {
                 let largest = logits(rescale, sums);
                 let values: &mut [u32] = must_cast_slice_mut(sums);
-                let powers = Powers::of(values, |logit| largest.wrapping_sub(logit as i32) as u32);
-                self.entropy = self.entropy.wrapping_add(powers.entropy());
+                let mut powers = Powers::default();
+                for value in &mut *values {
+                    *value = powers.add(largest.wrapping_sub(*value as i32) as u32);
+                }
+                let reciprocal = powers.reciprocal();
+                self.entropy = self.entropy.wrapping_add(powers.entropy(reciprocal));
                 for (mean, &power) in mean.iter_mut().zip(&*values) {
-                    let share = powers.reciprocal.share(power, PROBABILITY_BITS);
+                    let share = reciprocal.share(power, PROBABILITY_BITS);
                     // MAX_SAMPLES of them fit.
                     *mean = mean.wrapping_add(share);
                 }
                 if watched {
-                    let shares = values.iter().map(|&p| powers.reciprocal.share(p, SQUARED_BITS));
+                    let shares = values.iter().map(|&p| reciprocal.share(p, SQUARED_BITS));
                     self.watch(mean, shares);
                 }
             }
@@ -201,32 +203,36 @@ impl Moments {
     }
 }
 
-/// Unnormalised probabilities: powers of two, the largest of which is 65,535.
+/// Sums over unnormalised probabilities: powers of two, the largest of which has exponent 0.
+#[derive(Clone, Copy, Default)]
 struct Powers {
-    reciprocal: Reciprocal,
     total: u32,
-    /// Σ power · exponent, shifted right by [`TERM_SHIFT`].
+    /// Σ power · exponent, both without their last bits.
     weighted: u32,
 }
 
 impl Powers {
-    /// Turns values into powers, in place: `exponent` says by how much below the largest a value
-    /// lies.
-    fn of(values: &mut [u32], exponent: impl Fn(u32) -> u32) -> Self {
-        let (mut total, mut weighted) = (0u32, 0u32);
-        for value in values {
-            let exponent = exponent(*value);
-            *value = exp2(exponent);
-            total = total.wrapping_add(*value);
-            // x · 2^-x is below 0.54, so the product is below 2^30; it is 0 far away.
-            weighted = weighted.wrapping_add(value.wrapping_mul(exponent) >> TERM_SHIFT);
-        }
-        Self { reciprocal: Reciprocal::new(total), total, weighted }
+    /// Adds 2^−exponent and returns it in 20 bits, of which 4,096 fit.
+    fn add(&mut self, exponent: u32) -> u32 {
+        let power = exp2(exponent);
+        self.total = self.total.wrapping_add(power);
+        // x · 2^-x is below 0.54, so a product of 16 bits by 14 is below 2^30; above x = 5, where
+        // the last bits matter, one of 20 bits by 14 is below 2^32.
+        let term = match power >> 15 {
+            0 => power.wrapping_mul(exponent) >> (TERM_SHIFT + EXTRA_BITS),
+            _ => (power >> EXTRA_BITS).wrapping_mul(exponent) >> TERM_SHIFT,
+        };
+        self.weighted = self.weighted.wrapping_add(term);
+        power
+    }
+
+    fn reciprocal(&self) -> Reciprocal {
+        Reciprocal::new(self.total)
     }
 
     /// Entropy of the normalised powers: log2 of their sum plus their mean exponent.
-    fn entropy(&self) -> u32 {
-        let mean = self.reciprocal.divide(self.weighted, TERM_SHIFT);
+    fn entropy(&self, reciprocal: Reciprocal) -> u32 {
+        let mean = reciprocal.divide(self.weighted, TERM_SHIFT + EXTRA_BITS);
         (log2(self.total) + mean).saturating_sub(LOG2_ONE)
     }
 }
@@ -247,15 +253,19 @@ fn mixture_entropy(mean: &mut [u32]) -> u32 {
 /// entropy.
 fn temper(logarithms: &mut [u32], inverse_temperature: u32) -> u32 {
     let largest = logarithms.iter().fold(0, |largest, &log| log.max(largest));
-    let powers = Powers::of(logarithms, |log| {
-        let scaled = u64::from(largest - log) * u64::from(inverse_temperature);
-        u32::try_from(scaled >> TEMPERATURE_BITS).unwrap_or(u32::MAX)
-    });
-    for value in logarithms {
-        let share = powers.reciprocal.share(*value, RESULT_BITS);
-        *value = to_f32(share, RESULT_BITS).to_bits();
+    let mut powers = Powers::default();
+    for log in &mut *logarithms {
+        let scaled = u64::from(largest - *log) * u64::from(inverse_temperature);
+        let exponent = u32::try_from(scaled >> TEMPERATURE_BITS).unwrap_or(FARTHEST);
+        *log = exponent.min(FARTHEST);
+        powers.add(*log);
     }
-    powers.entropy()
+    let reciprocal = powers.reciprocal();
+    for value in logarithms {
+        let (mantissa, exponent) = exp2_parts(*value);
+        *value = reciprocal.quotient(mantissa, exponent).to_bits();
+    }
+    powers.entropy(reciprocal)
 }
 
 #[cfg(test)]
@@ -270,13 +280,14 @@ mod tests {
     #[test]
     fn probabilities_and_entropy_of_known_logits() {
         let three = logit(libm::log(3.0));
-        let mut values = [0, three as u32];
-        let powers = Powers::of(&mut values, |logit| three as u32 - logit);
-        let share = |index: usize| f64::from(powers.reciprocal.share(values[index], 20));
+        let mut powers = Powers::default();
+        let values = [powers.add(three as u32), powers.add(0)];
+        let reciprocal = powers.reciprocal();
+        let share = |index: usize| f64::from(reciprocal.share(values[index], 20));
         assert!((share(0) / 1_048_576.0 - 0.25).abs() < 3e-5, "{}", share(0));
         assert!((share(1) / 1_048_576.0 - 0.75).abs() < 3e-5, "{}", share(1));
         let exact = -(0.25 * libm::log2(0.25) + 0.75 * libm::log2(0.75));
-        assert!((f64::from(powers.entropy()) / 16_384.0 - exact).abs() < 2e-4);
+        assert!((f64::from(powers.entropy(reciprocal)) / 16_384.0 - exact).abs() < 2e-4);
     }
 
     #[test]

@@ -383,7 +383,7 @@ proptest! {
         let exact = reference::classify(&artifact, &samples);
         let class = classification(model.predict(&input, &mut Stored, 3, &mut memory)?);
         for (&p, &expected) in class.probabilities.iter().zip(&exact.probabilities) {
-            // Powers of two have 16 bits; the temperature brings the last ones up to some 10^-4.
+            // A sample's probabilities have 20 bits; the temperature brings the last ones up.
             prop_assert!(near(p, expected, 5e-4), "{class:?} {:?} {samples:?}", exact.probabilities);
         }
         let own: Vec<f64> = class.probabilities.iter().map(|&p| p.into()).collect();
