@@ -1,7 +1,7 @@
 //! What must hold of every file that decoding accepts, whatever its numbers and the input: for the
 //! tests of changed files and for the fuzzers.
 
-use fiberwalk_formats::{Activation, Artifact, MAX_SAMPLES, Output};
+use fiberwalk_formats::{Activation, Artifact, CodeSource, MAX_SAMPLES, Output};
 use fiberwalk_runtime::{
     Codes, Draw, Feature, LowDiscrepancy, Model, Normal, PredictError, Prediction, Session, Stored,
 };
@@ -75,7 +75,7 @@ impl Checks<'_> {
     fn every_source<F: Feature + Into<f32>>(&self, x: &[F]) {
         let Self { model, readings } = *self;
         self.outputs_are_exact(x);
-        let prediction = model.predict_mean(x, &mut self.scratch()).map(assert_sound);
+        let prediction = model.predict_mean(x, &mut self.scratch()).map(|mean| self.sound(mean));
         assert_eq!(prediction, Ok(()));
 
         let artifact = model.artifact();
@@ -88,6 +88,9 @@ impl Checks<'_> {
         self.every_way(x, || Normal::seeded(1), drawn);
         self.every_way(x, || LowDiscrepancy::seeded(model.latent_dim(), 1), drawn);
         self.every_way(x, || Given(readings), drawn);
+        let chosen = if artifact.codes.source == CodeSource::Stored { stored } else { drawn };
+        self.every_way(x, || model.codes(1), chosen);
+        assert!(model.samples() <= chosen, "{} samples of {chosen}", model.samples());
     }
 
     /// In one call, until a tolerance and step by step: the same, from `available` samples at most.
@@ -97,7 +100,7 @@ impl Checks<'_> {
             let predicted = self.model.predict(x, &mut codes(), samples, &mut scratch);
             assert_eq!(predicted.is_ok(), (1..=available).contains(&samples), "{predicted:?}");
             assert_eq!(self.stepwise(x, codes(), samples, &mut other), predicted);
-            let _ = predicted.map(assert_sound);
+            let _ = predicted.map(|prediction| self.sound(prediction));
         }
         let tolerance = self.input(f32::from_le_bytes)[0];
         let until =
@@ -150,6 +153,40 @@ impl Checks<'_> {
             assert_of_one_sample(artifact, prediction, exact(Some(&modulation)));
         }
     }
+
+    /// No NaN, and every number in its range.
+    fn sound(&self, prediction: Prediction<'_>) {
+        match (prediction, self.model.output()) {
+            (Prediction::Classification(class), Output::Classification { set_threshold, .. }) => {
+                let sum: f64 = class.probabilities.iter().map(|&p| f64::from(p)).sum();
+                // Every probability is rounded down to 24 bits.
+                let lost = class.probabilities.len() as f64 / f64::from(1 << 24);
+                assert!((sum - 1.0).abs() < 1e-4 + lost, "{sum}: {class:?}");
+                assert!(class.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{class:?}");
+                assert!(class.entropy >= 0.0 && class.expected_entropy >= 0.0, "{class:?}");
+                assert!(class.mutual_information >= 0.0, "{class:?}");
+                let (top, most) = class.top();
+                assert!(class.probabilities.iter().all(|&p| p <= most), "{class:?}");
+                assert_eq!(class.probabilities[top], most, "{class:?}");
+                let conforms = |&index: &usize| class.probabilities[index] >= *set_threshold;
+                assert!(
+                    class.set().eq((0..class.probabilities.len()).filter(conforms)),
+                    "{class:?}"
+                );
+                assert_eq!(class.set().filter(|&c| class.contains(c)).count(), class.set_len());
+                if class.is_sure() {
+                    assert!(class.set_len() == 1 && !class.out_of_distribution);
+                }
+            }
+            (Prediction::Regression(value), Output::Regression { .. }) => {
+                assert!(value.mean.is_finite(), "{value:?}");
+                assert!(value.variance >= 0.0 && value.epistemic_variance >= 0.0, "{value:?}");
+                assert!(value.aleatoric_variance >= 0.0, "{value:?}");
+                assert!(value.lower <= value.mean && value.mean <= value.upper, "{value:?}");
+            }
+            (prediction, output) => panic!("{prediction:?} of {output:?}"),
+        }
+    }
 }
 
 /// The prediction is what the specification says of one sample's accumulators.
@@ -166,31 +203,5 @@ fn assert_of_one_sample(artifact: &Artifact<'_>, prediction: Prediction<'_>, out
             assert!(error < ENTROPY_ERROR, "{class:?}, expected {exact}");
         }
         (prediction, ..) => panic!("{prediction:?} of another kind than the file"),
-    }
-}
-
-/// No NaN, and every number in its range.
-fn assert_sound(prediction: Prediction<'_>) {
-    match prediction {
-        Prediction::Classification(class) => {
-            let sum: f64 = class.probabilities.iter().map(|&p| f64::from(p)).sum();
-            // Every probability is rounded down to 24 bits.
-            let lost = class.probabilities.len() as f64 / f64::from(1 << 24);
-            assert!((sum - 1.0).abs() < 1e-4 + lost, "{sum}: {class:?}");
-            assert!(class.probabilities.iter().all(|p| (0.0..=1.0).contains(p)), "{class:?}");
-            assert!(class.entropy >= 0.0 && class.expected_entropy >= 0.0, "{class:?}");
-            assert!(class.mutual_information >= 0.0, "{class:?}");
-            assert!(class.top().0 < class.probabilities.len(), "{class:?}");
-            assert_eq!(class.set().filter(|&c| class.contains(c)).count(), class.set_len());
-            if class.is_sure() {
-                assert!(class.set_len() == 1 && !class.out_of_distribution);
-            }
-        }
-        Prediction::Regression(value) => {
-            assert!(value.mean.is_finite(), "{value:?}");
-            assert!(value.variance >= 0.0 && value.epistemic_variance >= 0.0, "{value:?}");
-            assert!(value.aleatoric_variance >= 0.0, "{value:?}");
-            assert!(value.lower <= value.mean && value.mean <= value.upper, "{value:?}");
-        }
     }
 }
