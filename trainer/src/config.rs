@@ -241,7 +241,8 @@ pub struct Export {
     pub weight_bits: Choice<Vec<u8>>,
     /// Bits of the decoder's factors, 4 or 8, or `"auto"`.
     pub factor_bits: Choice<u8>,
-    /// Held-out NLL (nats) that an automatic choice of fewer bits may cost.
+    /// Held-out NLL (nats) that an automatic choice of fewer bits may cost; a loss of 0.01 in the
+    /// AUROC of telling foreign inputs weighs as much as all of it.
     pub loss: f64,
     /// Whether the artifact can decode drawn codes: without its trunk it is smaller, and has the
     /// stored codes only.

@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
+use fiberwalk_formats::{CodeSource, INPUT_CLIP, MAX_WIDTH, Reading};
+use rand_distr::{Distribution, Uniform};
 
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
@@ -20,6 +21,7 @@ use crate::latent::{
     DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, cost,
     energy_score,
 };
+use crate::metrics::auroc;
 use crate::network::{Architecture, Batch, outputs_of_each};
 use crate::precision::{PrecisionCandidate, choose_precision};
 use crate::predictions::Predictions;
@@ -41,6 +43,10 @@ const TEST_DRAWS: usize = 128;
 const RANGE_CODES: usize = 256;
 const RANGE_INPUTS: usize = 512;
 
+/// Foreign inputs that a precision is judged on, and the AUROC of telling them from training rows
+/// that it may cost.
+const FOREIGN_ROWS: usize = 512;
+const DETECTION_LOSS: f64 = 0.01;
 /// Most training rows that a precision is judged on.
 const PRECISION_ROWS: usize = 1000;
 
@@ -500,8 +506,17 @@ impl<'a> Training<'a> {
             raw_at(engine, rows)
         });
         let (eight_aside, eight_near) = (eight_aside?, eight_near?);
-        // What fewer bits cost: in held-out NLL, and in the divergence from int8's predictive near
-        // the training rows, which few held-out rows may not show.
+        let foreign = self.foreign(FOREIGN_ROWS);
+        let detection = |precision: &Precision| -> anyhow::Result<f64> {
+            let engine = || runtime(precision, neutral);
+            let (near, far) =
+                (self.predict_rows(engine()?, &near)?, self.predict(engine()?, &foreign)?);
+            Ok(auroc(near.doubt(), far.doubt()))
+        };
+        let eight_detection = detection(&eight)?;
+        // What fewer bits cost: in held-out NLL; in the divergence from int8's predictive near the
+        // training rows, which few held-out rows may not show; in telling foreign inputs, where a
+        // DETECTION_LOSS of AUROC weighs as much as the allowed loss of NLL.
         let loss = |precision: &Precision| -> anyhow::Result<f64> {
             let own = raw(runtime(precision, neutral)?)?;
             let held_out = mean(&own.nll(&targets, of_eight));
@@ -509,7 +524,8 @@ impl<'a> Training<'a> {
             let own = raw_at(runtime(precision, neutral)?, &near)?;
             let divergence = mean(&own.cross_entropy(of_eight, &eight_near, of_eight));
             let entropy = mean(&eight_near.cross_entropy(of_eight, &eight_near, of_eight));
-            Ok(held_out.max(divergence - entropy))
+            let blindness = (eight_detection - detection(precision)?) / DETECTION_LOSS;
+            Ok(held_out.max(divergence - entropy).max(blindness * config.export.loss))
         };
         let sizes: Vec<usize> =
             self.architecture.layers().map(|layer| layer.inputs * layer.outputs).collect();
@@ -576,6 +592,21 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// Raw rows uniform in a box as wide as inputs are told apart, `[rows, features]`.
+    fn foreign(&self, rows: usize) -> Vec<f32> {
+        let mut rng = stream(self.options.seed, Purpose::Foreign, 1);
+        let unit = Uniform::new(-INPUT_CLIP, INPUT_CLIP).expect("the box is not empty");
+        let Schema { mean, std, .. } = &self.record.schema;
+        let columns: Vec<_> = mean.iter().zip(std).collect();
+        let each = (0..rows).flat_map(|_| &columns);
+        each.map(|(mean, std)| *mean + *std * unit.sample(&mut rng)).collect()
+    }
+
+    /// An engine's predictions of raw rows.
+    fn predict(&self, engine: Engine, raw: &[f32]) -> anyhow::Result<Predictions> {
+        Predictor { schema: self.record.schema.clone(), engine }.predict(raw)
+    }
+
     /// An engine's predictions of the named rows.
     fn predict_rows(&self, engine: Engine, rows: &[usize]) -> anyhow::Result<Predictions> {
         let features = self.architecture.inputs();
@@ -584,7 +615,7 @@ impl<'a> Training<'a> {
             .flat_map(|&row| &self.raw[row * features..(row + 1) * features])
             .copied()
             .collect();
-        Predictor { schema: self.record.schema.clone(), engine }.predict(&raw)
+        self.predict(engine, &raw)
     }
 
     /// Thresholds of an engine under `calibration`, from the calibration rows.
