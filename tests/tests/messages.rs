@@ -86,8 +86,11 @@ fn arguments_and_settings_that_make_no_sense() {
         ("depth.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"low-rank:2\"]\n"),
         ("frozen.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"frozen\", \"frozen\"]\n"),
         ("broken.toml", b"[walk\n"),
+        ("bytes.toml", b"[export]\ninput = \"u8\"\n"),
+        ("bits.toml", b"[export]\nweight_bits = [8, 5, 8]\n"),
+        ("half.csv", table("0.5,1,red\n").as_bytes()),
     ]);
-    let cases: [(&str, &[&str]); 10] = [
+    let cases: [(&str, &[&str]); 12] = [
         ("train none.csv --target class --out run", &["none.csv"]),
         ("train data.csv --target colour --out run", &["`colour`", "a", "b", "class"]),
         ("train data.csv --target class --out run --config none.toml", &["none.toml"]),
@@ -114,6 +117,14 @@ fn arguments_and_settings_that_make_no_sense() {
         (
             "train data.csv --target class --out run --config broken.toml",
             &["broken.toml", "line 1"],
+        ),
+        (
+            "train half.csv --target class --out run --config bytes.toml",
+            &["half.csv", "row 61", "line 62", "`a`", "`0.5`", "0 to 255", "export.input"],
+        ),
+        (
+            "train data.csv --target class --out run --config bits.toml",
+            &["export.weight_bits", "found 5", "4 or 8"],
         ),
         ("train data.csv --target class --task regression --out run", &["class", "red", "number"]),
     ];
@@ -187,7 +198,7 @@ fn files_that_cannot_be_predicted_from() {
     write("truncated.fwk", &model[..model.len() / 2]);
     write("corrupt.fwk", &changed(model.len() / 2, 0x10));
     // The version is the fifth and sixth byte.
-    write("later.fwk", &changed(4, 2));
+    write("later.fwk", &changed(4, 1));
     write("lacking.csv", b"x,kind\n0.1,low\n");
     write("extra.csv", b"x,slope,kind,colour\n0.1,0.2,low,red\n");
     write("word.csv", b"x,slope,kind\n0.1,0.2,low\n0.1,steep,low\n");

@@ -660,12 +660,12 @@ fn check_readings(
     match raw.iter().position(|&x| !fits(x)) {
         None => Ok(()),
         Some(index) => {
-            let (line, column) = (table.line(index / columns), &features.0[index % columns]);
-            let found = raw[index];
-            Err(table.unusable(format!(
-                "line {line}, column {column}: found {found}, expected a whole number from {least} \
-                 to {most}, since export.input is not \"float\""
-            )))?
+            // A category's column is never refused: it holds 0 and 1.
+            let column = table.column(&features.0[index % columns])?;
+            let expected = format!(
+                "a whole number from {least} to {most}, since export.input is not \"float\""
+            );
+            Err(table.bad_field(index / columns, column, expected))?
         }
     }
 }

@@ -223,8 +223,7 @@ impl Table {
         TableError::Unusable { path: self.path.clone(), message }
     }
 
-    /// Line of the file that a row is on, from 1.
-    pub fn line(&self, row: usize) -> u64 {
+    fn line(&self, row: usize) -> u64 {
         self.rows[row].position().map_or(0, csv::Position::line)
     }
 
