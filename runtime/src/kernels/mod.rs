@@ -4,9 +4,18 @@
 mod activation;
 mod factors;
 mod matrix;
-#[cfg_attr(fiberwalk_dsp, path = "rows_dsp.rs")]
-#[cfg_attr(fiberwalk_thumb, path = "rows_thumb.rs")]
-#[cfg_attr(fiberwalk_riscv, path = "rows_riscv.rs")]
+#[cfg(not(fiberwalk_dsp))]
+mod portable;
+#[cfg(not(any(fiberwalk_dsp, fiberwalk_thumb, fiberwalk_riscv)))]
+use portable as rows;
+#[cfg(fiberwalk_dsp)]
+#[path = "rows_dsp.rs"]
+mod rows;
+#[cfg(fiberwalk_thumb)]
+#[path = "rows_thumb.rs"]
+mod rows;
+#[cfg(fiberwalk_riscv)]
+#[path = "rows_riscv.rs"]
 mod rows;
 
 pub(crate) use activation::{activate, logits, modulation};

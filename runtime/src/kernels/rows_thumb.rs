@@ -6,6 +6,8 @@ use core::arch::asm;
 
 use fiberwalk_formats::INPUT_GROUP;
 
+pub(super) use super::portable::{Group, byte_sum};
+
 /// Weights of four rows and one group of inputs, row by row.
 const BLOCK: usize = 4 * INPUT_GROUP;
 
@@ -175,27 +177,4 @@ fn two_bytes(group: &[u8], offset: usize, x: &[u8]) -> [i32; 4] {
         );
     }
     [sum_0, sum_1, sum_2, sum_3]
-}
-
-/// A group of signed inputs, kept for several rows.
-#[derive(Clone, Copy)]
-pub(super) struct Group([i32; INPUT_GROUP]);
-
-impl Group {
-    pub fn new(x: &[i8; INPUT_GROUP]) -> Self {
-        Self(x.map(i32::from))
-    }
-
-    /// sum + Σ_i w_i x_i.
-    #[inline(always)]
-    pub fn add_products(&self, weights: &[u8; INPUT_GROUP], sum: i32) -> i32 {
-        let products = weights.iter().zip(self.0).map(|(&w, x)| i32::from(w).wrapping_mul(x));
-        products.fold(sum, i32::wrapping_add)
-    }
-}
-
-/// Σ_i x_i of whole groups of inputs.
-pub(super) fn byte_sum(x: &[u8]) -> i32 {
-    let groups = x.as_chunks::<INPUT_GROUP>().0.iter();
-    groups.map(|group| group.iter().map(|&x| i32::from(x)).sum::<i32>()).sum()
 }

@@ -1,9 +1,11 @@
-//! Products of several rows at a time, so that each input is loaded once for all: portable.
+//! Products of several rows at a time, so that each input is loaded once for all, without assembly:
+//! what `rows_*.rs` have no better way for.
 
 use fiberwalk_formats::INPUT_GROUP;
 
 /// sums_o += Σ_i w_oi x_i of a group of four rows. A function of its own, so that the sums stay in
 /// registers.
+#[cfg(not(fiberwalk_thumb))]
 #[inline(never)]
 pub(super) fn four_rows(group: &[u8], x: &[u8], sums: &mut [i32; 4]) {
     let (blocks, x) = (group.as_chunks::<{ 4 * INPUT_GROUP }>().0, x.as_chunks::<INPUT_GROUP>().0);
@@ -20,6 +22,7 @@ pub(super) fn four_rows(group: &[u8], x: &[u8], sums: &mut [i32; 4]) {
 
 /// sums_o += Σ_i w_oi x_i of a group of eight rows of int4 weights, two a byte: the products of the whole
 /// bytes and of their upper halves tell those of the lower ones.
+#[cfg(not(fiberwalk_thumb))]
 #[inline(never)]
 pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     let (mut whole, mut upper) = ([0i32; 4], [0i32; 4]);
