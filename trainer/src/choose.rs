@@ -7,11 +7,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Rows, Targets, folds};
-use crate::descent::{Descent, Schedule, TrainingSet};
+use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::device::Device;
 use crate::network::{Architecture, Batch, Likelihood};
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
@@ -126,6 +126,8 @@ pub struct Search<'a> {
     pub batch_rows: usize,
     /// Seed of folds, initial weights and drifts.
     pub seed: u64,
+    /// What computes.
+    pub device: &'a Device,
 }
 
 /// Training and held-out rows of one fold.
@@ -164,21 +166,25 @@ impl Search<'_> {
     }
 
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
-    pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> Choices {
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Choices> {
         let folds = self.folds();
         let context = Context { held_out: held_out_targets(&folds), folds, report };
         let mut noise_std = match &self.rows.targets {
             Targets::Classes { .. } => None,
-            Targets::Values(_) => {
-                Some(fixed.noise_std.unwrap_or_else(|| self.noise(fixed, &context)))
-            }
+            Targets::Values(_) => match fixed.noise_std {
+                Some(noise_std) => Some(noise_std),
+                None => Some(self.noise(fixed, &context)?),
+            },
         };
         let drift = fixed.drift.unwrap_or(Drift::DataNoise);
         let temperature = fixed.temperature.unwrap_or(FIRST_TEMPERATURE);
         let priors = self.priors(fixed);
         let first: Vec<_> =
             priors.iter().map(|prior| unscored(prior, drift, temperature)).collect();
-        let mut scored = self.score(&first, FIRST_PARTICLES, noise_std, &context);
+        let mut scored = self.score(&first, FIRST_PARTICLES, noise_std, &context)?;
         let mut chosen = best_of(&scored);
         if self.needs_noise(fixed) {
             // The noise is at most the error of the best predictor so far, the walk's mean.
@@ -189,21 +195,21 @@ impl Search<'_> {
         let prior = scored[chosen].candidate.prior_precision.clone();
         let start = scored.len();
         let tempered = self.tempered(fixed, &prior);
-        scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context));
+        scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context)?);
         chosen = spread_at_little_cost(&scored[start..]) + start;
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
         let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
         let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
         let start = scored.len();
-        scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context));
+        scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context)?);
         let nll = |index: usize| scored[index].candidate.nll;
         chosen = (start..scored.len())
             .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
 
         let chosen = scored[chosen].candidate.clone();
         let likelihood = likelihood(noise_std);
-        let maps = self.maps(&chosen.prior_precision, likelihood, &context);
+        let maps = self.maps(&chosen.prior_precision, likelihood, &context)?;
         let full = self.walk_folds(
             &chosen,
             likelihood,
@@ -211,16 +217,16 @@ impl Search<'_> {
             self.walk_schedule,
             CALIBRATION_PARTICLES,
             &context,
-        );
-        let map = self.held_out(&context.folds, |fold| vec![maps[fold].clone()]);
-        Choices {
+        )?;
+        let map = self.held_out(&context.folds, |fold| Ok(vec![maps[fold].clone()]))?;
+        Ok(Choices {
             noise_std,
             map_calibration: map.calibrate(&context.held_out, noise_std),
             particle_calibration: full.calibrate(&context.held_out, noise_std),
             candidates: scored.into_iter().map(|scored| scored.candidate).collect(),
             folds: context.folds.len(),
             chosen,
-        }
+        })
     }
 
     /// Scores candidates by small walks from their own MAPs.
@@ -230,7 +236,7 @@ impl Search<'_> {
         particles: usize,
         noise_std: Option<f32>,
         context: &Context<'_>,
-    ) -> Vec<Scored> {
+    ) -> anyhow::Result<Vec<Scored>> {
         let likelihood = likelihood(noise_std);
         let mut priors: Vec<&Vec<f32>> = Vec::new();
         for candidate in candidates {
@@ -238,23 +244,19 @@ impl Search<'_> {
                 priors.push(&candidate.prior_precision);
             }
         }
-        let maps: Vec<_> =
-            priors.par_iter().map(|prior| self.maps(prior, likelihood, context)).collect();
-        candidates
-            .par_iter()
-            .map(|candidate| {
-                let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
-                let maps = &maps[own.expect("every candidate's prior was collected above")];
-                let schedule = self.scoring_schedule();
-                let predictive =
-                    self.walk_folds(candidate, likelihood, maps, schedule, particles, context);
-                let calibration = predictive.calibrate(&context.held_out, noise_std);
-                let row_nll = predictive.nll(&context.held_out, calibration);
-                let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
-                let candidate = Candidate { nll, standard_error, ..candidate.clone() };
-                Scored { candidate, predictive, row_nll }
-            })
-            .collect()
+        let maps = self.device.map(&priors, |_, prior| self.maps(prior, likelihood, context))?;
+        self.device.map(candidates, |_, candidate| {
+            let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
+            let maps = &maps[own.expect("every candidate's prior was collected above")];
+            let schedule = self.scoring_schedule();
+            let predictive =
+                self.walk_folds(candidate, likelihood, maps, schedule, particles, context)?;
+            let calibration = predictive.calibrate(&context.held_out, noise_std);
+            let row_nll = predictive.nll(&context.held_out, calibration);
+            let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
+            let candidate = Candidate { nll, standard_error, ..candidate.clone() };
+            Ok(Scored { candidate, predictive, row_nll })
+        })
     }
 
     /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).
@@ -288,40 +290,41 @@ impl Search<'_> {
     }
 
     /// A first guess of the noise: the held-out error of MAP, found by fixed-point iteration.
-    fn noise(&self, fixed: &Fixed, context: &Context<'_>) -> f32 {
+    fn noise(&self, fixed: &Fixed, context: &Context<'_>) -> anyhow::Result<f32> {
         let priors = self.priors(fixed);
         let prior = &priors[priors.len() / 2];
         let mut noise_std = FIRST_NOISE_STD;
         for _ in 0..NOISE_ROUNDS {
-            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, context);
-            let map = self.held_out(&context.folds, |fold| vec![maps[fold].clone()]);
+            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, context)?;
+            let map = self.held_out(&context.folds, |fold| Ok(vec![maps[fold].clone()]))?;
             if let Some(error) = map.rmse(&context.held_out) {
                 noise_std = (error as f32).max(SMALLEST_NOISE_STD);
             }
         }
-        noise_std
+        Ok(noise_std)
     }
 
     /// One MAP a fold, `[folds][P]`.
-    fn maps(&self, prior: &[f32], likelihood: Likelihood, context: &Context<'_>) -> Vec<Vec<f32>> {
+    fn maps(
+        &self,
+        prior: &[f32],
+        likelihood: Likelihood,
+        context: &Context<'_>,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let prior_precision = self.architecture.per_parameter(prior);
-        context
-            .folds
-            .par_iter()
-            .map(|fold| {
-                let mut rng = stream(self.seed, Purpose::Initialisation, 0);
-                let descent = Descent {
-                    architecture: self.architecture,
-                    set: &fold.training,
-                    likelihood,
-                    prior_precision: &prior_precision,
-                    drift: None,
-                    control: None,
-                    schedule: self.map_schedule,
-                };
-                descent.run(self.architecture.initialise(&mut rng), context.report)
-            })
-            .collect()
+        let mut rng = stream(self.seed, Purpose::Initialisation, 0);
+        let start = self.architecture.initialise(&mut rng);
+        self.device.map(&context.folds, |_, fold| {
+            let descent = Descent {
+                architecture: self.architecture,
+                set: &fold.training,
+                likelihood,
+                prior_precision: &prior_precision,
+                schedule: self.map_schedule,
+            };
+            let particle = Particle { start: &start, drift: None, control: None };
+            Ok(descent.run(self.device, &[particle], context.report)?.remove(0))
+        })
     }
 
     /// Held-out predictive of a small walk in every fold. Each fold has particles of its own, lest
@@ -334,7 +337,7 @@ impl Search<'_> {
         schedule: Schedule,
         particles: usize,
         context: &Context<'_>,
-    ) -> Predictive {
+    ) -> anyhow::Result<Predictive> {
         let prior_precision = self.architecture.per_parameter(&candidate.prior_precision);
         self.held_out(&context.folds, |fold| {
             let walk = Walk {
@@ -348,19 +351,25 @@ impl Search<'_> {
                 seed: self.seed,
             };
             let range = fold * particles..(fold + 1) * particles;
-            walk.run(&maps[fold..=fold], range, context.report)
+            walk.run(self.device, &maps[fold..=fold], range, context.report)
         })
     }
 
     /// Predictive of every fold's own parameters at its held-out rows, in the folds' order.
-    fn held_out(&self, folds: &[Fold], thetas: impl Fn(usize) -> Vec<Vec<f32>>) -> Predictive {
+    fn held_out(
+        &self,
+        folds: &[Fold],
+        thetas: impl Fn(usize) -> anyhow::Result<Vec<Vec<f32>>>,
+    ) -> anyhow::Result<Predictive> {
         let predictives = folds.iter().enumerate().map(|(index, fold)| {
-            Predictive::of(self.architecture, &fold.targets, &thetas(index), &fold.held_out)
+            let thetas = thetas(index)?;
+            Ok(Predictive::of(self.architecture, &fold.targets, &thetas, &fold.held_out))
         });
         predictives
-            .reduce(|mut all, next| {
-                all.append(next);
-                all
+            .reduce(|all, next| {
+                let mut all = all?;
+                all.append(next?);
+                Ok(all)
             })
             .expect("there is at least one fold")
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table as TextTable, presets};
@@ -14,6 +15,7 @@ use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 
 use crate::config::{Choice, Config, InputChoice, PerLayer};
 use crate::data::{Table, Target, TaskKind};
+use crate::device::Device;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
 use crate::metrics::Scores;
@@ -74,6 +76,8 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         task: TaskKind::Classification,
         config: config(),
         out: run.clone(),
+        // The committed figures and firmware are of this one.
+        device: Arc::new(Device::Cpu),
         seed: SEED,
         resume: false,
         progress,

@@ -1,8 +1,10 @@
 //! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk.
 
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 
 use crate::data::Targets;
+use crate::device::Device;
 use crate::network::{Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step};
 use crate::random::{Purpose, stream};
 
@@ -30,12 +32,33 @@ impl Schedule {
     }
 }
 
+/// Corrections of Adam's moments for their start at zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamBias {
+    decay1: f32,
+    decay2: f32,
+}
+
+impl Default for AdamBias {
+    fn default() -> Self {
+        Self { decay1: 1.0, decay2: 1.0 }
+    }
+}
+
+impl AdamBias {
+    /// The next step's learning rate over the first moment's bias, and the inverse of the second's.
+    pub fn next(&mut self, learning_rate: f32) -> (f32, f32) {
+        self.decay1 *= BETA1;
+        self.decay2 *= BETA2;
+        (learning_rate / (1.0 - self.decay1), 1.0 / (1.0 - self.decay2))
+    }
+}
+
 /// Adam (Kingma & Ba 2015): the moments of every parameter's gradient.
 pub struct Adam {
     first: Vec<f32>,
     second: Vec<f32>,
-    decay1: f32,
-    decay2: f32,
+    bias: AdamBias,
 }
 
 impl Adam {
@@ -44,17 +67,13 @@ impl Adam {
         Self {
             first: vec![0.0; parameters],
             second: vec![0.0; parameters],
-            decay1: 1.0,
-            decay2: 1.0,
+            bias: AdamBias::default(),
         }
     }
 
     /// One step down `gradient`.
     pub fn step(&mut self, theta: &mut [f32], gradient: &[f32], learning_rate: f32) {
-        self.decay1 *= BETA1;
-        self.decay2 *= BETA2;
-        let rate = learning_rate / (1.0 - self.decay1);
-        let correction = 1.0 / (1.0 - self.decay2);
+        let (rate, correction) = self.bias.next(learning_rate);
         adam_step(theta, gradient, &mut self.first, &mut self.second, rate, correction);
     }
 }
@@ -103,6 +122,17 @@ impl TrainingSet {
         self.parts.len()
     }
 
+    /// Inputs and targets of a mini-batch.
+    pub(crate) fn mini_batch(&self, part: usize) -> (&Batch, &Targets) {
+        let (batch, targets) = &self.parts[part];
+        (batch, targets)
+    }
+
+    /// All rows over those of a mini-batch.
+    pub(crate) fn scale(&self, part: usize) -> f32 {
+        self.rows as f32 / self.parts[part].0.rows() as f32
+    }
+
     /// The objective of each mini-batch.
     pub fn objectives<'a>(
         &'a self,
@@ -123,7 +153,7 @@ impl TrainingSet {
     }
 
     /// The mini-batch of a step: every epoch visits all of them in a new order.
-    fn part(&self, step: usize) -> usize {
+    pub(crate) fn part(&self, step: usize) -> usize {
         let count = self.parts.len();
         if count == 1 {
             return 0;
@@ -165,9 +195,19 @@ impl ControlVariate {
             .collect();
         Some(Self { parts, total })
     }
+
+    /// Gradient of a mini-batch at θ*, `[P]`.
+    pub(crate) fn part(&self, part: usize) -> &[f32] {
+        &self.parts[part]
+    }
+
+    /// Gradient of all rows at θ*, `[P]`.
+    pub(crate) fn total(&self) -> &[f32] {
+        &self.total
+    }
 }
 
-/// One descent: what is minimised and from where.
+/// What all particles of a descent share.
 pub struct Descent<'a> {
     /// Network.
     pub architecture: &'a Architecture,
@@ -177,23 +217,49 @@ pub struct Descent<'a> {
     pub likelihood: Likelihood,
     /// Prior precision α of every parameter, `[P]`.
     pub prior_precision: &'a [f32],
-    /// Drift d, `[P]`; none for MAP.
-    pub drift: Option<&'a [f32]>,
-    /// Control variate for mini-batches.
-    pub control: Option<&'a ControlVariate>,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
 }
 
+/// Where a particle starts, and what drives it.
+pub struct Particle<'a> {
+    /// Initial parameters, `[P]`.
+    pub start: &'a [f32],
+    /// Drift d, `[P]`; none for MAP. All particles of a descent have one or none has.
+    pub drift: Option<Vec<f32>>,
+    /// Control variate for mini-batches; all have one or none has.
+    pub control: Option<&'a ControlVariate>,
+}
+
 impl Descent<'_> {
-    /// Minimises Σ −log p(y | x, θ) + ½ Σ α θ² − dᵀθ by Adam, starting from `theta: [P]`.
-    /// `report` is called with the number of steps done since its last call.
-    pub fn run(&self, mut theta: Vec<f32>, report: &(dyn Fn(usize) + Sync)) -> Vec<f32> {
+    /// Minimises Σ −log p(y | x, θ) + ½ Σ α θ² − dᵀθ for every particle by Adam; returns where they
+    /// end, `[N][P]`. `report` is called with the number of particle-steps done since its last call.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run(
+        &self,
+        device: &Device,
+        particles: &[Particle<'_>],
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        match device {
+            Device::Cpu => {
+                Ok(particles.par_iter().map(|particle| self.descend(particle, report)).collect())
+            }
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpus) => gpus.descend(self, particles, report),
+        }
+    }
+
+    /// One particle's descent, on the calling thread.
+    fn descend(&self, particle: &Particle<'_>, report: &(dyn Fn(usize) + Sync)) -> Vec<f32> {
+        let mut theta = particle.start.to_vec();
         let mut adam = Adam::new(theta.len());
         let mut gradient = vec![0.0; theta.len()];
         let mut tape = Tape::default();
         for step in 0..self.schedule.steps {
-            self.gradient(step, &theta, &mut tape, &mut gradient);
+            self.gradient(particle, step, &theta, &mut tape, &mut gradient);
             adam.step(&mut theta, &gradient, self.schedule.rate(step));
             if (step + 1) % REPORT_EVERY == 0 {
                 report(REPORT_EVERY);
@@ -210,7 +276,14 @@ impl Descent<'_> {
         self.set.nll(self.architecture, self.likelihood, theta) + prior
     }
 
-    fn gradient(&self, step: usize, theta: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
+    fn gradient(
+        &self,
+        particle: &Particle<'_>,
+        step: usize,
+        theta: &[f32],
+        tape: &mut Tape,
+        gradient: &mut [f32],
+    ) {
         let part = self.set.part(step);
         let (batch, targets) = &self.set.parts[part];
         let objective = Objective {
@@ -221,8 +294,8 @@ impl Descent<'_> {
         };
         gradient.fill(0.0);
         objective.nll_gradient(theta, tape, gradient);
-        let scale = self.set.rows() as f32 / batch.rows() as f32;
-        if let Some(control) = self.control {
+        let scale = self.set.scale(part);
+        if let Some(control) = particle.control {
             for ((g, &own), &all) in
                 gradient.iter_mut().zip(&control.parts[part]).zip(&control.total)
             {
@@ -234,7 +307,7 @@ impl Descent<'_> {
         for ((g, &theta), &alpha) in gradient.iter_mut().zip(theta).zip(self.prior_precision) {
             *g += alpha * theta;
         }
-        if let Some(drift) = self.drift {
+        if let Some(drift) = &particle.drift {
             gradient.iter_mut().zip(drift).for_each(|(g, &d)| *g -= d);
         }
     }

@@ -11,8 +11,11 @@ pub mod config;
 pub mod data;
 pub mod demo;
 pub mod descent;
+pub mod device;
 pub mod engine;
 pub mod export;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod latent;
 pub mod metrics;
 pub mod network;

@@ -2,6 +2,7 @@
 //! run's directory; a stage whose file is there is not done again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use rayon::prelude::*;
@@ -14,7 +15,8 @@ use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::data::{Features, Rows, Schema, Split, Table, Target, Targets, Task, TaskKind, split};
-use crate::descent::{Descent, Schedule, TrainingSet};
+use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::device::Device;
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
@@ -51,7 +53,7 @@ const DETECTION_LOSS: f64 = 0.01;
 const PRECISION_ROWS: usize = 1000;
 
 /// What to train on, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TrainOptions {
     /// CSV file.
     pub data: PathBuf,
@@ -63,6 +65,8 @@ pub struct TrainOptions {
     pub config: Config,
     /// Directory of the run.
     pub out: PathBuf,
+    /// What computes.
+    pub device: Arc<Device>,
     /// Seed of everything random.
     pub seed: u64,
     /// Go on with a run that was interrupted.
@@ -244,9 +248,10 @@ impl<'a> Training<'a> {
             walk_schedule: self.walk_schedule(),
             batch_rows: config.walk.batch_rows,
             seed: self.options.seed,
+            device: &self.options.device,
         };
         let stage = self.options.progress.stage("choose", search.steps(&fixed));
-        let choices = search.run(&fixed, &|steps| stage.advance(steps));
+        let choices = search.run(&fixed, &|steps| stage.advance(steps))?;
         let chosen = &choices.chosen;
         stage.finish(&format!(
             "prior {:?}, {} drift, temperature {}, held-out NLL {:.4} ± {:.4}",
@@ -270,24 +275,24 @@ impl<'a> Training<'a> {
         let set = self.training_set(&self.training_rows());
         let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
         let stage = self.options.progress.stage("map", count * schedule.steps);
-        let mut maps: Vec<(f64, Vec<f32>)> = (0..count)
-            .into_par_iter()
+        let descent = Descent {
+            architecture: &self.architecture,
+            set: &set,
+            likelihood: choices.likelihood(),
+            prior_precision: &prior,
+            schedule,
+        };
+        let starts: Vec<_> = (0..count as u64)
             .map(|index| {
-                let mut rng = stream(self.options.seed, Purpose::Initialisation, index as u64);
-                let descent = Descent {
-                    architecture: &self.architecture,
-                    set: &set,
-                    likelihood: choices.likelihood(),
-                    prior_precision: &prior,
-                    drift: None,
-                    control: None,
-                    schedule,
-                };
-                let start = self.architecture.initialise(&mut rng);
-                let theta = descent.run(start, &|steps| stage.advance(steps));
-                (descent.loss(&theta), theta)
+                let mut rng = stream(self.options.seed, Purpose::Initialisation, index);
+                self.architecture.initialise(&mut rng)
             })
             .collect();
+        let particles: Vec<_> =
+            starts.iter().map(|start| Particle { start, drift: None, control: None }).collect();
+        let ends = descent.run(&self.options.device, &particles, &|steps| stage.advance(steps))?;
+        let mut maps: Vec<(f64, Vec<f32>)> =
+            ends.into_par_iter().map(|theta| (descent.loss(&theta), theta)).collect();
         maps.sort_by(|a, b| a.0.total_cmp(&b.0));
         stage.finish(&format!("loss {:.2} over {} rows", maps[0].0, set.rows()));
         let maps: Vec<Vec<f32>> = maps.into_iter().map(|(_, theta)| theta).collect();
@@ -320,7 +325,8 @@ impl<'a> Training<'a> {
                 continue;
             }
             let range = group * GROUP..((group + 1) * GROUP).min(count);
-            let walked = walk.run(maps, range, &|steps| stage.advance(steps));
+            let walked =
+                walk.run(&self.options.device, maps, range, &|steps| stage.advance(steps))?;
             self.dir.write_tensors(&name, &[("theta", &walked)])?;
             particles.extend(walked);
         }
@@ -395,11 +401,12 @@ impl<'a> Training<'a> {
                     schedule,
                     seed: self.options.seed,
                 };
-                let fitted = fit.run(&maps[0], &|steps| stage.advance(steps));
+                let device = &self.options.device;
+                let fitted = fit.run(device, &maps[0], &|steps| stage.advance(steps))?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh);
-                (shape, fitted, score)
+                Ok((shape, fitted, score))
             })
-            .collect();
+            .collect::<anyhow::Result<_>>()?;
         let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
         let (shape, fitted, score) = fits
             .into_iter()

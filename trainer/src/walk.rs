@@ -10,7 +10,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::descent::{ControlVariate, Descent, Schedule, TrainingSet};
+use crate::descent::{ControlVariate, Descent, Particle, Schedule, TrainingSet};
+use crate::device::Device;
 use crate::network::{Architecture, Likelihood, Tape};
 use crate::random::{Purpose, stream};
 
@@ -68,33 +69,37 @@ pub struct Diagnostics {
 impl Walk<'_> {
     /// Walks particles `range` (particle i from `maps[i mod M]`) to their ends, `[N][P]`.
     /// `report` is called with the number of particle-steps done since its last call.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn run(
         &self,
+        device: &Device,
         maps: &[Vec<f32>],
         range: std::ops::Range<usize>,
         report: &(dyn Fn(usize) + Sync),
-    ) -> Vec<Vec<f32>> {
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let controls: Vec<_> = maps
-            .iter()
+            .par_iter()
             .map(|map| ControlVariate::at(map, self.set, self.architecture, self.likelihood))
             .collect();
-        range
+        let particles: Vec<_> = range
             .into_par_iter()
             .map(|particle| {
-                let start = &maps[particle % maps.len()];
-                let drift = self.draw_drift(start, particle);
-                let descent = Descent {
-                    architecture: self.architecture,
-                    set: self.set,
-                    likelihood: self.likelihood,
-                    prior_precision: self.prior_precision,
-                    drift: Some(&drift),
-                    control: controls[particle % maps.len()].as_ref(),
-                    schedule: self.schedule,
-                };
-                descent.run(start.clone(), report)
+                let map = particle % maps.len();
+                let start = &maps[map];
+                let drift = Some(self.draw_drift(start, particle));
+                Particle { start, drift, control: controls[map].as_ref() }
             })
-            .collect()
+            .collect();
+        let descent = Descent {
+            architecture: self.architecture,
+            set: self.set,
+            likelihood: self.likelihood,
+            prior_precision: self.prior_precision,
+            schedule: self.schedule,
+        };
+        descent.run(device, &particles, report)
     }
 
     /// Loss and distance of every particle from the MAP that it started at. `baseline_nll` is the
@@ -240,7 +245,7 @@ mod tests {
         };
         let start: Vec<f32> = mean.iter().map(|&value| value as f32).collect();
         let count = 4000;
-        let particles = walk.run(&[start], 0..count, &|_| {});
+        let particles = walk.run(&Device::Cpu, &[start], 0..count, &|_| {}).expect("the processor");
         for i in 0..3 {
             let average =
                 particles.iter().map(|theta| f64::from(theta[i])).sum::<f64>() / count as f64;

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use fiberwalk::config::{Choice, Config};
 use fiberwalk::data::{Schema, Table, TaskKind};
+use fiberwalk::device::Device;
 use fiberwalk::engine::{Draws, Engine, EngineKind, Predictor};
 use fiberwalk::metrics::Scores;
 use fiberwalk::pipeline::{TrainOptions, train};
@@ -109,6 +111,7 @@ fn measure(
         task,
         config,
         out: run.clone(),
+        device: Arc::new(Device::Cpu),
         seed: split,
         resume: true,
         progress: Progress::Shown,

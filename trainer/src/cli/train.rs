@@ -1,12 +1,13 @@
 //! `fiberwalk train`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use fiberwalk::config::Config;
 use fiberwalk::data::TaskKind;
+use fiberwalk::device::DeviceChoice;
 use fiberwalk::pipeline::{TrainOptions, train};
 
 #[derive(Args)]
@@ -25,9 +26,10 @@ pub struct Arguments {
     /// Directory of the run [default: the data file's name with `-run`].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value = "auto")]
-    device: Device,
+    /// Where to compute: `auto` (GPUs where there are any), `cpu`, `gpu` (all of the best kind) or
+    /// `gpu:N` (number N of `fiberwalk devices`).
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -39,21 +41,8 @@ pub struct Arguments {
     quiet: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Device {
-    /// The fastest there is.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// A graphics card.
-    Gpu,
-}
-
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
-        if matches!(self.device, Device::Gpu) {
-            bail!("--device gpu: this version computes on the CPU only; use --device cpu");
-        }
         let config = match &self.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
@@ -68,6 +57,7 @@ impl Arguments {
             task: self.task,
             config,
             out,
+            device: Arc::new(self.device.open()?),
             seed: self.seed,
             resume: self.resume,
             progress: super::progress(self.quiet),

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::passes::DecodedPass;
 use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
 use crate::descent::{Adam, Schedule};
+use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
 
@@ -18,13 +19,13 @@ const FINGERPRINT_PROBES: usize = 32;
 /// Width of the encoder's hidden layer.
 const ENCODER_WIDTH: usize = 32;
 /// Decoder draws compared with the particles in a step.
-const DRAWS: usize = 16;
+pub(crate) const DRAWS: usize = 16;
 /// Particles compared with the draws in a step.
-const PARTICLES: usize = 32;
+pub(crate) const PARTICLES: usize = 32;
 /// Probes in a step, half of them training inputs.
-const PROBES: usize = 192;
+pub(crate) const PROBES: usize = 192;
 /// Particles encoded and decoded again in a step where λ > 0.
-const RECONSTRUCTIONS: usize = 4;
+pub(crate) const RECONSTRUCTIONS: usize = 4;
 
 /// What the latent posterior is fitted to, and how.
 pub struct Fit<'a> {
@@ -54,34 +55,54 @@ pub struct Fitted {
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]`. `report` is called once a step.
-    pub fn run(&self, theta: &[f32], report: &(dyn Fn(usize) + Sync)) -> Fitted {
+    /// Fits from the MAP `theta: [P]`. `report` is called with the number of steps done since its
+    /// last call.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run(
+        &self,
+        device: &Device,
+        theta: &[f32],
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Fitted> {
         let mut rng = stream(self.seed, Purpose::Decoder, 0);
-        let mut decoder = self.shape.initialise(theta, &mut rng);
-        let mut encoder = (self.reconstruction > 0.0).then(|| {
+        let decoder = self.shape.initialise(theta, &mut rng);
+        let encoder = (self.reconstruction > 0.0).then(|| {
             let architecture = self.encoder_architecture();
             let parameters = architecture.initialise(&mut rng);
-            let adam = Adam::new(parameters.len());
-            Encoder { fingerprints: self.fingerprints(), architecture, parameters, adam }
+            Encoder { fingerprints: self.fingerprints(), architecture, parameters }
         });
+        let start = Start { decoder, encoder };
+        match device {
+            Device::Cpu => Ok(self.run_on_cpu(start, report)),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpus) => Ok(gpus.first().fit(self, start, report)?),
+        }
+    }
+
+    fn run_on_cpu(&self, start: Start, report: &(dyn Fn(usize) + Sync)) -> Fitted {
+        let Start { mut decoder, mut encoder } = start;
         let mut adam = Adam::new(decoder.len());
+        let parameters = encoder.as_ref().map_or(0, |encoder| encoder.parameters.len());
+        let mut encoder_adam = Adam::new(parameters);
         let mut rng = stream(self.seed, Purpose::LatentFit, 0);
         for step in 0..self.schedule.steps {
             let rate = self.schedule.rate(step);
             let mut gradient = vec![0.0; decoder.len()];
-            let indices = self.draw_probes(&mut rng);
-            let probes = self.pool.select(&indices);
-            self.score_gradient(&decoder, &indices, &probes, &mut rng, &mut gradient);
-            if let Some(encoder) = &mut encoder {
+            let draws = self.draw(&mut rng);
+            let probes = self.pool.select(&draws.probes);
+            self.score_gradient(&decoder, &draws, &probes, &mut gradient);
+            if let (Some(encoder), Some(pairs)) = (&mut encoder, &draws.reconstruction) {
                 let d_encoder = self.reconstruction_gradient(
                     &decoder,
                     encoder,
-                    &indices,
+                    pairs,
+                    &draws.probes,
                     &probes,
-                    &mut rng,
                     &mut gradient,
                 );
-                encoder.adam.step(&mut encoder.parameters, &d_encoder, rate);
+                encoder_adam.step(&mut encoder.parameters, &d_encoder, rate);
             }
             adam.step(&mut decoder, &gradient, rate);
             report(1);
@@ -95,6 +116,24 @@ impl Fit<'_> {
         });
         let encoder = encoder.map(|encoder| (encoder.architecture, encoder.parameters));
         Fitted { decoder, encoder, codes }
+    }
+
+    /// What is random in a step.
+    pub(crate) fn draw(&self, rng: &mut Xoshiro256PlusPlus) -> StepDraws {
+        let (k, count) = (self.shape.latent_dim, self.pool.particles());
+        let probes = self.draw_probes(rng);
+        let codes = spread_codes(k, DRAWS, rng);
+        let particles = rand::seq::index::sample(rng, count, PARTICLES.min(count)).into_vec();
+        let reconstruction = (self.reconstruction > 0.0).then(|| ReconstructionDraws {
+            normals: standard_normal(k, count, rng),
+            particles: rand::seq::index::sample(rng, count, RECONSTRUCTIONS.min(count)).into_vec(),
+        });
+        StepDraws { probes, codes, particles, reconstruction }
+    }
+
+    /// Weight of the squared error of one output of a reconstructed particle at `probes` probes.
+    pub(crate) fn reconstruction_weight(&self, particles: usize, probes: usize) -> f32 {
+        2.0 * self.reconstruction / (particles * probes) as f32
     }
 
     /// The encoder's network: fingerprint → k.
@@ -130,15 +169,13 @@ impl Fit<'_> {
     fn score_gradient(
         &self,
         decoder: &[f32],
-        indices: &[usize],
+        draws: &StepDraws,
         probes: &Probes,
-        rng: &mut Xoshiro256PlusPlus,
         gradient: &mut [f32],
     ) {
-        let codes = spread_codes(self.shape.latent_dim, DRAWS, rng);
-        let count = self.pool.particles();
-        let chosen = rand::seq::index::sample(rng, count, PARTICLES.min(count)).into_vec();
-        let particles = self.pool.functions_at(&chosen, indices);
+        let indices = &draws.probes;
+        let particles = self.pool.functions_at(&draws.particles, indices);
+        let codes = draws.codes.clone();
         let (pass, outputs) = DecodedPass::forward(self.shape, decoder, codes, probes);
         let (_, mut d_outputs) =
             energy_score(&standardised(&outputs, probes), &particles, indices.len());
@@ -159,9 +196,9 @@ impl Fit<'_> {
         &self,
         decoder: &[f32],
         encoder: &Encoder,
+        draws: &ReconstructionDraws,
         indices: &[usize],
         probes: &Probes,
-        rng: &mut Xoshiro256PlusPlus,
         gradient: &mut [f32],
     ) -> Vec<f32> {
         let (k, count) = (self.shape.latent_dim, self.pool.particles());
@@ -171,17 +208,16 @@ impl Fit<'_> {
             tape.forward(&encoder.architecture, &encoder.parameters, batch, 0..count).to_vec();
         let each = columns(&codes, k, count);
 
-        let normals = columns(standard_normal(k, count, rng).values(), k, count);
+        let normals = columns(draws.normals.values(), k, count);
         let (_, mut d_codes) = energy_score(&each, &normals, 1);
 
-        let chosen: Vec<usize> =
-            rand::seq::index::sample(rng, count, RECONSTRUCTIONS.min(count)).into_vec();
+        let chosen = &draws.particles;
         let chosen_codes: Vec<f32> =
             chosen.iter().flat_map(|&particle| each[particle].iter().copied()).collect();
         let chosen_codes = Batch::from_rows(&chosen_codes, k);
         let (pass, outputs) = DecodedPass::forward(self.shape, decoder, chosen_codes, probes);
-        let weight = 2.0 * self.reconstruction / (chosen.len() * indices.len()) as f32;
-        let targets = self.pool.functions_at(&chosen, indices);
+        let weight = self.reconstruction_weight(chosen.len(), indices.len());
+        let targets = self.pool.functions_at(chosen, indices);
         let d_outputs: Vec<_> = standardised(&outputs, probes)
             .into_iter()
             .zip(targets)
@@ -214,12 +250,42 @@ impl Fit<'_> {
     }
 }
 
+/// Where a fit starts.
+pub(crate) struct Start {
+    /// Initial decoder parameters.
+    pub decoder: Vec<f32>,
+    /// Initial encoder; none where λ = 0.
+    pub encoder: Option<Encoder>,
+}
+
 /// The encoder while it is fitted.
-struct Encoder {
-    fingerprints: Batch,
-    architecture: Architecture,
-    parameters: Vec<f32>,
-    adam: Adam,
+pub(crate) struct Encoder {
+    /// What it reads, `[inputs, N]`.
+    pub fingerprints: Batch,
+    /// Its network.
+    pub architecture: Architecture,
+    /// Its parameters.
+    pub parameters: Vec<f32>,
+}
+
+/// What is random in a step.
+pub(crate) struct StepDraws {
+    /// Probes in the pool; the first half training inputs and near them.
+    pub probes: Vec<usize>,
+    /// Latent codes, `[k, M]`.
+    pub codes: Batch,
+    /// Particles that the draws are compared with.
+    pub particles: Vec<usize>,
+    /// None where λ = 0.
+    pub reconstruction: Option<ReconstructionDraws>,
+}
+
+/// What is random in a step of the encoder.
+pub(crate) struct ReconstructionDraws {
+    /// Samples of N(0, I), `[k, N]`.
+    pub normals: Batch,
+    /// Particles that are encoded and decoded again.
+    pub particles: Vec<usize>,
 }
 
 /// Outputs in the units that functions are compared in.

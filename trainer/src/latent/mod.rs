@@ -20,6 +20,8 @@ pub use codes::choose_codes;
 pub(crate) use decoder::columns;
 pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
+#[cfg(feature = "gpu")]
+pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
 pub use fit::{Fit, Fitted};
 pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};

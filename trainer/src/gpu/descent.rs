@@ -1,0 +1,286 @@
+//! Descents of many particles at once, every step a fixed list of dispatches.
+
+use std::ops::Range;
+
+use crate::data::Targets;
+use crate::descent::{AdamBias, ControlVariate, Descent, Particle};
+use crate::network::{Architecture, Batch};
+
+use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
+use super::network::{Activations, Parameters, Pass};
+use super::product::{View, index};
+
+/// Most floating-point operations of one dispatch, so that none runs for seconds on a slow GPU.
+const MAX_DISPATCH: f64 = 1e11;
+
+impl Gpu {
+    /// Runs `descent` for all particles, as many at once as fit, to their ends `[N][P]`. `report` is
+    /// called with the number of particle-steps done since its last call.
+    ///
+    /// # Errors
+    /// The device is lost, or has not even memory for one particle.
+    pub(crate) fn descend(
+        &self,
+        descent: &Descent<'_>,
+        particles: &[Particle<'_>],
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Vec<f32>>, GpuError> {
+        let mut ends = Vec::with_capacity(particles.len());
+        let mut most = self.particles_at_once(descent.architecture, largest_tile(descent));
+        while ends.len() < particles.len() {
+            let group = &particles[ends.len()..(ends.len() + most).min(particles.len())];
+            match self.descend_group(descent, group, report) {
+                Ok(walked) => ends.extend(walked),
+                Err(GpuError::OutOfMemory { .. }) if most > 1 => {
+                    most = most.min(group.len()).div_ceil(2)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Particles whose buffers are within the adapter's limits, and whose dispatches are short.
+    fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
+        let limits = self.limits();
+        let binding =
+            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / 4;
+        // Moments take two values a parameter.
+        let per_particle = architecture.layers().map(|layer| layer.outputs * rows);
+        let largest = per_particle.max().unwrap_or(0).max(2 * architecture.parameters());
+        let products = architecture.layers().map(|layer| layer.inputs * layer.outputs * rows);
+        let operations = 2.0 * products.max().unwrap_or(1) as f64;
+        (binding / largest)
+            .min((MAX_DISPATCH / operations) as usize)
+            .min(limits.max_compute_workgroups_per_dimension as usize)
+            .max(1)
+    }
+
+    fn descend_group(
+        &self,
+        descent: &Descent<'_>,
+        particles: &[Particle<'_>],
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Vec<f32>>, GpuError> {
+        let (count, size) = (particles.len(), descent.architecture.parameters());
+        let group = Group::new(self, descent, particles)?;
+        let set = descent.set;
+        let programs: Vec<_> =
+            (0..set.parts()).map(|part| group.record_step(descent, particles, part)).collect();
+        self.check()?;
+        let mut bias = AdamBias::default();
+        let prepare = |range: Range<usize>| {
+            let (mut values, mut chosen) = (Vec::new(), Vec::new());
+            for (slot, step) in range.enumerate() {
+                let part = set.part(step);
+                let (rate, correction) = bias.next(descent.schedule.rate(step));
+                let scale = set.scale(part);
+                values.push(Step { slot: index(slot), rate, correction, scale });
+                chosen.push(programs[part].as_slice());
+            }
+            Steps { values, programs: chosen }
+        };
+        let report = |steps: usize| report(steps * count);
+        self.run_steps(descent.schedule.steps, MAX_STEPS, &group.steps, prepare, &report)?;
+        let ends = self.read(&group.theta, 0..count * size)?;
+        Ok(ends.chunks_exact(size).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Records a step of Adam for `count` particles of `size` parameters.
+    pub(super) fn adam(&self, state: &AdamState<'_>, count: usize, size: usize) -> Dispatch {
+        let (of_batch, of_all, starts) =
+            state.control.unwrap_or((state.gradient, state.gradient, state.gradient));
+        let kernel = Kernel {
+            name: "Adam".to_owned(),
+            source: include_str!("adam.wgsl").to_owned(),
+            entry: "adam",
+            bindings: &[
+                Access::Step,
+                Access::Uniform,
+                Access::Write,
+                Access::Write,
+                Access::Read,
+                Access::Read,
+                Access::Read,
+                Access::Read,
+                Access::Read,
+                Access::Read,
+            ],
+            constants: vec![
+                ("PRIOR", u32::from(state.prior.is_some())),
+                ("DRIFT", u32::from(state.drift.is_some())),
+                ("CONTROL", u32::from(state.control.is_some())),
+            ],
+        };
+        let buffers = [
+            state.steps,
+            &self.uniform(&[index(size), 0, 0, 0]),
+            state.theta,
+            state.moments,
+            state.gradient,
+            state.drift.unwrap_or(state.gradient),
+            state.prior.unwrap_or(state.gradient),
+            of_batch,
+            of_all,
+            starts,
+        ];
+        self.dispatch(kernel, &buffers, [size.div_ceil(256), count, 1])
+    }
+}
+
+/// What a step of Adam reads and writes.
+pub(super) struct AdamState<'a> {
+    pub steps: &'a Buffer,
+    /// `[count, P]`.
+    pub theta: &'a Buffer,
+    /// `[count, P, 2]`.
+    pub moments: &'a Buffer,
+    /// `[count, P]`.
+    pub gradient: &'a Buffer,
+    /// `[count, P]`.
+    pub drift: Option<&'a Buffer>,
+    /// `[P]`.
+    pub prior: Option<&'a Buffer>,
+    /// Gradients at the starts, of the mini-batch and of all rows, `[starts, P]`, and each
+    /// particle's start.
+    pub control: Option<(&'a Buffer, &'a Buffer, &'a Buffer)>,
+}
+
+/// The buffers of particles that descend together.
+struct Group<'a> {
+    gpu: &'a Gpu,
+    count: usize,
+    steps: Buffer,
+    theta: Buffer,
+    moments: Buffer,
+    gradient: Buffer,
+    drift: Option<Buffer>,
+    prior: Buffer,
+    controls: Option<Controls<'a>>,
+    activations: Activations,
+}
+
+/// The particles' control variates.
+struct Controls<'a> {
+    distinct: Vec<&'a ControlVariate>,
+    of_all: Buffer,
+    starts: Buffer,
+}
+
+impl<'a> Group<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        descent: &Descent<'_>,
+        particles: &[Particle<'a>],
+    ) -> Result<Self, GpuError> {
+        let (count, size) = (particles.len(), descent.architecture.parameters());
+        let starts: Vec<&[f32]> = particles.iter().map(|particle| particle.start).collect();
+        let drifts: Option<Vec<&[f32]>> =
+            particles.iter().map(|one| one.drift.as_deref()).collect();
+        Ok(Self {
+            gpu,
+            count,
+            steps: gpu.step_constants(),
+            theta: gpu.upload_rows(&starts)?,
+            moments: gpu.zeros(2 * count * size),
+            gradient: gpu.zeros(count * size),
+            drift: drifts.map(|drifts| gpu.upload_rows(&drifts)).transpose()?,
+            prior: gpu.upload(descent.prior_precision),
+            controls: Controls::new(gpu, particles)?,
+            activations: Activations::new(gpu, descent.architecture, count, largest_tile(descent)),
+        })
+    }
+
+    /// One step on a mini-batch.
+    fn record_step(
+        &self,
+        descent: &Descent<'_>,
+        particles: &[Particle<'_>],
+        part: usize,
+    ) -> Vec<Dispatch> {
+        let (gpu, architecture) = (self.gpu, descent.architecture);
+        let (batch, targets) = descent.set.mini_batch(part);
+        let inputs = gpu.upload(batch.values());
+        let size = architecture.parameters();
+        let stride = size;
+        let mut program = Vec::new();
+        for tile in batch.tiles() {
+            let pass = Pass {
+                architecture,
+                theta: Parameters { buffer: &self.theta, offset: 0, stride },
+                input: tile_of(&inputs, batch, &tile),
+                activations: &self.activations,
+            };
+            gpu.record_forward(&pass, &mut program);
+            program.push(gpu.likelihood_gradient(
+                self.count,
+                architecture.outputs(),
+                tile.len(),
+                descent.likelihood,
+                &gpu.upload(&target_words(targets, tile.clone())),
+                self.activations.outputs(),
+            ));
+            let gradient = Parameters { buffer: &self.gradient, offset: 0, stride };
+            gpu.record_backward(&pass, gradient, tile.start > 0, None, &mut program);
+        }
+        let control = self.controls.as_ref().map(|controls| {
+            let of_batch = controls.distinct.iter().map(|control| control.part(part));
+            let of_batch: Vec<f32> = of_batch.flatten().copied().collect();
+            (gpu.upload(&of_batch), controls)
+        });
+        debug_assert_eq!(particles.len(), self.count);
+        program.push(gpu.adam(
+            &AdamState {
+                steps: &self.steps,
+                theta: &self.theta,
+                moments: &self.moments,
+                gradient: &self.gradient,
+                drift: self.drift.as_ref(),
+                prior: Some(&self.prior),
+                control:
+                    control.as_ref().map(|(of_batch, all)| (of_batch, &all.of_all, &all.starts)),
+            },
+            self.count,
+            size,
+        ));
+        program
+    }
+}
+
+impl<'a> Controls<'a> {
+    fn new(gpu: &Gpu, particles: &[Particle<'a>]) -> Result<Option<Self>, GpuError> {
+        let mut distinct: Vec<&ControlVariate> = Vec::new();
+        let mut starts = Vec::with_capacity(particles.len());
+        for particle in particles {
+            let Some(control) = particle.control else { return Ok(None) };
+            let known = distinct.iter().position(|other| std::ptr::eq(*other, control));
+            starts.push(index(known.unwrap_or(distinct.len())));
+            if known.is_none() {
+                distinct.push(control);
+            }
+        }
+        let of_all: Vec<&[f32]> = distinct.iter().map(|control| control.total()).collect();
+        let of_all = gpu.upload_rows(&of_all)?;
+        Ok(Some(Self { distinct, of_all, starts: gpu.upload(&starts) }))
+    }
+}
+
+/// Most rows that pass through the network together.
+fn largest_tile(descent: &Descent<'_>) -> usize {
+    let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0);
+    batches.flat_map(|batch| batch.tiles()).map(|tile| tile.len()).max().unwrap_or(0)
+}
+
+/// Rows `tile` of a batch that lies in `inputs`, `[features, rows]`, the same for all particles.
+pub(super) fn tile_of<'a>(inputs: &'a Buffer, batch: &Batch, tile: &Range<usize>) -> View<'a> {
+    let shape = [batch.features(), tile.len()];
+    View::strided(inputs, shape, tile.start, 0, [batch.rows(), 1])
+}
+
+/// Targets as the shaders read them.
+fn target_words(targets: &Targets, rows: Range<usize>) -> Vec<u32> {
+    match targets {
+        Targets::Classes { labels, .. } => labels[rows].to_vec(),
+        Targets::Values(values) => values[rows].iter().map(|value| value.to_bits()).collect(),
+    }
+}

@@ -1,0 +1,349 @@
+//! Every kernel against its CPU reference, on whatever GPU there is, a software one included.
+
+use std::sync::OnceLock;
+
+use rand_distr::{Distribution, StandardNormal};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::context::{Dispatch, Gpu};
+use super::network::{Activations, Parameters, Pass};
+use super::product::{Epilogue, View};
+use super::{adapters, hardware};
+use crate::data::Targets;
+use crate::descent::{ControlVariate, Descent, Particle, Schedule, TrainingSet};
+use crate::device::{Device, Gpus};
+use crate::latent::{DecoderShape, Fit, LayerDecoder, ProbePool};
+use crate::network::{Activation, Architecture, Batch, Likelihood, Objective, Tape};
+use crate::random::{Purpose, stream};
+use crate::walk::{Drift, Walk};
+
+/// The GPU that tests run on.
+pub(super) fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        assert!(!adapters().is_empty(), "no GPU adapter; ./tests/setup installs a software one");
+        let hardware = hardware().ok().and_then(|mut gpus| gpus.pop());
+        hardware.unwrap_or_else(|| Gpu::numbered(0).expect("the first adapter opens"))
+    })
+}
+
+pub(super) fn random(index: u64) -> Xoshiro256PlusPlus {
+    stream(17, Purpose::Probes, index)
+}
+
+pub(super) fn normals(rng: &mut Xoshiro256PlusPlus, count: usize) -> Vec<f32> {
+    (0..count).map(|_| StandardNormal.sample(rng)).collect()
+}
+
+pub(super) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (f, e)) in found.iter().zip(expected).enumerate() {
+        let error = (f - e).abs() / (1.0 + e.abs());
+        assert!(error < tolerance, "{what}, value {index}: {f} but {e}");
+    }
+}
+
+fn run(program: Vec<Dispatch>) {
+    gpu().run(&program).expect("the GPU runs");
+}
+
+#[test]
+fn products_are_those_of_f64() {
+    let shapes = [
+        [1, 1, 1, 1],
+        [3, 5, 7, 2],
+        [10, 64, 33, 3],
+        [64, 65, 16, 1],
+        [31, 129, 17, 2],
+        [100, 40, 1, 2],
+    ];
+    for (case, [rows, columns, depth, count]) in shapes.into_iter().enumerate() {
+        let mut rng = random(case as u64);
+        let left = normals(&mut rng, count * rows * depth);
+        let right = normals(&mut rng, count * columns * depth);
+        let start = normals(&mut rng, count * rows * columns);
+        let biases = normals(&mut rng, count * rows);
+        for transposed in [false, true] {
+            for kind in 0..6 {
+                let accumulate = kind % 2 == 1;
+                let [left_buffer, right_buffer, out, bias_buffer] =
+                    [&left, &right, &start, &biases].map(|values| gpu().upload(values));
+                let other = gpu().upload(&start);
+                let view = |buffer, [rows, columns]: [usize; 2]| {
+                    if transposed {
+                        View::new(buffer, [columns, rows], 0, rows * columns).transposed()
+                    } else {
+                        View::new(buffer, [rows, columns], 0, rows * columns)
+                    }
+                };
+                let bias = View::strided(&bias_buffer, [rows, columns], 0, rows, [1, 0]);
+                let at = View::new(&other, [rows, columns], 0, rows * columns);
+                let epilogue = match kind {
+                    0 | 1 => Epilogue::None,
+                    2 => Epilogue::Bias(bias, None),
+                    3 => Epilogue::Bias(bias, Some(Activation::Tanh)),
+                    4 => Epilogue::Derivative(at, Activation::Tanh),
+                    _ => Epilogue::Derivative(at, Activation::Relu),
+                };
+                run(vec![gpu().product(
+                    count,
+                    view(&left_buffer, [rows, depth]),
+                    view(&right_buffer, [depth, columns]),
+                    View::new(&out, [rows, columns], 0, rows * columns),
+                    accumulate,
+                    epilogue,
+                )]);
+                let index = |[rows, columns]: [usize; 2], row: usize, column: usize| {
+                    if transposed { column * rows + row } else { row * columns + column }
+                };
+                let mut expected = Vec::new();
+                for n in 0..count {
+                    for row in 0..rows {
+                        for column in 0..columns {
+                            let place = (n * rows + row) * columns + column;
+                            let products = (0..depth).map(|step| {
+                                let l = n * rows * depth + index([rows, depth], row, step);
+                                let r = n * columns * depth + index([depth, columns], step, column);
+                                f64::from(left[l]) * f64::from(right[r])
+                            });
+                            let sum: f64 = products.sum();
+                            let old = f64::from(start[place]);
+                            let sum = sum + if accumulate { old } else { 0.0 };
+                            let bias = f64::from(biases[n * rows + row]);
+                            let value = match kind {
+                                0 | 1 => sum,
+                                2 => sum + bias,
+                                3 => (sum + bias).tanh(),
+                                4 => sum * (1.0 - old * old),
+                                _ => {
+                                    if old > 0.0 {
+                                        sum
+                                    } else {
+                                        0.0
+                                    }
+                                }
+                            };
+                            expected.push(value as f32);
+                        }
+                    }
+                }
+                let found = gpu().read(&out, 0..start.len()).expect("readable");
+                let what = format!("{rows} x {columns} x {depth}, {count}, epilogue {kind}");
+                assert_close(&found, &expected, 2e-5, &what);
+            }
+        }
+    }
+}
+
+fn problem(
+    widths: &[usize],
+    activation: Activation,
+    rows: usize,
+    index: u64,
+) -> (Architecture, Vec<f32>, Targets, Likelihood) {
+    let architecture = Architecture { widths: widths.to_vec(), activation };
+    let mut rng = random(index);
+    let x = normals(&mut rng, rows * widths[0]);
+    let classes = architecture.outputs();
+    let noise = normals(&mut rng, rows);
+    let sums = x.chunks_exact(widths[0]).map(|x| x.iter().sum::<f32>());
+    if classes == 1 {
+        let values = sums.zip(&noise).map(|(sum, noise)| sum.sin() + 0.2 * noise).collect();
+        return (architecture, x, Targets::Values(values), Likelihood::Gaussian { noise_std: 0.3 });
+    }
+    let labels = sums
+        .zip(&noise)
+        .map(|(sum, noise)| ((2.0 * sum + noise).abs() as u32) % classes as u32)
+        .collect();
+    (architecture, x, Targets::Classes { labels, classes }, Likelihood::Categorical)
+}
+
+#[test]
+fn gradients_are_those_of_the_processor() {
+    let cases: [(&[usize], Activation, usize, usize); 5] = [
+        (&[3, 4, 2], Activation::Tanh, 1, 1),
+        (&[5, 1], Activation::Relu, 7, 3),
+        (&[18, 50, 4], Activation::Tanh, 131, 4),
+        (&[7, 33, 70, 1], Activation::Relu, 90, 2),
+        (&[64, 64, 32, 10], Activation::Tanh, 65, 2),
+    ];
+    for (case, (widths, activation, rows, count)) in cases.into_iter().enumerate() {
+        let (architecture, x, targets, likelihood) = problem(widths, activation, rows, case as u64);
+        let batch = Batch::from_rows(&x, widths[0]);
+        let mut rng = random(100 + case as u64);
+        let thetas: Vec<_> = (0..count).map(|_| architecture.initialise(&mut rng)).collect();
+        let size = architecture.parameters();
+        let gpu = gpu();
+        let (theta, inputs) = (gpu.upload(&thetas.concat()), gpu.upload(batch.values()));
+        let (gradient, d_inputs) = (gpu.zeros(count * size), gpu.zeros(count * rows * widths[0]));
+        let words: Vec<u32> = match &targets {
+            Targets::Classes { labels, .. } => labels.clone(),
+            Targets::Values(values) => values.iter().map(|value| value.to_bits()).collect(),
+        };
+        let activations = Activations::new(gpu, &architecture, count, rows);
+        let pass = Pass {
+            architecture: &architecture,
+            theta: Parameters { buffer: &theta, offset: 0, stride: size },
+            input: View::new(&inputs, [widths[0], rows], 0, 0),
+            activations: &activations,
+        };
+        let mut program = Vec::new();
+        gpu.record_forward(&pass, &mut program);
+        program.push(gpu.likelihood_gradient(
+            count,
+            architecture.outputs(),
+            rows,
+            likelihood,
+            &gpu.upload(&words),
+            activations.outputs(),
+        ));
+        let into = Parameters { buffer: &gradient, offset: 0, stride: size };
+        let of_inputs = View::new(&d_inputs, [widths[0], rows], 0, rows * widths[0]);
+        gpu.record_backward(&pass, into, false, Some(of_inputs), &mut program);
+        run(program);
+        let found = gpu.read(&gradient, 0..count * size).expect("readable");
+        let found_inputs = gpu.read(&d_inputs, 0..count * rows * widths[0]).expect("readable");
+        let mut expected_inputs = Vec::new();
+        for (theta, found) in thetas.iter().zip(found.chunks_exact(size)) {
+            let objective = Objective {
+                architecture: &architecture,
+                batch: &batch,
+                targets: &targets,
+                likelihood,
+            };
+            let (mut tape, mut expected) = (Tape::default(), vec![0.0; size]);
+            objective.nll_gradient(theta, &mut tape, &mut expected);
+            assert_close(found, &expected, 5e-5, &format!("gradient of {widths:?}"));
+            let mut d_outputs = tape.forward(&architecture, theta, &batch, 0..rows).to_vec();
+            likelihood.nll_gradient(&targets, 0..rows, &mut d_outputs);
+            let mut of_inputs = Vec::new();
+            tape.backward(
+                &architecture,
+                theta,
+                &batch,
+                &d_outputs,
+                &mut vec![0.0; size],
+                Some(&mut of_inputs),
+            );
+            expected_inputs.extend(of_inputs);
+        }
+        assert_close(&found_inputs, &expected_inputs, 5e-5, "gradient of the inputs");
+    }
+}
+
+/// A few steps of particles with drift, prior, mini-batches and control variates: the first steps
+/// follow the processor's closely; later ones may part by rounding.
+#[test]
+fn the_first_steps_are_those_of_the_processor() {
+    let (architecture, x, targets, likelihood) = problem(&[6, 20, 3], Activation::Tanh, 1200, 3);
+    let schedule = Schedule { steps: 12, learning_rate: 0.01 };
+    let mut rng = random(4);
+    let maps: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
+    let prior = architecture.per_parameter(&[1.0, 0.3]);
+    for batch_rows in [100, 500, 2000] {
+        let set = TrainingSet::new(&x, 6, &targets, batch_rows, 5);
+        let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
+        let controls: Vec<_> = maps.iter().map(control).collect();
+        let particles: Vec<_> = (0..5)
+            .map(|index| Particle {
+                start: &maps[index % 2],
+                drift: Some(normals(&mut random(10 + index as u64), prior.len())),
+                control: controls[index % 2].as_ref(),
+            })
+            .collect();
+        let descent = Descent {
+            architecture: &architecture,
+            set: &set,
+            likelihood,
+            prior_precision: &prior,
+            schedule,
+        };
+        let expected = descent.run(&Device::Cpu, &particles, &|_| {}).expect("the processor");
+        let found = gpu().descend(&descent, &particles, &|_| {}).expect("the GPU runs");
+        assert_close(&found.concat(), &expected.concat(), 2e-3, "ends");
+    }
+}
+
+#[test]
+fn a_walk_ends_where_the_processors_does_however_it_is_split() {
+    let (architecture, x, targets, likelihood) = problem(&[4, 12, 3], Activation::Tanh, 150, 6);
+    let set = TrainingSet::new(&x, 4, &targets, 1000, 1);
+    let prior = architecture.per_parameter(&[1.0, 0.3]);
+    let walk = Walk {
+        architecture: &architecture,
+        set: &set,
+        likelihood,
+        prior_precision: &prior,
+        drift: Drift::DataNoise,
+        temperature: 0.3,
+        schedule: Schedule { steps: 300, learning_rate: 0.02 },
+        seed: 8,
+    };
+    let map = vec![architecture.initialise(&mut random(9))];
+    let device = || Device::Gpu(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
+    let several = Device::Gpu(Gpus(
+        (0..3).map(|_| Gpu::numbered(0).expect("the first adapter opens")).collect(),
+    ));
+    let expected = walk.run(&Device::Cpu, &map, 0..16, &|_| {}).expect("the processor");
+    let found = walk.run(&device(), &map, 0..16, &|_| {}).expect("the GPU runs");
+    let split = walk.run(&several, &map, 0..16, &|_| {}).expect("the GPUs run");
+    assert_eq!(found, split, "three GPUs give the bits of one");
+    let tail = walk.run(&device(), &map, 11..16, &|_| {}).expect("the GPU runs");
+    assert_eq!(found[11..], tail, "a part gives the bits of the whole");
+    let held_out = problem(&[4, 12, 3], Activation::Tanh, 400, 7);
+    let batch = Batch::from_rows(&held_out.1, 4);
+    let nll = |thetas: &[Vec<f32>]| {
+        let predictive =
+            crate::predictive::Predictive::of(&architecture, &held_out.2, thetas, &batch);
+        let neutral = crate::predictive::Calibration::Temperature(1.0);
+        crate::predictive::mean(&predictive.nll(&held_out.2, neutral))
+    };
+    let (found, expected) = (nll(&found), nll(&expected));
+    assert!((found - expected).abs() < 0.005, "held-out NLL {found} but {expected}");
+}
+
+/// A pool of probes for a network that is walked a little.
+fn pool(widths: &[usize], rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
+    let (architecture, x, _, likelihood) = problem(widths, Activation::Tanh, rows, 20);
+    let mut rng = random(21);
+    let map = architecture.initialise(&mut rng);
+    let particles: Vec<Vec<f32>> = (0..40)
+        .map(|_| map.iter().zip(normals(&mut rng, map.len())).map(|(m, e)| m + 0.2 * e).collect())
+        .collect();
+    let pool = ProbePool::new(&x, &architecture, likelihood, &particles, 1024, &mut rng);
+    (architecture, map, pool)
+}
+
+/// The decoder and the encoder after a few steps, for every kind of layer and both likelihoods.
+#[test]
+fn the_first_steps_of_a_fit_are_those_of_the_processor() {
+    use LayerDecoder::{Dense, Frozen, LowRank};
+    let cases: [(&[usize], Vec<LayerDecoder>, f32); 4] = [
+        (&[5, 9, 3], vec![LowRank(2), LowRank(3)], 0.0),
+        (&[5, 9, 8, 3], vec![Frozen, Dense(2), LowRank(4)], 0.5),
+        (&[5, 9, 1], vec![Dense(3), LowRank(2)], 0.5),
+        (&[5, 9, 1], vec![Frozen, LowRank(1)], 0.0),
+    ];
+    for (widths, structure, reconstruction) in cases {
+        let (architecture, map, pool) = pool(widths, 60);
+        let shape = DecoderShape { architecture, structure, latent_dim: 3 };
+        let fit = Fit {
+            shape: &shape,
+            pool: &pool,
+            predictive: 10.0,
+            reconstruction,
+            schedule: Schedule { steps: 5, learning_rate: 0.01 },
+            seed: 3,
+        };
+        let expected = fit.run(&Device::Cpu, &map, &|_| {}).expect("the processor");
+        let device = Device::Gpu(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
+        let found = fit.run(&device, &map, &|_| {}).expect("the GPU runs");
+        let what = format!("{:?}", shape.structure);
+        assert_close(&found.decoder, &expected.decoder, 2e-3, &what);
+        assert_eq!(found.encoder.is_some(), reconstruction > 0.0);
+        if let (Some((_, found)), Some((_, expected))) = (&found.encoder, &expected.encoder) {
+            assert_close(found, expected, 2e-3, "encoder");
+        }
+        assert_close(&found.codes.concat(), &expected.codes.concat(), 2e-3, "codes");
+    }
+}
