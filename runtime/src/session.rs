@@ -1,7 +1,7 @@
 //! One prediction in steps: what all samples share, then sample after sample, then the summary.
 
 use bytemuck::must_cast_slice_mut;
-use fiberwalk_formats::{Activation, MAX_SAMPLES, padded};
+use fiberwalk_formats::{MAX_SAMPLES, padded};
 
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
@@ -188,40 +188,32 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     /// Runs the layers from the first stochastic one on, and adds their outputs to the sums. The
     /// modulations are `stored` ones or those in the scratch buffer.
     fn add(&mut self, stored: Option<&[i8]>) {
-        let artifact = self.model.artifact();
+        let layers = self.model.artifact().layers.as_slice();
+        // The first stochastic layer, or the last where none is.
+        let first = self.boundary.min(layers.len().saturating_sub(1));
+        let Some((mut layer, later)) = layers.get(first..).and_then(<[_]>::split_first) else {
+            return;
+        };
         let scratch = &mut self.scratch;
         let mut modulation = stored.unwrap_or(scratch.modulation);
-        // The first stochastic layer, or the last where none is.
-        let first = self.boundary.min(artifact.layers.len().saturating_sub(1));
-        for (index, layer) in artifact.layers.iter().enumerate().skip(first) {
-            let sums = head_mut(scratch.sums, layer.mean.outputs.into());
-            let projection = if index == first {
-                for (sum, &shared) in sums.iter_mut().zip(&*scratch.shared_sums) {
-                    *sum = shared;
-                }
-                &*scratch.shared_projection
-            } else {
-                let inputs = head(scratch.activations, padded(layer.mean.inputs.into()));
-                if let Some((projection, shifts)) = layer.factors.projection() {
-                    project(projection, inputs, shifts, scratch.sums, scratch.projection);
-                }
-                let sums = head_mut(scratch.sums, layer.mean.outputs.into());
-                dense(&layer.mean, inputs, sums);
-                &*scratch.projection
-            };
-            let sums = head_mut(scratch.sums, layer.mean.outputs.into());
-            if self.boundary < artifact.layers.len() {
-                let own = layer.factors.modulations();
-                let (own, rest) = modulation.split_at_checked(own).unwrap_or((modulation, &[]));
-                add_factors(&layer.factors, projection, own, scratch.factors, sums);
-                modulation = rest;
-            }
-            match &layer.activation {
-                Activation::Tanh(_) | Activation::Relu(_) => {
-                    activate(&layer.activation, sums, scratch.activations);
-                }
-                outputs => self.moments.add(outputs, sums, scratch.mean, self.watched),
-            }
+        let mut sums = head_mut(scratch.sums, layer.mean.outputs.into());
+        sums.iter_mut().zip(&*scratch.shared_sums).for_each(|(sum, &shared)| *sum = shared);
+        if self.boundary < layers.len() {
+            let projection = &*scratch.shared_projection;
+            modulation = add_factors(&layer.factors, projection, modulation, scratch.factors, sums);
         }
+        for next in later {
+            activate(&layer.activation, sums, scratch.activations);
+            layer = next;
+            let inputs = head(scratch.activations, padded(layer.mean.inputs.into()));
+            if let Some((projection, shifts)) = layer.factors.projection() {
+                project(projection, inputs, shifts, scratch.sums, scratch.projection);
+            }
+            sums = head_mut(scratch.sums, layer.mean.outputs.into());
+            dense(&layer.mean, inputs, sums);
+            let projection = &*scratch.projection;
+            modulation = add_factors(&layer.factors, projection, modulation, scratch.factors, sums);
+        }
+        self.moments.add(&layer.activation, sums, scratch.mean, self.watched);
     }
 }

@@ -1,6 +1,6 @@
 //! The decoder's part of a layer: weights that depend on the latent code.
 
-use fiberwalk_formats::{Dense, Factors, Shifts, padded};
+use fiberwalk_formats::{Dense, Factors, INPUT_GROUP, Shifts, padded};
 
 use super::matrix::{add_factor, dense};
 use super::{head_mut, saturate_8, saturate_16, shift_round};
@@ -20,25 +20,29 @@ pub(crate) fn project(
     }
 }
 
-/// Adds the decoder's part to a layer's accumulators, by way of `v`.
+/// Adds the decoder's part to a layer's accumulators, by way of `v`. The layer's modulations are the
+/// first ones; returns the others.
 #[inline(never)]
-pub(crate) fn add_factors(
+pub(crate) fn add_factors<'m>(
     factors: &Factors<'_>,
     projection: &[i16],
-    modulation: &[i8],
+    modulation: &'m [i8],
     v: &mut [i8],
     sums: &mut [i32],
-) {
+) -> &'m [i8] {
+    let (modulation, rest) =
+        modulation.split_at_checked(factors.modulations()).unwrap_or((modulation, &[]));
     match factors {
         Factors::Frozen => {}
         Factors::LowRank(factors) => {
-            let (rank, shift) = (modulation.len(), factors.shifts.sum);
-            let v = head_mut(v, padded(rank));
+            let v = head_mut(v, padded(modulation.len()));
+            if let Some(group) = v.last_chunk_mut::<INPUT_GROUP>() {
+                *group = [0; INPUT_GROUP];
+            }
             for ((v, &p), &m) in v.iter_mut().zip(projection).zip(modulation) {
                 *v = saturate_8(modulate(p, m, factors.shifts)) as i8;
             }
-            v.iter_mut().skip(rank).for_each(|pad| *pad = 0);
-            add_factor(factors.a.bytes(), v, shift, sums);
+            add_factor(factors.a.bytes(), v, factors.shifts.sum, sums);
         }
         Factors::Dense(factors) => {
             let outputs = sums.len().max(1);
@@ -52,6 +56,7 @@ pub(crate) fn add_factors(
             }
         }
     }
+    rest
 }
 
 /// One projected value under its modulation.

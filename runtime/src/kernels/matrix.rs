@@ -1,8 +1,7 @@
 //! Matrix times vector of bytes.
 
-use fiberwalk_formats::{Bits, Dense, I16s, INPUT_GROUP, MAX_RANK};
+use fiberwalk_formats::{Bits, Dense, I16s, INPUT_GROUP};
 
-use super::head;
 use super::rows::{Group, byte_sum, eight_rows, four_rows};
 
 /// sums_o = bias_o + Σ_i w_oi x_i, for `x: [inputs]` padded with zeros to whole groups of inputs.
@@ -11,65 +10,47 @@ pub(crate) fn dense(matrix: &Dense<'_>, x: &[u8], sums: &mut [i32]) {
     multiply(matrix, matrix.weights.bytes(), x, sums);
 }
 
-/// How the products of a low-rank factor reach the accumulators.
-#[derive(Clone, Copy)]
-struct Part {
-    /// Half a unit of the right shift, less what the offset of the stored weights adds.
-    start: i32,
-    left: u32,
-    right: u32,
-}
-
-impl Part {
-    fn add(self, sum: &mut i32, products: i32) {
-        let part = self.start.wrapping_add(products);
-        *sum = sum.wrapping_add(part.wrapping_shl(self.left).wrapping_shr(self.right));
-    }
-}
-
 /// sums_o += (Σ_k a_ok v_k) >> shift, rounding halves up, of `v: [rank]` padded with zeros; a
 /// negative shift goes left.
-#[inline(never)]
 pub(crate) fn add_factor(a: &[u8], v: &[i8], shift: i8, sums: &mut [i32]) {
-    let right = shift.max(0).unsigned_abs().into();
-    let total: i32 = v.iter().map(|&v| i32::from(v)).sum();
-    let half = (1u32.wrapping_shl(right) >> 1) as i32;
-    let start = half.wrapping_sub(total.wrapping_mul(Bits::Eight.offset()));
-    let part = Part { start, left: shift.min(0).unsigned_abs().into(), right };
-    match v.as_chunks().0 {
-        [one] => add_rows(a, &[one].map(Group::new), part, sums),
-        [one, two] => add_rows(a, &[one, two].map(Group::new), part, sums),
-        groups => {
-            let mut prepared = [Group::new(&[0; INPUT_GROUP]); MAX_RANK / INPUT_GROUP];
-            for (group, v) in prepared.iter_mut().zip(groups) {
-                *group = Group::new(v);
-            }
-            add_rows(a, head(&prepared, groups.len()), part, sums);
-        }
+    match *v.as_chunks().0 {
+        // Few inputs stay in registers.
+        [one] => add_rows(a, &[one], shift, sums),
+        [one, two] => add_rows(a, &[one, two], shift, sums),
+        ref groups => add_rows(a, groups, shift, sums),
     }
 }
 
-/// [`add_factor`] of inputs that may stay in registers.
 #[inline(always)]
-fn add_rows(a: &[u8], v: &[Group], part: Part, sums: &mut [i32]) {
+fn add_rows(a: &[u8], v: &[[i8; INPUT_GROUP]], shift: i8, sums: &mut [i32]) {
+    let left = shift.min(0).unsigned_abs().into();
+    let right = shift.max(0).unsigned_abs().into();
+    let add = |sum: &mut i32, part: i32| {
+        *sum = sum.wrapping_add(part.wrapping_shl(left).wrapping_shr(right));
+    };
+    let half = (1u32.wrapping_shl(right) >> 1) as i32;
+    let total = v.iter().fold(0, |sum, v| Group::new(v).add_products(&[1; INPUT_GROUP], sum));
+    // Half a unit of the right shift, less what the offset of the stored weights adds.
+    let start = half.wrapping_sub(total.wrapping_mul(Bits::Eight.offset()));
     let mut weights = a.as_chunks::<INPUT_GROUP>().0;
     let (groups, remainder) = sums.as_chunks_mut::<4>();
     for sums in groups {
-        let mut products = [0; 4];
-        for v in v {
-            let Some((block, rest)) = weights.split_first_chunk::<4>() else { return };
-            weights = rest;
-            for (product, row) in products.iter_mut().zip(block) {
-                *product = v.add_products(row, *product);
+        let Some((group, rest)) = weights.split_at_checked(4 * v.len()) else { return };
+        weights = rest;
+        let mut parts = [start; 4];
+        for (v, block) in v.iter().zip(group.as_chunks::<4>().0) {
+            let v = Group::new(v);
+            for (part, row) in parts.iter_mut().zip(block) {
+                *part = v.add_products(row, *part);
             }
         }
-        sums.iter_mut().zip(products).for_each(|(sum, product)| part.add(sum, product));
+        sums.iter_mut().zip(parts).for_each(|(sum, part)| add(sum, part));
     }
     for sum in remainder {
         let Some((row, rest)) = weights.split_at_checked(v.len()) else { return };
         weights = rest;
         let products = v.iter().zip(row);
-        part.add(sum, products.fold(0, |product, (v, row)| v.add_products(row, product)));
+        add(sum, products.fold(start, |part, (v, row)| Group::new(v).add_products(row, part)));
     }
 }
 
@@ -148,7 +129,7 @@ fn pairs(row: &[u8], x: &[u8]) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use fiberwalk_formats::{U8s, pack, padded};
+    use fiberwalk_formats::{MAX_RANK, U8s, pack, padded};
     use proptest::prelude::*;
 
     use super::*;

@@ -38,11 +38,11 @@ pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     }
 }
 
-/// A group of signed inputs, kept for several rows.
-#[derive(Clone, Copy)]
+/// A group of signed inputs.
 pub(super) struct Group([i32; INPUT_GROUP]);
 
 impl Group {
+    #[inline(always)]
     pub fn new(x: &[i8; INPUT_GROUP]) -> Self {
         Self(x.map(i32::from))
     }

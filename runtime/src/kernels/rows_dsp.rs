@@ -149,40 +149,57 @@ pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     }
 }
 
-/// A group of signed inputs, widened to pairs of 16 bits and kept for several rows.
-#[derive(Clone, Copy)]
+/// A group of signed inputs, widened to pairs of 16 bits.
 pub(super) struct Group {
     even: u32,
     odd: u32,
 }
 
 impl Group {
+    #[inline(always)]
     pub fn new(x: &[i8; INPUT_GROUP]) -> Self {
-        let [x0, x1, x2, x3] = x.map(|x| u32::from(i16::from(x) as u16));
-        Self { even: x0 | x2 << 16, odd: x1 | x3 << 16 }
+        let word = u32::from_le_bytes(x.map(|x| x as u8));
+        let (even, odd);
+        // SAFETY: registers only.
+        unsafe {
+            asm!(
+                dsp!(),
+                "sxtb16 {even}, {word}",
+                "sxtb16 {odd}, {word}, ror #8",
+                even = out(reg) even,
+                odd = lateout(reg) odd,
+                word = in(reg) word,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        Self { even, odd }
     }
 
     /// sum + Σ_i w_i x_i.
     #[inline(always)]
     pub fn add_products(&self, weights: &[u8; INPUT_GROUP], sum: i32) -> i32 {
         let (even, odd) = halves(u32::from_le_bytes(*weights));
-        let result;
-        // SAFETY: registers only.
-        unsafe {
-            asm!(
-                dsp!(),
-                "smlad {sum}, {w_even}, {even}, {sum}",
-                "smlad {sum}, {w_odd}, {odd}, {sum}",
-                sum = inlateout(reg) sum => result,
-                w_even = in(reg) even,
-                w_odd = in(reg) odd,
-                even = in(reg) self.even,
-                odd = in(reg) self.odd,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        result
+        dot(odd, self.odd, dot(even, self.even, sum))
     }
+}
+
+/// sum + w_0 x_0 + w_1 x_1 of pairs of 16 bits.
+#[inline(always)]
+fn dot(w: u32, x: u32, sum: i32) -> i32 {
+    let result;
+    // SAFETY: registers only.
+    unsafe {
+        asm!(
+            dsp!(),
+            "smlad {result}, {w}, {x}, {sum}",
+            result = lateout(reg) result,
+            w = in(reg) w,
+            x = in(reg) x,
+            sum = in(reg) sum,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    result
 }
 
 /// Bytes 0 and 2, bytes 1 and 3, as pairs of 16 bits.
