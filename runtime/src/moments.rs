@@ -5,14 +5,17 @@ use core::f32::consts::LN_2;
 use bytemuck::{must_cast_slice, must_cast_slice_mut};
 use fiberwalk_formats::{Activation, LOGIT_BITS, Output, TEMPERATURE_BITS};
 
-use crate::fixed::{EXTRA_BITS, LOG2_ONE, Reciprocal, exp2, exp2_parts, log2};
+use crate::fixed::{LOG2_ONE, Reciprocal, exp2, exp2_parts, log2};
 use crate::kernels::logits;
 use crate::prediction::{Classification, Prediction, Regression};
 
 /// Bits of a probability that is added up: as many as 4,096 of them leave in 32 bits.
 const PROBABILITY_BITS: u32 = 20;
-/// Bits that the terms of an entropy are shifted right by, so that 4,096 of them fit into 32 bits.
-const TERM_SHIFT: u32 = 12;
+/// Bits that the terms of an entropy lose, so that 4,096 of them fit into 32 bits: the exponent's last
+/// ones, so that its product fits too, and the product's.
+const TERM_SHIFT: u32 = EXPONENT_SHIFT + PRODUCT_SHIFT;
+const EXPONENT_SHIFT: u32 = 2;
+const PRODUCT_SHIFT: u32 = 14;
 /// Bits of a probability whose square is added up.
 const SQUARED_BITS: u32 = 16;
 /// Fewest samples that say anything of their spread.
@@ -207,7 +210,7 @@ impl Moments {
 #[derive(Clone, Copy, Default)]
 struct Powers {
     total: u32,
-    /// Σ power · exponent, both without their last bits.
+    /// Σ power · exponent, less its last [`TERM_SHIFT`] bits.
     weighted: u32,
 }
 
@@ -216,13 +219,9 @@ impl Powers {
     fn add(&mut self, exponent: u32) -> u32 {
         let power = exp2(exponent);
         self.total = self.total.wrapping_add(power);
-        // x · 2^-x is below 0.54, so a product of 16 bits by 14 is below 2^30; above x = 5, where
-        // the last bits matter, one of 20 bits by 14 is below 2^32.
-        let term = match power >> 15 {
-            0 => power.wrapping_mul(exponent) >> (TERM_SHIFT + EXTRA_BITS),
-            _ => (power >> EXTRA_BITS).wrapping_mul(exponent) >> TERM_SHIFT,
-        };
-        self.weighted = self.weighted.wrapping_add(term);
+        // x · 2^-x is below 0.54, so a product of 20 bits by 12 is below 2^32.
+        let product = power.wrapping_mul(exponent >> EXPONENT_SHIFT);
+        self.weighted = self.weighted.wrapping_add(product >> PRODUCT_SHIFT);
         power
     }
 
@@ -232,14 +231,15 @@ impl Powers {
 
     /// Entropy of the normalised powers: log2 of their sum plus their mean exponent.
     fn entropy(&self, reciprocal: Reciprocal) -> u32 {
-        let mean = reciprocal.divide(self.weighted, TERM_SHIFT + EXTRA_BITS);
+        let mean = reciprocal.divide(self.weighted, TERM_SHIFT);
         (log2(self.total) + mean).saturating_sub(LOG2_ONE)
     }
 }
 
 /// Entropy of the mean over samples, log2 units; leaves its logarithms.
 fn mixture_entropy(mean: &mut [u32]) -> u32 {
-    let total = mean.iter().fold(0u32, |total, &sum| total.wrapping_add(sum)).max(1);
+    // 4,096 samples' rounded shares may add up to a little more than 2^32.
+    let total = mean.iter().fold(0u32, |total, &sum| total.saturating_add(sum)).max(1);
     let (log_total, mut weighted) = (log2(total), 0u64);
     for sum in mean {
         let log = log2(*sum);
@@ -288,6 +288,12 @@ mod tests {
         assert!((share(1) / 1_048_576.0 - 0.75).abs() < 3e-5, "{}", share(1));
         let exact = -(0.25 * libm::log2(0.25) + 0.75 * libm::log2(0.75));
         assert!((f64::from(powers.entropy(reciprocal)) / 16_384.0 - exact).abs() < 2e-4);
+    }
+
+    #[test]
+    fn shares_that_add_up_to_more_than_32_bits_keep_their_entropy() {
+        let mut mean = [1 << 31, (1 << 31) + (1 << 16)];
+        assert!(mixture_entropy(&mut mean).abs_diff(1 << LOGIT_BITS) < 4);
     }
 
     #[test]

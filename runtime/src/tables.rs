@@ -27,8 +27,21 @@ pub(crate) static TANH: [u8; 512] = [
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
 ];
 
+/// An entry of [`POWERS`] in the upper half of a word, its difference to the next in the lower half:
+/// an interpolation loads once.
+pub(crate) static EXP2: [u32; 64] = {
+    let mut steps = [0; 64];
+    let mut index = 0;
+    while index < steps.len() {
+        let (here, next) = (POWERS[index] as u32, POWERS[index + 1] as u32);
+        steps[index] = here << 16 | (here - next);
+        index += 1;
+    }
+    steps
+};
+
 /// round(65,535 · 2^(−i / 64)).
-pub(crate) static EXP2: [u16; 65] = [
+const POWERS: [u16; 65] = [
     65535, 64829, 64131, 63440, 62757, 62081, 61412, 60750, 60096, 59449, 58808, 58175, 57548,
     56928, 56315, 55708, 55108, 54515, 53927, 53346, 52772, 52203, 51641, 51085, 50534, 49990,
     49452, 48919, 48392, 47871, 47355, 46845, 46340, 45841, 45347, 44859, 44376, 43898, 43425,
@@ -77,7 +90,7 @@ mod tests {
 
     #[test]
     fn powers_and_logarithms_are_the_functions() {
-        for (index, (&power, &logarithm)) in EXP2.iter().zip(&LOG2).enumerate() {
+        for (index, (&power, &logarithm)) in POWERS.iter().zip(&LOG2).enumerate() {
             let fraction = index as f64 / 64.0;
             let (exact_power, exact_logarithm) =
                 (65_535.0 * libm::exp2(-fraction), 32_768.0 * libm::log2(1.0 + fraction));
