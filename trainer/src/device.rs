@@ -4,12 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::bail;
+use rayon::prelude::*;
 
 #[cfg(feature = "gpu")]
 use crate::descent::{Descent, Particle};
 #[cfg(feature = "gpu")]
-use crate::gpu::{Gpu, hardware};
-use rayon::prelude::*;
+use crate::gpu::{Gpu, GpuError, hardware};
+use crate::network::{Architecture, Batch, outputs_of_each};
 
 /// What computes.
 pub enum Device {
@@ -75,7 +76,7 @@ impl DeviceChoice {
             Self::Cpu => return Ok(Device::Cpu),
             Self::Auto => match hardware() {
                 Ok(gpus) => gpus,
-                Err(crate::gpu::GpuError::NoAdapter(_)) => return Ok(Device::Cpu),
+                Err(GpuError::NoAdapter(_)) => return Ok(Device::Cpu),
                 Err(error) => bail!("{error}; --device cpu does without"),
             },
             Self::Gpu => hardware()?,
@@ -99,16 +100,38 @@ impl DeviceChoice {
     }
 }
 
+/// Threads that the processor computes with.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 impl Device {
     /// What computes, for the user.
     pub fn describe(&self) -> String {
         match self {
-            Self::Cpu => format!("cpu, {} threads", rayon::current_num_threads()),
+            Self::Cpu => format!("cpu, {} threads", threads()),
             #[cfg(feature = "gpu")]
             Self::Gpu(Gpus(gpus)) => {
                 let names: Vec<_> = gpus.iter().map(Gpu::name).collect();
                 format!("gpu, {}", names.join(" + "))
             }
+        }
+    }
+
+    /// Outputs of every particle of `thetas: [N][P]` at every row of `batch`, `[N][C, rows]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn outputs(
+        &self,
+        architecture: &Architecture,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Cpu => Ok(outputs_of_each(architecture, thetas, batch)),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(gpus) => gpus.outputs(architecture, thetas, batch),
         }
     }
 
@@ -141,16 +164,34 @@ impl Gpus {
         particles: &[Particle<'_>],
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let share = particles.len().div_ceil(self.0.len()).max(1);
-        let parts = self.0.iter().zip(particles.chunks(share));
-        let ends = std::thread::scope(|scope| {
-            let running: Vec<_> = parts
-                .map(|(gpu, part)| scope.spawn(move || gpu.descend(descent, part, report)))
-                .collect();
-            let each =
+        self.split(particles, |gpu, part| gpu.descend(descent, part, report))
+    }
+
+    fn outputs(
+        &self,
+        architecture: &Architecture,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        self.split(thetas, |gpu, part| gpu.outputs(architecture, part, batch))
+    }
+
+    /// Applies `f` to consecutive parts of the items, one a GPU, and joins the results in order.
+    fn split<T: Sync>(
+        &self,
+        items: &[T],
+        f: impl Fn(&Gpu, &[T]) -> Result<Vec<Vec<f32>>, GpuError> + Sync,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let share = items.len().div_ceil(self.0.len()).max(1);
+        let parts = self.0.iter().zip(items.chunks(share));
+        let results = std::thread::scope(|scope| {
+            let f = &f;
+            let running: Vec<_> =
+                parts.map(|(gpu, part)| scope.spawn(move || f(gpu, part))).collect();
+            let joined =
                 running.into_iter().map(|one| one.join().expect("no panic on a GPU's thread"));
-            each.collect::<Result<Vec<_>, _>>()
+            joined.collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(ends.concat())
+        Ok(results.concat())
     }
 }

@@ -24,7 +24,7 @@ use crate::latent::{
     energy_score,
 };
 use crate::metrics::auroc;
-use crate::network::{Architecture, Batch, outputs_of_each};
+use crate::network::{Architecture, Batch};
 use crate::precision::{PrecisionCandidate, choose_precision};
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
@@ -379,9 +379,18 @@ impl<'a> Training<'a> {
         let pool = |size, index| {
             let mut rng = stream(self.options.seed, Purpose::Probes, index);
             let likelihood = choices.calibrated_likelihood();
-            ProbePool::new(&rows.x, &self.architecture, likelihood, particles, size, &mut rng)
+            let device = &self.options.device;
+            ProbePool::new(
+                device,
+                &rows.x,
+                &self.architecture,
+                likelihood,
+                particles,
+                size,
+                &mut rng,
+            )
         };
-        let (training, fresh) = (pool(POOL, 0), pool(TEST_POOL, 1));
+        let (training, fresh) = (pool(POOL, 0)?, pool(TEST_POOL, 1)?);
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
@@ -403,7 +412,7 @@ impl<'a> Training<'a> {
                 };
                 let device = &self.options.device;
                 let fitted = fit.run(device, &maps[0], &|steps| stage.advance(steps))?;
-                let score = self.fresh_score(&shape, &fitted.decoder, &fresh);
+                let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
                 Ok((shape, fitted, score))
             })
             .collect::<anyhow::Result<_>>()?;
@@ -434,11 +443,17 @@ impl<'a> Training<'a> {
     }
 
     /// Energy score of random draws against the particles at probes that were not fitted to.
-    fn fresh_score(&self, shape: &DecoderShape, decoder: &[f32], fresh: &ProbePool) -> f64 {
+    fn fresh_score(
+        &self,
+        shape: &DecoderShape,
+        decoder: &[f32],
+        fresh: &ProbePool,
+    ) -> anyhow::Result<f64> {
         let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
-        let mut outputs = outputs_of_each(&self.architecture, &thetas, &fresh.probes.batch);
+        let device = &self.options.device;
+        let mut outputs = device.outputs(&self.architecture, &thetas, &fresh.probes.batch)?;
         outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
-        energy_score(&outputs, &all_functions(fresh), fresh.len()).0
+        Ok(energy_score(&outputs, &all_functions(fresh), fresh.len()).0)
     }
 
     /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
@@ -456,7 +471,8 @@ impl<'a> Training<'a> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let (stored, sampled, batch) = self.quantisation_data(choices, particles, shape, decoder);
+        let (stored, sampled, batch) =
+            self.quantisation_data(choices, particles, shape, decoder)?;
         let source = Source {
             shape,
             decoder,
@@ -573,22 +589,24 @@ impl<'a> Training<'a> {
         particles: &[Vec<f32>],
         shape: &DecoderShape,
         decoder: &[f32],
-    ) -> (Vec<Vec<f32>>, Vec<Vec<f32>>, Batch) {
+    ) -> anyhow::Result<(Vec<Vec<f32>>, Vec<Vec<f32>>, Batch)> {
         let (config, seed) = (&self.options.config, self.options.seed);
         let rows = self.training_rows();
         let mut rng = stream(seed, Purpose::Probes, 2);
         let likelihood = choices.calibrated_likelihood();
+        let device = &self.options.device;
         let pool = ProbePool::new(
+            device,
             &rows.x,
             &self.architecture,
             likelihood,
             particles,
             RANGE_INPUTS,
             &mut rng,
-        );
-        let stored = choose_codes(shape, decoder, &pool, config.export.samples, seed);
+        )?;
+        let stored = choose_codes(device, shape, decoder, &pool, config.export.samples, seed)?;
         let sampled = draw_modulations(shape, decoder, RANGE_CODES, seed);
-        (stored, sampled, pool.probes.batch)
+        Ok((stored, sampled, pool.probes.batch))
     }
 
     fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {

@@ -1,5 +1,6 @@
 //! Command-line arguments, one module a command.
 
+mod devices;
 mod evaluate;
 mod inspect;
 mod predict;
@@ -32,6 +33,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Show what a `.fwk` file holds.
     Inspect(inspect::Arguments),
+    /// List what training can compute on.
+    Devices(devices::Arguments),
     /// Train on handwritten digits, compare every stage, and show what the board would say.
     Demo(DemoArguments),
 }
@@ -92,6 +95,7 @@ impl Cli {
             Command::Predict(arguments) => arguments.run(),
             Command::Evaluate(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
+            Command::Devices(arguments) => arguments.run(),
             Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::data::Targets;
 use crate::descent::{AdamBias, ControlVariate, Descent, Particle};
-use crate::network::{Architecture, Batch};
+use crate::network::{Architecture, Batch, TILE_ROWS};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
 use super::network::{Activations, Parameters, Pass};
@@ -38,6 +38,64 @@ impl Gpu {
             }
         }
         Ok(ends)
+    }
+
+    /// Outputs of every particle of `thetas: [N][P]` at every row of `batch`, `[N][C, rows]`.
+    ///
+    /// # Errors
+    /// The device is lost, or has not even memory for one particle.
+    pub(crate) fn outputs(
+        &self,
+        architecture: &Architecture,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> Result<Vec<Vec<f32>>, GpuError> {
+        let mut outputs = Vec::with_capacity(thetas.len());
+        let mut most = self.particles_at_once(architecture, TILE_ROWS.min(batch.rows()));
+        while outputs.len() < thetas.len() {
+            let group = &thetas[outputs.len()..(outputs.len() + most).min(thetas.len())];
+            match self.outputs_of_group(architecture, group, batch) {
+                Ok(evaluated) => outputs.extend(evaluated),
+                Err(GpuError::OutOfMemory { .. }) if most > 1 => most = group.len().div_ceil(2),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn outputs_of_group(
+        &self,
+        architecture: &Architecture,
+        thetas: &[Vec<f32>],
+        batch: &Batch,
+    ) -> Result<Vec<Vec<f32>>, GpuError> {
+        let (count, classes) = (thetas.len(), architecture.outputs());
+        let rows: Vec<&[f32]> = thetas.iter().map(Vec::as_slice).collect();
+        let theta = self.upload_rows(&rows)?;
+        let inputs = self.upload(batch.values());
+        let activations = Activations::new(self, architecture, count, TILE_ROWS.min(batch.rows()));
+        let mut outputs = vec![vec![0.0; classes * batch.rows()]; count];
+        for tile in batch.tiles() {
+            let stride = architecture.parameters();
+            let pass = Pass {
+                architecture,
+                theta: Parameters { buffer: &theta, offset: 0, stride },
+                input: tile_of(&inputs, batch, &tile),
+                activations: &activations,
+            };
+            let mut program = Vec::new();
+            self.record_forward(&pass, &mut program);
+            self.run(&program)?;
+            let values = self.read(activations.outputs(), 0..count * classes * tile.len())?;
+            let blocks = values.chunks_exact((classes * tile.len()).max(1));
+            for (outputs, block) in outputs.iter_mut().zip(blocks) {
+                for (row, values) in block.chunks_exact(tile.len()).enumerate() {
+                    let start = row * batch.rows() + tile.start;
+                    outputs[start..start + tile.len()].copy_from_slice(values);
+                }
+            }
+        }
+        Ok(outputs)
     }
 
     /// Particles whose buffers are within the adapter's limits, and whose dispatches are short.

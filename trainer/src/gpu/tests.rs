@@ -231,6 +231,17 @@ fn gradients_are_those_of_the_processor() {
     }
 }
 
+#[test]
+fn outputs_are_those_of_the_processor() {
+    let (architecture, x, ..) = problem(&[5, 9, 3], Activation::Relu, 700, 2);
+    let batch = Batch::from_rows(&x, 5);
+    let mut rng = random(3);
+    let thetas: Vec<_> = (0..4).map(|_| architecture.initialise(&mut rng)).collect();
+    let found = gpu().outputs(&architecture, &thetas, &batch).expect("the GPU runs");
+    let expected = Device::Cpu.outputs(&architecture, &thetas, &batch).expect("the processor");
+    assert_close(&found.concat(), &expected.concat(), 2e-5, "outputs");
+}
+
 /// A few steps of particles with drift, prior, mini-batches and control variates: the first steps
 /// follow the processor's closely; later ones may part by rounding.
 #[test]
@@ -310,7 +321,9 @@ fn pool(widths: &[usize], rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
     let particles: Vec<Vec<f32>> = (0..40)
         .map(|_| map.iter().zip(normals(&mut rng, map.len())).map(|(m, e)| m + 0.2 * e).collect())
         .collect();
-    let pool = ProbePool::new(&x, &architecture, likelihood, &particles, 1024, &mut rng);
+    let cpu = Device::Cpu;
+    let pool = ProbePool::new(&cpu, &x, &architecture, likelihood, &particles, 1024, &mut rng)
+        .expect("the processor");
     (architecture, map, pool)
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{DecoderShape, ProbePool, fit::standard_normal, mean_distance};
-use crate::network::outputs_of_each;
+use crate::device::Device;
 use crate::random::{Purpose, stream};
 
 /// Random codes that are chosen from.
@@ -14,13 +14,17 @@ const PROBES: usize = 384;
 /// Chooses `count` codes one after another, each the one that brings the set so far closest to
 /// the particles in energy score, so that the first S are a good set for every S. Returns their
 /// modulations, `[count][modulation_len]`.
+///
+/// # Errors
+/// The device fails.
 pub fn choose_codes(
+    device: &Device,
     shape: &DecoderShape,
     decoder: &[f32],
     pool: &ProbePool,
     count: usize,
     seed: u64,
-) -> Vec<Vec<f32>> {
+) -> anyhow::Result<Vec<Vec<f32>>> {
     let mut rng = stream(seed, Purpose::Codes, 0);
     let codes = standard_normal(shape.latent_dim, CANDIDATES.max(2 * count), &mut rng);
     let modulations = shape.modulations(decoder, &codes);
@@ -29,7 +33,7 @@ pub fn choose_codes(
     let probes = pool.select(&indices);
     let rows = indices.len();
     let thetas: Vec<_> = modulations.par_iter().map(|s| shape.decode(decoder, s)).collect();
-    let mut outputs = outputs_of_each(&shape.architecture, &thetas, &probes.batch);
+    let mut outputs = device.outputs(&shape.architecture, &thetas, &probes.batch)?;
     outputs.par_iter_mut().for_each(|outputs| probes.standardise(outputs));
     let all: Vec<usize> = (0..pool.particles()).collect();
     let particles = pool.functions_at(&all, &indices);
@@ -64,5 +68,5 @@ pub fn choose_codes(
             .zip(&outputs)
             .for_each(|(sum, own)| *sum += mean_distance(own, &outputs[best], rows));
     }
-    chosen.into_iter().map(|index| modulations[index].clone()).collect()
+    Ok(chosen.into_iter().map(|index| modulations[index].clone()).collect())
 }

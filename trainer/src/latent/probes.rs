@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use fiberwalk_formats::INPUT_CLIP;
 
 use super::columns;
-use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
+use crate::device::Device;
+use crate::network::{Architecture, Batch, Likelihood};
 use crate::predictive::Predictive;
 
 /// Half the probes lie away from the training rows by up to this many standard deviations.
@@ -69,18 +70,22 @@ impl ProbePool {
     /// Draws `size` probes from row-major training inputs `x: [rows, features]` and evaluates the
     /// particles there: a quarter of them as they are, the others with σ·N(0, I) added, a quarter
     /// with σ ~ U(0, 0.7), half with σ ~ U(0, 3).
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn new(
+        device: &Device,
         x: &[f32],
         architecture: &Architecture,
         likelihood: Likelihood,
         particles: &[Vec<f32>],
         size: usize,
         rng: &mut Xoshiro256PlusPlus,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let features = architecture.inputs();
         let inputs = draw_inputs(x, features, size, rng);
         let batch = Batch::from_rows(&inputs, features);
-        let mut values = outputs_of_each(architecture, particles, &batch);
+        let mut values = device.outputs(architecture, particles, &batch)?;
         let rows = batch.rows();
         let predictive = Predictive::of_outputs(likelihood, values.clone(), rows);
         values.iter_mut().for_each(|outputs| centre(outputs, rows));
@@ -98,7 +103,7 @@ impl ProbePool {
                 columns(&values, outputs, rows).concat()
             })
             .collect();
-        Self { probes, predictive, likelihood, functions, outputs }
+        Ok(Self { probes, predictive, likelihood, functions, outputs })
     }
 
     /// Number of probes.
