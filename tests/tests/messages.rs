@@ -244,6 +244,80 @@ fn a_class_that_training_has_not_seen() {
     refused(folder.path(), "evaluate run test.csv --target class", &parts);
 }
 
+#[test]
+fn shards_that_cannot_be_walked_or_merged() {
+    let folder = folder(&[
+        ("waves.csv", waves(0..120).as_bytes()),
+        ("small.toml", REGRESSION_CONFIG.as_bytes()),
+    ]);
+    let at = |name: &str| folder.path().join(name);
+    let run = |arguments: &str| {
+        Finished::success(folder.path(), arguments.split_whitespace());
+    };
+    let train = "train waves.csv --target height --config small.toml --quiet --out";
+    run(&format!("{train} early --until choose"));
+    run(&format!("{train} other --until map --seed 7"));
+    run(&format!("{train} run --until map"));
+    for shard in 1..=4 {
+        run(&format!("walk run --shard {shard}/4 --out {shard}.shard --quiet"));
+    }
+    run("walk run --shard 1/2 --out half.shard --quiet");
+    run("walk other --shard 1/4 --out other.shard --quiet");
+    let whole = fs::read(at("1.shard")).expect("it is there");
+    fs::write(at("cut.shard"), &whole[..whole.len() - 1]).expect("writable");
+    fs::create_dir(at("empty")).expect("writable");
+
+    let cases: [(&str, &[&str]); 19] = [
+        ("walk run --shard 0/4", &["--shard", "`0/4`", "I/N", "3/8"]),
+        ("walk run --shard 5/4", &["--shard", "`5/4`", "I from 1 to N"]),
+        ("walk run --shard x", &["--shard", "`x`", "I/N"]),
+        ("walk none --shard 1/4", &["none", "not the directory of a run"]),
+        ("walk empty --shard 1/4", &["empty", "not the directory of a run", "data.json"]),
+        ("walk early --shard 1/4", &["early", "no rows.safetensors", "MAP", "--until map"]),
+        (
+            "walk run --shard 1/4 --out 2.shard",
+            &["2.shard", "shard 2/4", "expected shard 1/4", "--out"],
+        ),
+        ("walk run --shard 1/4 --out small.toml", &["--out", "small.toml", "expected"]),
+        ("merge early 1.shard", &["early", "no rows.safetensors", "--until map"]),
+        ("merge run none.shard", &["none.shard"]),
+        ("merge run waves.csv", &["waves.csv", "expected a shard"]),
+        (
+            "merge run run/map.safetensors",
+            &["map.safetensors", "expected a shard", "other tensors"],
+        ),
+        ("merge run cut.shard", &["cut.shard", "bytes, expected"]),
+        ("merge run other.shard", &["other.shard", "found shard 1/4 of run", "expected", "in run"]),
+        (
+            "merge run 4.shard 1.shard 2.shard",
+            &["particles 8 to 11 are missing", "walk --shard 3/4 has not been merged"],
+        ),
+        (
+            "merge run 2.shard 4.shard",
+            &["particles 0 to 3, 8 to 11 are missing", "walk --shard 1/4, 3/4 have not"],
+        ),
+        ("merge run half.shard 4.shard", &["particles 8 to 11 are missing"]),
+        (
+            "merge run 1.shard 2.shard 3.shard 4.shard 2.shard",
+            &["particles 4 to 7 are in both 2.shard and 2.shard", "leave one"],
+        ),
+        (
+            "merge run half.shard 2.shard 3.shard 4.shard",
+            &["particles 4 to 7 are in both half.shard and 2.shard"],
+        ),
+    ];
+    for (arguments, parts) in cases {
+        refused(folder.path(), arguments, parts);
+    }
+    run("merge run 4.shard half.shard 3.shard --quiet");
+    run(&format!("{train} run --resume --until walk"));
+    refused(
+        folder.path(),
+        "merge run half.shard 3.shard 4.shard",
+        &["run", "walk.json", "already"],
+    );
+}
+
 /// A full disk, as a limit on the size of files: the write that goes past it fails.
 #[cfg(unix)]
 #[test]

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use fiberwalk_formats::Reading;
 
+use crate::descent::Schedule;
 use crate::latent::LayerDecoder;
 use crate::network::Activation;
 use crate::walk::Drift;
@@ -249,6 +250,20 @@ pub struct Export {
     pub trunk: bool,
     /// A date to record in the artifact; none keeps the bytes independent of the day.
     pub date: Option<String>,
+}
+
+impl Map {
+    /// Length and pace of MAP training.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { steps: self.steps, learning_rate: self.learning_rate }
+    }
+}
+
+impl Walk {
+    /// Length and pace of a particle's descent.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { steps: self.steps, learning_rate: self.learning_rate }
+    }
 }
 
 impl Default for Network {

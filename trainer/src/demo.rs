@@ -80,6 +80,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         device: Arc::new(Device::Cpu),
         seed: SEED,
         resume: false,
+        until: None,
         progress,
     })?;
     let bytes = fs::read(run.join("model.fwk")).context("cannot read the exported model")?;

@@ -128,6 +128,12 @@ impl TrainingSet {
         (batch, targets)
     }
 
+    /// Most rows that pass through the network together.
+    pub(crate) fn largest_tile(&self) -> usize {
+        let tiles = self.parts.iter().flat_map(|(batch, _)| batch.tiles());
+        tiles.map(|tile| tile.len()).max().unwrap_or(0)
+    }
+
     /// All rows over those of a mini-batch.
     pub(crate) fn scale(&self, part: usize) -> f32 {
         self.rows as f32 / self.parts[part].0.rows() as f32
@@ -285,7 +291,7 @@ impl Descent<'_> {
         gradient: &mut [f32],
     ) {
         let part = self.set.part(step);
-        let (batch, targets) = &self.set.parts[part];
+        let (batch, targets) = self.set.mini_batch(part);
         let objective = Objective {
             architecture: self.architecture,
             batch,
@@ -297,7 +303,7 @@ impl Descent<'_> {
         let scale = self.set.scale(part);
         if let Some(control) = particle.control {
             for ((g, &own), &all) in
-                gradient.iter_mut().zip(&control.parts[part]).zip(&control.total)
+                gradient.iter_mut().zip(control.part(part)).zip(control.total())
             {
                 *g = scale * (*g - own) + all;
             }

@@ -12,6 +12,13 @@ use crate::descent::{Descent, Particle};
 use crate::gpu::{Gpu, GpuError, hardware};
 use crate::network::{Architecture, Batch, outputs_of_each};
 
+/// Most particles that are walked between two checkpoints, each GPU.
+#[cfg(feature = "gpu")]
+const MOST_PARTICLES: usize = 1024;
+/// Most bytes of drifts, or of particles read back, that the host holds.
+#[cfg(feature = "gpu")]
+const MOST_PREPARED: usize = 1 << 30;
+
 /// What computes.
 pub enum Device {
     /// All processors.
@@ -114,6 +121,22 @@ impl Device {
             Self::Gpu(Gpus(gpus)) => {
                 let names: Vec<_> = gpus.iter().map(Gpu::name).collect();
                 format!("gpu, {}", names.join(" + "))
+            }
+        }
+    }
+
+    /// Particles that descend at the same time, where up to `rows` rows pass through the network
+    /// together.
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "limits of GPUs"))]
+    pub fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
+        match self {
+            Self::Cpu => threads(),
+            #[cfg(feature = "gpu")]
+            Self::Gpu(Gpus(gpus)) => {
+                let each = gpus.iter().map(|gpu| gpu.particles_at_once(architecture, rows));
+                // What the host prepares for them and reads back is bounded too.
+                let prepared = (MOST_PREPARED / (4 * architecture.parameters())).max(gpus.len());
+                each.sum::<usize>().min(prepared).min(MOST_PARTICLES * gpus.len())
             }
         }
     }

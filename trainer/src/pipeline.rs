@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use rand_distr::{Distribution, Uniform};
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
-use crate::data::{Features, Rows, Schema, Split, Table, Target, Targets, Task, TaskKind, split};
+use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
@@ -25,17 +26,16 @@ use crate::latent::{
 };
 use crate::metrics::auroc;
 use crate::network::{Architecture, Batch};
+use crate::particles::{self, MAP, RunAtMap, WalkStage};
 use crate::precision::{PrecisionCandidate, choose_precision};
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::progress::Progress;
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
-use crate::run_dir::RunDir;
-use crate::walk::{Diagnostics, Walk};
+use crate::run_data::{DATA, DataRecord, write_rows};
+use crate::run_dir::{REQUESTED, RunDir};
 
-/// Particles that are walked, and written to disk, together.
-const GROUP: usize = 16;
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
@@ -71,28 +71,23 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Go on with a run that was interrupted.
     pub resume: bool,
+    /// The stage to stop after; none for the whole way.
+    pub until: Option<Until>,
     /// How to show progress.
     pub progress: Progress,
 }
 
-/// `data.json`: what the run was made from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct DataRecord {
-    sha256: String,
-    rows: usize,
-    seed: u64,
-    schema: Schema,
-    split: Split,
-}
-
-/// `walk.json`: where the particles ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct WalkRecord {
-    /// Mean NLL of the training rows at every MAP, nats.
-    map_nll: Vec<f64>,
-    /// Share of particles that stayed in the valley.
-    in_valley: f64,
-    particles: Vec<Diagnostics>,
+/// A stage that training can stop after, to go on later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// Hyper-parameters.
+    Choose,
+    /// MAP: all that `walk --shard` needs.
+    Map,
+    /// Particles.
+    Walk,
+    /// Decoder.
+    Latent,
 }
 
 /// `latent.json`: the decoder's shape and what it was chosen from.
@@ -122,6 +117,16 @@ struct CalibrationRecord {
     runtime: Thresholds,
 }
 
+/// What ranges are measured on.
+struct QuantisationData {
+    /// Modulations of the codes that are stored.
+    stored: Vec<Vec<f32>>,
+    /// Those of random codes.
+    sampled: Vec<Vec<f32>>,
+    /// Inputs.
+    batch: Batch,
+}
+
 /// A run under way: data, network, and where results go.
 struct Training<'a> {
     options: &'a TrainOptions,
@@ -142,9 +147,23 @@ pub fn train(options: &TrainOptions) -> anyhow::Result<()> {
     options.config.check()?;
     let training = Training::start(options)?;
     let choices = training.choose()?;
+    if training.stops_after(Until::Choose) {
+        return Ok(());
+    }
     let maps = training.maps(&choices)?;
-    let particles = training.walk(&choices, &maps)?;
+    if training.stops_after(Until::Map) {
+        return Ok(());
+    }
+    // From the files, as any machine that walks a shard of them.
+    let particles =
+        WalkStage::open(RunAtMap::open(&options.out)?)?.run(&options.device, options.progress)?;
+    if training.stops_after(Until::Walk) {
+        return Ok(());
+    }
     let (shape, decoder) = training.latent(&choices, &maps, &particles)?;
+    if training.stops_after(Until::Latent) {
+        return Ok(());
+    }
     training.export(&choices, &maps, &particles, &shape, &decoder)
 }
 
@@ -170,47 +189,53 @@ impl<'a> Training<'a> {
             .map_err(|message| table.unusable(message))?;
         let schema =
             Schema::learn(&table, features, &raw, &options.target, &target, &split.training)?;
-        let mut widths = vec![schema.features.0.len()];
-        widths.extend(hidden_widths(&options.config, table.len()));
-        widths.push(schema.outputs());
-        let architecture = Architecture { widths, activation: options.config.network.activation };
+        let record = DataRecord {
+            rows: table.len(),
+            sha256: table.sha256,
+            seed: options.seed,
+            schema,
+            split,
+        };
+        let architecture = record.architecture(&options.config);
         options.config.check_depth(architecture.depth())?;
 
         let progress = options.progress;
         if let Some(decision) = decision {
             progress.note(&format!("task: {decision}"));
         }
-        let constant = schema.constant_features(&raw, &split.training);
+        let constant = record.schema.constant_features(&raw, &record.split.training);
         if !constant.is_empty() {
             progress.note(&format!(
                 "note: constant in the training rows, of no use: {}",
                 constant.join(", ")
             ));
         }
-        let record = DataRecord {
-            sha256: table.sha256,
-            rows: raw.len() / architecture.inputs(),
-            seed: options.seed,
-            schema,
-            split,
-        };
         let dir = open_run(options, &record)?;
         let rows = record.schema.rows(&raw, &target);
         Ok(Self { options, dir, record, raw, target, rows, architecture })
     }
 
+    /// Whether to stop here; says how to go on.
+    fn stops_after(&self, stage: Until) -> bool {
+        let stops = self.options.until == Some(stage);
+        if stops {
+            let run = self.options.out.display();
+            let elsewhere = match stage {
+                Until::Map => format!(
+                    "; other machines can walk its particles: fiberwalk walk {run} --shard I/N, \
+                     fiberwalk merge {run} SHARD..."
+                ),
+                _ => String::new(),
+            };
+            self.options.progress.note(&format!(
+                "stopped; train with --resume and without --until goes on with {run}{elsewhere}"
+            ));
+        }
+        stops
+    }
+
     fn training_rows(&self) -> Rows {
         self.rows.subset(&self.record.split.training)
-    }
-
-    fn map_schedule(&self) -> Schedule {
-        let map = &self.options.config.map;
-        Schedule { steps: map.steps, learning_rate: map.learning_rate }
-    }
-
-    fn walk_schedule(&self) -> Schedule {
-        let walk = &self.options.config.walk;
-        Schedule { steps: walk.steps, learning_rate: walk.learning_rate }
     }
 
     fn training_set(&self, rows: &Rows) -> TrainingSet {
@@ -244,8 +269,8 @@ impl<'a> Training<'a> {
         let search = Search {
             architecture: &self.architecture,
             rows: &rows,
-            map_schedule: self.map_schedule(),
-            walk_schedule: self.walk_schedule(),
+            map_schedule: config.map.schedule(),
+            walk_schedule: config.walk.schedule(),
             batch_rows: config.walk.batch_rows,
             seed: self.options.seed,
             device: &self.options.device,
@@ -267,12 +292,15 @@ impl<'a> Training<'a> {
 
     /// MAP training: `map.safetensors`, the best one first.
     fn maps(&self, choices: &Choices) -> anyhow::Result<Vec<Vec<f32>>> {
-        if self.dir.has("map.safetensors") {
-            return self.dir.read_tensor("map.safetensors", "theta");
+        let rows = self.training_rows();
+        // First, so that a run with its MAP is all that a walk needs.
+        write_rows(&self.dir, &rows)?;
+        if self.dir.has(MAP) {
+            return self.dir.read_tensor(MAP, "theta");
         }
         let count = self.options.config.walk.maps;
-        let schedule = self.map_schedule();
-        let set = self.training_set(&self.training_rows());
+        let schedule = self.options.config.map.schedule();
+        let set = self.training_set(&rows);
         let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
         let stage = self.options.progress.stage("map", count * schedule.steps);
         let descent = Descent {
@@ -296,57 +324,8 @@ impl<'a> Training<'a> {
         maps.sort_by(|a, b| a.0.total_cmp(&b.0));
         stage.finish(&format!("loss {:.2} over {} rows", maps[0].0, set.rows()));
         let maps: Vec<Vec<f32>> = maps.into_iter().map(|(_, theta)| theta).collect();
-        self.dir.write_tensors("map.safetensors", &[("theta", &maps)])?;
+        self.dir.write_tensors(MAP, &[("theta", &maps)])?;
         Ok(maps)
-    }
-
-    /// The walk: `particles/group-NNN.safetensors`, then `walk.json`.
-    fn walk(&self, choices: &Choices, maps: &[Vec<f32>]) -> anyhow::Result<Vec<Vec<f32>>> {
-        let count = self.options.config.walk.particles;
-        let schedule = self.walk_schedule();
-        let set = self.training_set(&self.training_rows());
-        let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
-        let walk = Walk {
-            architecture: &self.architecture,
-            set: &set,
-            likelihood: choices.likelihood(),
-            prior_precision: &prior,
-            drift: choices.chosen.drift,
-            temperature: choices.chosen.temperature,
-            schedule,
-            seed: self.options.seed,
-        };
-        let stage = self.options.progress.stage("walk", count * schedule.steps);
-        let mut particles = Vec::with_capacity(count);
-        for group in 0..count.div_ceil(GROUP) {
-            let name = group_file(group);
-            if self.dir.has(&name) {
-                particles.extend(self.dir.read_tensor(&name, "theta")?);
-                continue;
-            }
-            let range = group * GROUP..((group + 1) * GROUP).min(count);
-            let walked =
-                walk.run(&self.options.device, maps, range, &|steps| stage.advance(steps))?;
-            self.dir.write_tensors(&name, &[("theta", &walked)])?;
-            particles.extend(walked);
-        }
-        if !self.dir.has("walk.json") {
-            let rows = self.training_rows();
-            let baseline = baseline_nll(&rows.targets, choices);
-            let diagnostics = walk.diagnose(maps, &particles, baseline);
-            let inside = diagnostics.iter().filter(|particle| particle.in_valley).count();
-            let nll = |theta: &Vec<f32>| {
-                set.nll(&self.architecture, choices.likelihood(), theta) / set.rows() as f64
-            };
-            let record = WalkRecord {
-                map_nll: maps.par_iter().map(nll).collect(),
-                in_valley: inside as f64 / count as f64,
-                particles: diagnostics,
-            };
-            stage.finish(&format!("{inside} of {count} particles stayed in the valley"));
-            self.dir.write_json("walk.json", &record)?;
-        }
-        Ok(particles)
     }
 
     /// The latent posterior: `latent.safetensors`, `latent.json`.
@@ -471,7 +450,7 @@ impl<'a> Training<'a> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let (stored, sampled, batch) =
+        let QuantisationData { stored, sampled, batch } =
             self.quantisation_data(choices, particles, shape, decoder)?;
         let source = Source {
             shape,
@@ -589,7 +568,7 @@ impl<'a> Training<'a> {
         particles: &[Vec<f32>],
         shape: &DecoderShape,
         decoder: &[f32],
-    ) -> anyhow::Result<(Vec<Vec<f32>>, Vec<Vec<f32>>, Batch)> {
+    ) -> anyhow::Result<QuantisationData> {
         let (config, seed) = (&self.options.config, self.options.seed);
         let rows = self.training_rows();
         let mut rng = stream(seed, Purpose::Probes, 2);
@@ -606,7 +585,7 @@ impl<'a> Training<'a> {
         )?;
         let stored = choose_codes(device, shape, decoder, &pool, config.export.samples, seed)?;
         let sampled = draw_modulations(shape, decoder, RANGE_CODES, seed);
-        Ok((stored, sampled, pool.probes.batch))
+        Ok(QuantisationData { stored, sampled, batch: pool.probes.batch })
     }
 
     fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
@@ -711,7 +690,7 @@ impl Run {
         if !dir.has("model.rs") {
             bail!("the run in {} is not finished: go on with train --resume", root.display());
         }
-        let record = dir.read_json("data.json")?;
+        let record = dir.read_json(DATA)?;
         Ok(Self { dir, record })
     }
 
@@ -743,12 +722,7 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
-        let mut particles = Vec::new();
-        let walk: WalkRecord = self.dir.read_json("walk.json")?;
-        for group in 0..walk.particles.len().div_ceil(GROUP) {
-            particles.extend(self.dir.read_tensor(&group_file(group), "theta")?);
-        }
-        self.networks(particles, |calibration| calibration.particles)
+        self.networks(particles::read(&self.dir)?, |calibration| calibration.particles)
     }
 
     /// The MAP network.
@@ -756,7 +730,7 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
-        let maps = self.dir.read_tensor("map.safetensors", "theta")?;
+        let maps = self.dir.read_tensor(MAP, "theta")?;
         self.networks(maps[..1].to_vec(), |calibration| calibration.map)
     }
 
@@ -783,49 +757,17 @@ fn all_functions(pool: &ProbePool) -> Vec<Vec<f32>> {
     pool.functions_at(&particles, &probes)
 }
 
-fn group_file(group: usize) -> String {
-    format!("particles/group-{group:03}.safetensors")
-}
-
-/// The configured widths, or two layers that grow with the number of rows.
-fn hidden_widths(config: &Config, rows: usize) -> Vec<usize> {
-    match (config.network.hidden.fixed(), rows) {
-        (Some(hidden), _) => hidden.clone(),
-        (None, ..1000) => vec![32, 16],
-        (None, ..20_000) => vec![64, 32],
-        (None, _) => vec![128, 64],
-    }
-}
-
-/// Mean NLL of a model that ignores the inputs: class frequencies, or N(0, 1 + σ²).
-fn baseline_nll(targets: &Targets, choices: &Choices) -> f64 {
-    match (targets, choices.noise_std) {
-        (Targets::Classes { labels, classes }, _) => {
-            let share = |class: u32| {
-                labels.iter().filter(|&&label| label == class).count() as f64 / labels.len() as f64
-            };
-            let terms = (0..*classes as u32).map(share).filter(|&p| p > 0.0).map(|p| -p * p.ln());
-            terms.sum()
-        }
-        (Targets::Values(_), noise_std) => {
-            // At the network's own noise: the residuals of a constant have variance 1.
-            let variance = f64::from(noise_std.unwrap_or(1.0)).powi(2);
-            0.5 * (1.0 / variance + (std::f64::consts::TAU * variance).ln())
-        }
-    }
-}
-
 /// Creates the run's directory, or checks that the one there is of the same data and settings.
 fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDir> {
     let requested = options.config.to_toml();
     let dir =
         if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
-    if !dir.has("data.json") {
-        dir.write("requested.toml", requested.as_bytes())?;
-        dir.write_json("data.json", record)?;
+    if !dir.has(DATA) {
+        dir.write(REQUESTED, requested.as_bytes())?;
+        dir.write_json(DATA, record)?;
         return Ok(dir);
     }
-    let before: DataRecord = dir.read_json("data.json")?;
+    let before: DataRecord = dir.read_json(DATA)?;
     let shown = options.out.display();
     if before.sha256 != record.sha256 {
         bail!("{shown} is a run of other data than {}: use another --out", options.data.display());
@@ -833,7 +775,7 @@ fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDi
     if before.seed != record.seed {
         bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
     }
-    if dir.read("requested.toml")? != requested.as_bytes() {
+    if dir.read(REQUESTED)? != requested.as_bytes() {
         bail!(
             "{shown} is a run with another configuration (see its requested.toml): use another --out"
         );

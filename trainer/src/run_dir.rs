@@ -1,14 +1,15 @@
 //! The directory of a training run: every stage's result, each written whole or not at all.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::tensors::TensorFile;
 
 /// How names of files that are being written start.
 const TEMPORARY: &str = ".fiberwalk-";
@@ -201,39 +202,14 @@ impl RunDir {
         self.write(name, &file)
     }
 
-    /// Reads all tensors of a file as rows.
-    ///
-    /// # Errors
-    /// The file cannot be read or holds something else.
-    pub fn read_tensors(&self, name: &str) -> anyhow::Result<HashMap<String, Vec<Vec<f32>>>> {
-        let bytes = self.read(name)?;
-        let wrong = || format!("{} is not what fiberwalk wrote", self.path(name).display());
-        let file = SafeTensors::deserialize(&bytes).with_context(wrong)?;
-        let mut tensors = HashMap::new();
-        for (tensor, view) in file.tensors() {
-            let &[_, columns] = view.shape() else { bail!("{}: {tensor} is no matrix", wrong()) };
-            if view.dtype() != Dtype::F32 {
-                bail!("{}: {tensor} is not of type F32", wrong());
-            }
-            let values: Vec<f32> = view
-                .data()
-                .chunks_exact(4)
-                .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-                .collect();
-            let rows = values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect();
-            tensors.insert(tensor, rows);
-        }
-        Ok(tensors)
-    }
-
     /// Reads one tensor as rows.
     ///
     /// # Errors
     /// The file cannot be read or lacks the tensor.
     pub fn read_tensor(&self, name: &str, tensor: &str) -> anyhow::Result<Vec<Vec<f32>>> {
-        self.read_tensors(name)?
-            .remove(tensor)
-            .with_context(|| format!("{} has no tensor `{tensor}`", self.path(name).display()))
+        let file = TensorFile::open(&self.path(name))?;
+        let [rows, _] = file.shape(tensor)?;
+        file.rows(tensor, 0..rows)
     }
 }
 

@@ -114,6 +114,7 @@ fn measure(
         device: Arc::new(Device::Cpu),
         seed: split,
         resume: true,
+        until: None,
         progress: Progress::Shown,
     })?;
     let train_seconds = started.elapsed().as_secs_f64();

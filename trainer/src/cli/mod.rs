@@ -3,14 +3,17 @@
 mod devices;
 mod evaluate;
 mod inspect;
+mod merge;
 mod predict;
 mod train;
+mod walk;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use fiberwalk::demo;
+use fiberwalk::device::{Device, DeviceChoice};
 use fiberwalk::engine::{Draws, EngineKind};
 use fiberwalk::progress::Progress;
 use fiberwalk_runtime::CodeSource;
@@ -27,6 +30,10 @@ pub struct Cli {
 enum Command {
     /// Train on a CSV file and export `model.fwk`.
     Train(train::Arguments),
+    /// Walk one part of a run's particles, on any machine.
+    Walk(walk::Arguments),
+    /// Join the parts of a walk, for `train --resume` to go on with.
+    Merge(merge::Arguments),
     /// Predict every row of a CSV file.
     Predict(predict::Arguments),
     /// Score predictions against the targets of a CSV file.
@@ -47,6 +54,21 @@ struct DemoArguments {
     /// No progress.
     #[arg(long)]
     quiet: bool,
+}
+
+/// Where to compute: shared by `train` and `walk`.
+#[derive(Args)]
+struct DeviceArgument {
+    /// Where to compute: `auto` (GPUs where there are any), `cpu`, `gpu` (all of the best kind) or
+    /// `gpu:N` (number N of `fiberwalk devices`).
+    #[arg(long, env = "FIBERWALK_DEVICE", default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+}
+
+impl DeviceArgument {
+    fn open(&self) -> anyhow::Result<Device> {
+        self.device.open()
+    }
 }
 
 /// How to predict: shared by `predict` and `evaluate`.
@@ -92,6 +114,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Train(arguments) => arguments.run(),
+            Command::Walk(arguments) => arguments.run(),
+            Command::Merge(arguments) => arguments.run(),
             Command::Predict(arguments) => arguments.run(),
             Command::Evaluate(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),

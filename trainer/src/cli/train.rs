@@ -7,8 +7,9 @@ use clap::Args;
 
 use fiberwalk::config::Config;
 use fiberwalk::data::TaskKind;
-use fiberwalk::device::DeviceChoice;
-use fiberwalk::pipeline::{TrainOptions, train};
+use fiberwalk::pipeline::{TrainOptions, Until, train};
+
+use super::DeviceArgument;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -26,16 +27,17 @@ pub struct Arguments {
     /// Directory of the run [default: the data file's name with `-run`].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Where to compute: `auto` (GPUs where there are any), `cpu`, `gpu` (all of the best kind) or
-    /// `gpu:N` (number N of `fiberwalk devices`).
-    #[arg(long, default_value_t = DeviceChoice::Auto)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Go on with a run that was interrupted.
+    /// Go on with a run that was interrupted or stopped.
     #[arg(long)]
     resume: bool,
+    /// Stop after a stage.
+    #[arg(long, value_enum)]
+    until: Option<Until>,
     /// No progress.
     #[arg(long)]
     quiet: bool,
@@ -60,6 +62,7 @@ impl Arguments {
             device: Arc::new(self.device.open()?),
             seed: self.seed,
             resume: self.resume,
+            until: self.until,
             progress: super::progress(self.quiet),
         })
     }

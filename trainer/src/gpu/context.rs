@@ -189,7 +189,7 @@ impl Gpu {
 
     /// A buffer of 32-bit values.
     pub(super) fn upload<T: Pod>(&self, values: &[T]) -> Buffer {
-        let buffer = self.zeros(values.len() * size_of::<T>() / 4);
+        let buffer = self.zeros(size_of_val(values) / 4);
         self.write(&buffer, 0, values);
         buffer
     }

@@ -26,7 +26,7 @@ impl Gpu {
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Vec<f32>>, GpuError> {
         let mut ends = Vec::with_capacity(particles.len());
-        let mut most = self.particles_at_once(descent.architecture, largest_tile(descent));
+        let mut most = self.particles_at_once(descent.architecture, descent.set.largest_tile());
         while ends.len() < particles.len() {
             let group = &particles[ends.len()..(ends.len() + most).min(particles.len())];
             match self.descend_group(descent, group, report) {
@@ -99,7 +99,7 @@ impl Gpu {
     }
 
     /// Particles whose buffers are within the adapter's limits, and whose dispatches are short.
-    fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
+    pub(crate) fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
         let limits = self.limits();
         let binding =
             limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / 4;
@@ -245,7 +245,12 @@ impl<'a> Group<'a> {
             drift: drifts.map(|drifts| gpu.upload_rows(&drifts)).transpose()?,
             prior: gpu.upload(descent.prior_precision),
             controls: Controls::new(gpu, particles)?,
-            activations: Activations::new(gpu, descent.architecture, count, largest_tile(descent)),
+            activations: Activations::new(
+                gpu,
+                descent.architecture,
+                count,
+                descent.set.largest_tile(),
+            ),
         })
     }
 
@@ -321,12 +326,6 @@ impl<'a> Controls<'a> {
         let of_all = gpu.upload_rows(&of_all)?;
         Ok(Some(Self { distinct, of_all, starts: gpu.upload(&starts) }))
     }
-}
-
-/// Most rows that pass through the network together.
-fn largest_tile(descent: &Descent<'_>) -> usize {
-    let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0);
-    batches.flat_map(|batch| batch.tiles()).map(|tile| tile.len()).max().unwrap_or(0)
 }
 
 /// Rows `tile` of a batch that lies in `inputs`, `[features, rows]`, the same for all particles.

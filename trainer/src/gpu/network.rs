@@ -77,14 +77,15 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn rows(&self) -> usize {
+    /// Rows of data, which are the columns of the matrices.
+    fn batch_rows(&self) -> usize {
         self.input.columns
     }
 
     /// What layer `index` reads.
     fn input_of(&self, index: usize, layers: &[LayerShape]) -> View<'_> {
         match index.checked_sub(1) {
-            Some(previous) => self.activations.layer(layers[previous], previous, self.rows()),
+            Some(previous) => self.activations.layer(layers[previous], previous, self.batch_rows()),
             None => self.input,
         }
     }
@@ -94,7 +95,7 @@ impl Gpu {
     /// Records the evaluation of all networks.
     pub(super) fn record_forward(&self, pass: &Pass<'_>, program: &mut Vec<Dispatch>) {
         let Pass { architecture, theta, activations, .. } = pass;
-        assert!(pass.rows() <= activations.rows);
+        assert!(pass.batch_rows() <= activations.rows);
         let layers: Vec<_> = architecture.layers().collect();
         for (index, &layer) in layers.iter().enumerate() {
             let hidden = index + 1 < layers.len();
@@ -103,9 +104,9 @@ impl Gpu {
                 activations.count,
                 theta.weights(layer),
                 pass.input_of(index, &layers),
-                activations.layer(layer, index, pass.rows()),
+                activations.layer(layer, index, pass.batch_rows()),
                 false,
-                Epilogue::Bias(theta.biases(layer, pass.rows()), activation),
+                Epilogue::Bias(theta.biases(layer, pass.batch_rows()), activation),
             ));
         }
     }
@@ -122,7 +123,7 @@ impl Gpu {
         program: &mut Vec<Dispatch>,
     ) {
         let Pass { architecture, theta, activations, .. } = *pass;
-        let (count, rows) = (activations.count, pass.rows());
+        let (count, rows) = (activations.count, pass.batch_rows());
         let layers: Vec<_> = architecture.layers().collect();
         for (index, &layer) in layers.iter().enumerate().rev() {
             let delta = if index + 1 == layers.len() {

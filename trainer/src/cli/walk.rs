@@ -1,0 +1,34 @@
+//! `fiberwalk walk`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use fiberwalk::particles::{Shard, walk_shard};
+
+use super::DeviceArgument;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Directory of a run whose MAP is trained (`train --until map`).
+    run: PathBuf,
+    /// Which part of the particles, of how many: 1/8 to 8/8.
+    #[arg(long, value_name = "I/N")]
+    shard: String,
+    /// File to write [default: shard-I-of-N.safetensors].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgument,
+    /// No progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl Arguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let shard: Shard = self.shard.parse()?;
+        let out = self.out.unwrap_or_else(|| shard.file_name().into());
+        walk_shard(&self.run, shard, &out, &self.device.open()?, super::progress(self.quiet))
+    }
+}

@@ -1,0 +1,65 @@
+//! A run whose MAP is trained: where every walk of it starts.
+
+use std::path::Path;
+
+use anyhow::bail;
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::network::Architecture;
+use crate::run_data::{DATA, DataRecord, ROWS};
+use crate::run_dir::{REQUESTED, RunDir};
+
+/// The best networks, `theta: [maps, P]`.
+pub const MAP: &str = "map.safetensors";
+/// Hyper-parameters.
+pub(super) const CHOICES: &str = "choices.json";
+
+/// Settings and network of a run whose MAP is trained.
+pub struct RunAtMap {
+    /// The run's directory.
+    pub dir: RunDir,
+    /// Settings as the user gave them.
+    pub config: Config,
+    /// What the run was made from.
+    pub record: DataRecord,
+    /// Network.
+    pub architecture: Architecture,
+    /// Hash of all that its particles depend on, hexadecimal.
+    pub identity: String,
+}
+
+impl RunAtMap {
+    /// Opens the directory of a run.
+    ///
+    /// # Errors
+    /// No run, one that is not as far, or files that cannot be read.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let dir = RunDir::open(root)?;
+        for name in [CHOICES, ROWS, MAP] {
+            if !dir.has(name) {
+                bail!(
+                    "{} has no {name}, expected a run whose MAP is trained: use train --until map",
+                    root.display()
+                );
+            }
+        }
+        let config = Config::read(&dir.path(REQUESTED))?;
+        let record: DataRecord = dir.read_json(DATA)?;
+        let architecture = record.architecture(&config);
+        let mut hash = Sha256::new();
+        // The rows follow from the record, which has the hash of the CSV file.
+        for name in [REQUESTED, DATA, CHOICES, MAP] {
+            let bytes = dir.read(name)?;
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        }
+        let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { dir, config, record, architecture, identity })
+    }
+
+    /// Number of particles.
+    pub fn particles(&self) -> usize {
+        self.config.walk.particles
+    }
+}

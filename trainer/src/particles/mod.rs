@@ -1,0 +1,20 @@
+//! The walk as files: groups of particles in a run's directory, or shards of them that many machines
+//! walk apart, since particles are independent given θ*.
+//!
+//! A run whose MAP is trained ([`RunAtMap`]) is all that a walk needs. [`WalkStage`] walks groups;
+//! [`walk_shard`] leaves those of one shard in one file; [`merge`] makes of the shards what a walk in
+//! one place would have left.
+
+mod at_map;
+mod groups;
+mod merge;
+mod need;
+mod shard;
+mod stage;
+
+pub use at_map::{MAP, RunAtMap};
+pub use groups::read;
+pub use merge::merge;
+pub use need::Need;
+pub use shard::{Shard, walk_shard};
+pub use stage::WalkStage;

@@ -1,0 +1,106 @@
+//! What a walk needs in time and memory, told before it starts.
+
+use std::fmt;
+
+use crate::network::{Architecture, TILE_ROWS};
+
+/// Bytes of the program, and of a thread with its buffers for matrix products.
+const PROGRAM: usize = 16 << 20;
+const THREAD: usize = 4 << 20;
+
+/// Size of a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Parameters of the network, P.
+    pub parameters: usize,
+    /// Particles to walk.
+    pub particles: usize,
+    /// Gradient steps of a particle.
+    pub steps: usize,
+    /// Particles that are walked at the same time, t.
+    pub at_once: usize,
+    /// Memory at most, bytes.
+    pub bytes: usize,
+    /// Memory of all GPUs together at most, bytes; 0 where the processor walks.
+    pub gpu_bytes: usize,
+}
+
+/// What the memory of a walk depends on besides the network and the particles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// MAPs, M.
+    pub(super) maps: usize,
+    /// Training rows, n.
+    pub(super) rows: usize,
+    /// Mini-batches, B.
+    pub(super) parts: usize,
+    /// Threads.
+    pub(super) threads: usize,
+    /// Particles that are walked at the same time, t.
+    pub(super) at_once: usize,
+    /// Whether GPUs walk.
+    pub(super) on_gpu: bool,
+    /// Drifts that are drawn at once, d.
+    pub(super) drifts: usize,
+    /// Finished particles that are in memory at once, h.
+    pub(super) held: usize,
+    /// Gradient steps of a particle.
+    pub(super) steps: usize,
+}
+
+impl Need {
+    /// Of `particles` particles. The memory is 16 MiB, 4 MiB a thread and, in numbers of four bytes,
+    ///
+    /// - P (1 + 2M + d + h), the prior, the MAPs while they are read, drifts, finished particles;
+    /// - with B > 1 mini-batches, P M (B + 1), their gradients at the MAPs;
+    /// - 3 n (features + 1), the rows while they are cut into mini-batches.
+    ///
+    /// And there or on the GPUs
+    ///
+    /// - 5 P t: position, gradient, two moments and start (or drift) of a particle under way;
+    /// - t times the activations of a tile of rows and three gradients of the widest layer.
+    pub(super) fn of(architecture: &Architecture, particles: usize, setting: Setting) -> Self {
+        let Setting { maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } = setting;
+        let parameters = architecture.parameters();
+        let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
+        let widest = architecture.widths[1..].iter().max().copied().unwrap_or(0);
+        let tile = TILE_ROWS.min(rows.div_ceil(parts.max(1)));
+        let tape = tile * (architecture.widths[1..].iter().sum::<usize>() + 3 * widest);
+        let numbers = parameters * (1 + 2 * maps + drifts + held + controls)
+            + 3 * rows * (architecture.inputs() + 1);
+        let host = PROGRAM + threads * THREAD + numbers * size_of::<f32>();
+        let under_way = at_once * (5 * parameters + tape) * size_of::<f32>();
+        let (bytes, gpu_bytes) = if on_gpu { (host, under_way) } else { (host + under_way, 0) };
+        Self { parameters, particles, steps, at_once, bytes, gpu_bytes }
+    }
+
+    /// Gradient steps of all particles together.
+    pub fn particle_steps(&self) -> usize {
+        self.particles * self.steps
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} particles of {} parameters, {} at once: {} particle-steps, memory {} MB",
+            self.particles,
+            self.parameters,
+            self.at_once,
+            self.particle_steps(),
+            self.bytes.div_ceil(1_000_000)
+        )?;
+        if self.gpu_bytes > 0 {
+            write!(f, ", of the GPU {} MB", self.gpu_bytes.div_ceil(1_000_000))?;
+        }
+        Ok(())
+    }
+}
+
+/// Most memory that this process has had, bytes; none where the system does not tell.
+pub(super) fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
+}

@@ -1,0 +1,191 @@
+//! Walking the particles of a run, group by group.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::at_map::{CHOICES, MAP, RunAtMap};
+use super::groups::{GROUP, Group, THETA, groups, read_groups};
+use super::need::{Need, Setting, peak_memory};
+use crate::choose::Choices;
+use crate::data::Targets;
+use crate::descent::TrainingSet;
+use crate::device::Device;
+use crate::progress::{Progress, Stage};
+use crate::run_dir::RunDir;
+use crate::walk::{Diagnostics, Walk};
+
+/// `walk.json`: where the particles ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WalkRecord {
+    /// Mean NLL of the training rows at every MAP, nats.
+    map_nll: Vec<f64>,
+    /// Share of particles that stayed in the valley.
+    in_valley: f64,
+    pub(super) particles: Vec<Diagnostics>,
+}
+
+/// All that the particles of a run share.
+pub struct WalkStage {
+    run: RunAtMap,
+    choices: Choices,
+    maps: Vec<Vec<f32>>,
+    /// Prior precision of every parameter, `[P]`.
+    prior_precision: Vec<f32>,
+    set: TrainingSet,
+    /// Mean NLL of a model that ignores the inputs, nats.
+    baseline_nll: f64,
+}
+
+impl WalkStage {
+    /// Reads MAPs, hyper-parameters and training rows.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn open(run: RunAtMap) -> anyhow::Result<Self> {
+        let choices: Choices = run.dir.read_json(CHOICES)?;
+        let maps = run.dir.read_tensor(MAP, THETA)?;
+        let rows = run.record.read_rows(&run.dir)?;
+        let (features, batch_rows) = (run.architecture.inputs(), run.config.walk.batch_rows);
+        let set = TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, run.record.seed);
+        let prior_precision = run.architecture.per_parameter(&choices.chosen.prior_precision);
+        let baseline_nll = baseline_nll(&rows.targets, &choices);
+        Ok(Self { run, choices, maps, prior_precision, set, baseline_nll })
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk {
+            architecture: &self.run.architecture,
+            set: &self.set,
+            likelihood: self.choices.likelihood(),
+            prior_precision: &self.prior_precision,
+            drift: self.choices.chosen.drift,
+            temperature: self.choices.chosen.temperature,
+            schedule: self.run.config.walk.schedule(),
+            seed: self.run.record.seed,
+        }
+    }
+
+    /// All particles, `[N][P]`: `particles/group-NNN.safetensors`, then `walk.json`. Groups that are
+    /// there are not walked again.
+    ///
+    /// # Errors
+    /// A file cannot be written, one that is there is damaged, or the device fails.
+    pub fn run(&self, device: &Device, progress: Progress) -> anyhow::Result<Vec<Vec<f32>>> {
+        let (dir, count) = (&self.run.dir, self.run.particles());
+        if dir.has("walk.json") {
+            return read_groups(dir, 0..count);
+        }
+        // All of them stay in memory for what follows.
+        let (stage, walked) = self.walk_groups(dir, 0..count, count, device, progress)?;
+        let particles = read_groups(dir, 0..count)?;
+        let walk = self.walk();
+        let diagnostics = walk.diagnose(&self.maps, &particles, self.baseline_nll);
+        let inside = diagnostics.iter().filter(|particle| particle.in_valley).count();
+        let nll = |theta: &Vec<f32>| {
+            self.set.nll(walk.architecture, walk.likelihood, theta) / self.set.rows() as f64
+        };
+        let record = WalkRecord {
+            map_nll: self.maps.par_iter().map(nll).collect(),
+            in_valley: inside as f64 / count as f64,
+            particles: diagnostics,
+        };
+        stage.finish(&format!("{inside} of {count} particles stayed in the valley{walked}"));
+        dir.write_json("walk.json", &record)?;
+        Ok(particles)
+    }
+
+    /// Walks the groups of `particles` whose files are not in `dir`. `held` particles are kept in
+    /// memory by the caller. The stage is left to the caller to finish.
+    pub(super) fn walk_groups(
+        &self,
+        dir: &RunDir,
+        particles: Range<usize>,
+        held: usize,
+        device: &Device,
+        progress: Progress,
+    ) -> anyhow::Result<(Stage, Walked)> {
+        let missing: Vec<Group> = groups(particles).filter(|group| !dir.has(&group.file)).collect();
+        let threads = rayon::current_num_threads();
+        let largest_tile = self.set.largest_tile();
+        let at_once = device.particles_at_once(&self.run.architecture, largest_tile);
+        // As many groups together as the device walks at the same time.
+        let together = at_once.div_ceil(GROUP);
+        let left: usize = missing.iter().map(|group| group.particles.len()).sum();
+        let need = Need::of(
+            &self.run.architecture,
+            left,
+            Setting {
+                maps: self.maps.len(),
+                rows: self.set.rows(),
+                parts: self.set.parts(),
+                threads,
+                at_once: at_once.min(left),
+                on_gpu: !matches!(device, Device::Cpu),
+                drifts: (together * GROUP).min(left),
+                // A group is in memory three times while it is written.
+                held: ((together + 2) * GROUP).min(3 * left).max(held),
+                steps: self.run.config.walk.steps,
+            },
+        );
+        if left > 0 {
+            progress.note(&format!("walk: {need}"));
+        }
+        let stage = progress.stage("walk", need.particle_steps());
+        let started = Instant::now();
+        let walk = self.walk();
+        let follows = |one: &Group, next: &Group| one.particles.end == next.particles.start;
+        for groups in missing.chunk_by(follows).flat_map(|run| run.chunks(together)) {
+            let first = groups[0].particles.start;
+            let end = groups[groups.len() - 1].particles.end;
+            let walked = walk.run(device, &self.maps, first..end, &|steps| stage.advance(steps))?;
+            for group in groups {
+                let own = &walked[group.particles.start - first..group.particles.end - first];
+                dir.write_tensors(&group.file, &[(THETA, own)])?;
+            }
+        }
+        Ok((stage, Walked { need, elapsed: started.elapsed() }))
+    }
+}
+
+/// What a walk took; nothing to show where there was none.
+pub(super) struct Walked {
+    need: Need,
+    elapsed: Duration,
+}
+
+impl fmt::Display for Walked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.need.particles == 0 {
+            return Ok(());
+        }
+        let thread_ms = 1000.0 * self.elapsed.as_secs_f64() * self.need.at_once as f64;
+        let each = thread_ms / self.need.particle_steps() as f64;
+        write!(f, "; {each:.3} ms a particle-step and thread")?;
+        match peak_memory() {
+            Some(bytes) => write!(f, ", peak memory {} MB", bytes.div_ceil(1_000_000)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Mean NLL of a model that ignores the inputs: class frequencies, or N(0, 1 + σ²).
+fn baseline_nll(targets: &Targets, choices: &Choices) -> f64 {
+    match (targets, choices.noise_std) {
+        (Targets::Classes { labels, classes }, _) => {
+            let share = |class: u32| {
+                labels.iter().filter(|&&label| label == class).count() as f64 / labels.len() as f64
+            };
+            let terms = (0..*classes as u32).map(share).filter(|&p| p > 0.0).map(|p| -p * p.ln());
+            terms.sum()
+        }
+        (Targets::Values(_), noise_std) => {
+            // At the network's own noise: the residuals of a constant have variance 1.
+            let variance = f64::from(noise_std.unwrap_or(1.0)).powi(2);
+            0.5 * (1.0 / variance + (std::f64::consts::TAU * variance).ln())
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a run is made from: `data.json` and, once MAP is trained, `rows.safetensors`. With them a
+//! walk needs the run's directory and no CSV file.
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::data::{Rows, Schema, Split, Targets, Task};
+use crate::network::Architecture;
+use crate::run_dir::RunDir;
+use crate::tensors::TensorFile;
+
+/// Name of the record.
+pub const DATA: &str = "data.json";
+/// The training rows: `x`, standardised, `[n, features]`, and `targets`, `[n, 1]`: standardised
+/// values or indices of classes.
+pub const ROWS: &str = "rows.safetensors";
+
+/// `data.json`: what the run was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// Hash of the CSV file.
+    pub sha256: String,
+    /// Number of its rows.
+    pub rows: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Features and target.
+    pub schema: Schema,
+    /// Rows to train on and to calibrate with.
+    pub split: Split,
+}
+
+impl DataRecord {
+    /// The network for these data.
+    pub fn architecture(&self, config: &Config) -> Architecture {
+        let mut widths = vec![self.schema.features.0.len()];
+        widths.extend(hidden_widths(config, self.rows));
+        widths.push(self.schema.outputs());
+        Architecture { widths, activation: config.network.activation }
+    }
+
+    /// Reads the training rows.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not of these data.
+    pub fn read_rows(&self, dir: &RunDir) -> anyhow::Result<Rows> {
+        let path = dir.path(ROWS);
+        let file = TensorFile::open(&path)?;
+        let n = self.split.training.len();
+        for (tensor, expected) in [("x", [n, self.schema.features.0.len()]), ("targets", [n, 1])] {
+            let found = file.shape(tensor)?;
+            if found != expected {
+                bail!("{}: {tensor} is {found:?}, expected {expected:?}", path.display());
+            }
+        }
+        let values = file.values("targets", 0..n)?;
+        let targets = match &self.schema.task {
+            Task::Regression { .. } => Targets::Values(values),
+            Task::Classification { classes } => {
+                let classes = classes.len();
+                let wrong = values.iter().find(|&&label| !(0.0..classes as f32).contains(&label));
+                if let Some(label) = wrong {
+                    bail!("{}: found class {label} of {classes}", path.display());
+                }
+                let labels = values.into_iter().map(|label| label as u32).collect();
+                Targets::Classes { labels, classes }
+            }
+        };
+        Ok(Rows { x: file.values("x", 0..n)?, n, targets })
+    }
+}
+
+/// Writes the training rows, unless they are there.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_rows(dir: &RunDir, rows: &Rows) -> anyhow::Result<()> {
+    if dir.has(ROWS) {
+        return Ok(());
+    }
+    let features = rows.x.len() / rows.n.max(1);
+    let x: Vec<Vec<f32>> = rows.x.chunks(features.max(1)).map(<[f32]>::to_vec).collect();
+    let targets: Vec<Vec<f32>> = match &rows.targets {
+        // There are at most as many classes as outputs, which a float tells apart.
+        Targets::Classes { labels, .. } => labels.iter().map(|&label| vec![label as f32]).collect(),
+        Targets::Values(values) => values.iter().map(|&value| vec![value]).collect(),
+    };
+    dir.write_tensors(ROWS, &[("x", &x), ("targets", &targets)])
+}
+
+/// The configured widths, or two layers that grow with the number of rows.
+fn hidden_widths(config: &Config, rows: usize) -> Vec<usize> {
+    match (config.network.hidden.fixed(), rows) {
+        (Some(hidden), _) => hidden.clone(),
+        (None, ..1000) => vec![32, 16],
+        (None, ..20_000) => vec![64, 32],
+        (None, _) => vec![128, 64],
+    }
+}
