@@ -5,6 +5,7 @@
 //! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod calibrate;
 pub mod choose;
 pub mod config;

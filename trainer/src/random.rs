@@ -27,6 +27,8 @@ pub enum Purpose {
     Codes = 9,
     /// Inputs that are foreign to the data, for demonstrations.
     Foreign = 10,
+    /// Rows and networks whose speed is measured.
+    Benchmark = 11,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

@@ -1,5 +1,6 @@
 //! Command-line arguments, one module a command.
 
+mod bench;
 mod devices;
 mod evaluate;
 mod inspect;
@@ -44,6 +45,8 @@ enum Command {
     Devices(devices::Arguments),
     /// Train on handwritten digits, compare every stage, and show what the board would say.
     Demo(DemoArguments),
+    /// Measure how fast particles walk, and how fast this machine could let them.
+    Bench(bench::Arguments),
 }
 
 #[derive(Args)]
@@ -56,7 +59,7 @@ struct DemoArguments {
     quiet: bool,
 }
 
-/// Where to compute: shared by `train` and `walk`.
+/// Where to compute: shared by `train`, `walk` and `bench`.
 #[derive(Args)]
 struct DeviceArgument {
     /// Where to compute: `auto` (GPUs where there are any), `cpu`, `gpu` (all of the best kind) or
@@ -121,6 +124,7 @@ impl Cli {
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),
             Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),
+            Command::Bench(arguments) => arguments.run(),
         }
     }
 }

@@ -345,6 +345,18 @@ impl Gpu {
         self.check()
     }
 
+    /// Copies all of a buffer.
+    pub(super) fn copy_buffer(&self, source: &Buffer, destination: &Buffer) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(source, 0, destination, 0, source.size());
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// Waits until everything submitted is done.
+    pub(super) fn finish(&self) -> Result<(), GpuError> {
+        self.wait(None)
+    }
+
     /// Runs `count` steps, as many in a submission as take some 50 ms, at most `at_once`. `prepare` is asked for ranges
     /// of steps one after another and uploads what they read; `report` is called with the number of
     /// steps done since its last call.

@@ -11,6 +11,7 @@ mod decoder;
 mod descent;
 mod latent;
 mod network;
+mod peaks;
 mod product;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,9 @@ use std::ops::Range;
 /// Rows that pass through the network together: the activations of one tile stay in the cache.
 pub const TILE_ROWS: usize = 512;
 
+/// A tile is a multiple of this many rows, as many as the longest vectors hold.
+const VECTOR_ROWS: usize = 16;
+
 /// Network inputs, feature-major `[features, rows]`.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -62,9 +65,11 @@ impl Batch {
         Self { values, features: self.features, rows: rows.len() }
     }
 
-    /// Consecutive ranges of at most [`TILE_ROWS`] rows.
+    /// Consecutive ranges of at most [`TILE_ROWS`] rows, about equally long: the last rows of a
+    /// batch by themselves would cost much for little.
     pub fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let rows = self.rows;
-        (0..rows).step_by(TILE_ROWS).map(move |start| start..(start + TILE_ROWS).min(rows))
+        let tile = rows.div_ceil(rows.div_ceil(TILE_ROWS).max(1)).next_multiple_of(VECTOR_ROWS);
+        (0..rows).step_by(tile.max(1)).map(move |start| start..(start + tile).min(rows))
     }
 }

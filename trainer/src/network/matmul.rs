@@ -1,15 +1,21 @@
-//! The matrix product, by the `gemm` crate on the calling thread.
+//! The matrix product on the calling thread: by the `gemm` crate, but for small matrices.
 
 use gemm::Parallelism;
+
+use super::direct::{Dots, Spread};
+
+/// Weights of the largest layer that is multiplied without packing, 64 KiB: beyond, the `gemm`
+/// crate is as fast.
+const DIRECT: usize = 1 << 14;
 
 /// A strided view of a matrix.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -31,10 +37,48 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = left · right`, or `out += left · right`; `out` is row-major and dense.
-pub fn multiply(out: &mut [f32], accumulate: bool, left: Matrix, right: Matrix) {
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub enum Base<'a> {
+    /// Nothing: `out = left · right`.
+    Zero,
+    /// What was there: `out += left · right`.
+    Out,
+    /// One value a row: `out = bias + left · right`.
+    Bias(&'a [f32]),
+}
+
+/// Writes `left · right` plus `base` to `out`, which is row-major and dense.
+pub fn multiply(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
+    check(out, base, left, right);
+    let arch = pulp::Arch::new();
+    if left.rows * left.columns <= DIRECT && right.column_stride == 1 {
+        return arch.dispatch(Spread { out, base, left, right });
+    }
+    let along_sums = left.column_stride == 1 && right.row_stride == 1;
+    if left.rows * right.columns <= DIRECT && along_sums {
+        return arch.dispatch(Dots { out, base, left, right });
+    }
+    multiply_by_gemm(out, base, left, right)
+}
+
+/// Panics unless the shapes fit.
+fn check(out: &[f32], base: Base, left: Matrix, right: Matrix) {
+    assert!(left.columns == right.rows && out.len() == left.rows * right.columns);
+    if let Base::Bias(bias) = base {
+        assert!(bias.len() == left.rows);
+    }
+}
+
+/// The same, always by the `gemm` crate.
+pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
+    check(out, base, left, right);
     let (rows, columns) = (left.rows, right.columns);
-    assert!(left.columns == right.rows && out.len() == rows * columns);
+    if let Base::Bias(bias) = base {
+        let rows = out.chunks_exact_mut(columns.max(1));
+        rows.zip(bias).for_each(|(row, &bias)| row.fill(bias));
+    }
+    let accumulate = !matches!(base, Base::Zero);
     let keep = if accumulate { 1.0 } else { 0.0 };
     // SAFETY: `Matrix::new` and the assertion above checked that every index reached through the
     // shapes and strides lies within its slice, and `out` is borrowed exclusively.
@@ -77,11 +121,60 @@ mod tests {
         let left = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
         let right = [1.0, 0.0, 9.0, 0.0, 1.0, 9.0, 1.0, 1.0, 9.0]; // [3, 2] with stride 3
         let mut out = [10.0; 4];
-        multiply(&mut out, true, Matrix::new(&left, 2, 3, 3), Matrix::new(&right, 3, 2, 3));
+        multiply(&mut out, Base::Out, Matrix::new(&left, 2, 3, 3), Matrix::new(&right, 3, 2, 3));
         assert_eq!(out, [14.0, 15.0, 20.0, 21.0]);
         let mut gram = [0.0; 9];
         let view = Matrix::new(&left, 2, 3, 3);
-        multiply(&mut gram, false, view.transposed(), view);
+        multiply(&mut gram, Base::Zero, view.transposed(), view);
         assert_eq!(gram, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+    }
+
+    /// Every remainder of rows, columns and depth that the kernels treat apart, and a product too
+    /// large for them, against plain sums in f64.
+    #[test]
+    fn agrees_with_plain_sums_at_every_shape() {
+        let value = |index: usize| ((index * 37 % 101) as f32 - 50.0) / 50.0;
+        let shapes = (1..=13).flat_map(|rows| (1..=37).map(move |columns| (rows, columns)));
+        for (rows, columns) in shapes.chain([(130, 140)]) {
+            for depth in [1, 8, 23, 150] {
+                let left: Vec<f32> = (0..rows * depth).map(value).collect();
+                let right: Vec<f32> = (0..depth * columns).map(|i| value(i + 7)).collect();
+                let across: Vec<f32> =
+                    (0..right.len()).map(|i| right[i % depth * columns + i / depth]).collect();
+                let bias: Vec<f32> = (0..rows).map(value).collect();
+                let left = Matrix::new(&left, rows, depth, depth);
+                let sum = |row: usize, column: usize| -> f64 {
+                    let product = |k| {
+                        f64::from(left.values[row * depth + k])
+                            * f64::from(right[k * columns + column])
+                    };
+                    (0..depth).map(product).sum()
+                };
+                let layouts = [
+                    Matrix::new(&right, depth, columns, columns),
+                    Matrix::new(&across, columns, depth, depth).transposed(),
+                ];
+                for (layout, right) in layouts.into_iter().enumerate() {
+                    for base in [Base::Zero, Base::Out, Base::Bias(&bias)] {
+                        let mut out = vec![3.0; rows * columns];
+                        multiply(&mut out, base, left, right);
+                        for (index, &found) in out.iter().enumerate() {
+                            let (row, column) = (index / columns, index % columns);
+                            let expected = sum(row, column)
+                                + match base {
+                                    Base::Zero => 0.0,
+                                    Base::Out => 3.0,
+                                    Base::Bias(bias) => f64::from(bias[row]),
+                                };
+                            assert!(
+                                (f64::from(found) - expected).abs() < 1e-4,
+                                "{rows}x{depth}x{columns}, layout {layout}, {base:?}, {index}: \
+                                 {found} but {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
     }
 }

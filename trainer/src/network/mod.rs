@@ -7,6 +7,7 @@
 
 mod architecture;
 mod batch;
+mod direct;
 mod likelihood;
 mod matmul;
 mod simd;
@@ -18,6 +19,7 @@ pub use architecture::{Activation, Architecture, LayerShape};
 pub use batch::{Batch, TILE_ROWS};
 pub(crate) use likelihood::softmax;
 pub use likelihood::{Likelihood, Objective};
+pub(crate) use matmul::{Base, Matrix, multiply_by_gemm};
 pub use tape::{Tape, outputs, outputs_of_each};
 pub(crate) use tape::{activate, through_activation};
 

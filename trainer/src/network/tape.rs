@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{Matrix, multiply};
+use super::matmul::{Base, Matrix, multiply};
 use super::simd::{tanh_in_place, vectorised};
 use super::{Activation, Architecture, Batch};
 
@@ -34,16 +34,13 @@ impl Tape {
             let (before, rest) = self.layers.split_at_mut(index);
             let out = &mut rest[0];
             out.resize(layer.outputs * rows, 0.0);
-            for (row, &bias) in out.chunks_exact_mut(rows.max(1)).zip(&theta[layer.biases()]) {
-                row.fill(bias);
-            }
             let weights =
                 Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
             let input = match before.last() {
                 Some(previous) => Matrix::new(previous, layer.inputs, rows, rows),
                 None => tile_of(batch, &tile),
             };
-            multiply(out, true, weights, input);
+            multiply(out, Base::Bias(&theta[layer.biases()]), weights, input);
             if index + 1 < architecture.depth() {
                 activate(architecture.activation, out);
             }
@@ -73,7 +70,7 @@ impl Tape {
             Some(previous) => Matrix::new(&self.layers[previous], inputs, columns, columns),
             None => tile_of(batch, &self.tile),
         };
-        multiply(&mut products, false, Matrix::new(rows, count, inputs, inputs + 1), input);
+        multiply(&mut products, Base::Zero, Matrix::new(rows, count, inputs, inputs + 1), input);
         let biases = rows.chunks_exact(inputs + 1).map(|row| row[inputs]);
         let products = products.chunks_exact(columns.max(1)).zip(biases);
         products
@@ -103,7 +100,7 @@ impl Tape {
                 Some(previous) => Matrix::new(&self.layers[previous], layer.inputs, rows, rows),
                 None => tile_of(batch, &self.tile),
             };
-            multiply(&mut gradient[layer.weights()], true, delta, input.transposed());
+            multiply(&mut gradient[layer.weights()], Base::Out, delta, input.transposed());
             for (d_bias, row) in
                 gradient[layer.biases()].iter_mut().zip(self.delta.chunks_exact(rows.max(1)))
             {
@@ -115,7 +112,7 @@ impl Tape {
             let weights =
                 Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
             self.previous_delta.resize(layer.inputs * rows, 0.0);
-            multiply(&mut self.previous_delta, false, weights.transposed(), delta);
+            multiply(&mut self.previous_delta, Base::Zero, weights.transposed(), delta);
             if let Some(previous) = index.checked_sub(1) {
                 let activations = &self.layers[previous];
                 through_activation(architecture.activation, activations, &mut self.previous_delta);

@@ -1,0 +1,382 @@
+//! Speed of the walk: particle-steps, FLOP and bytes per second against what the device can do.
+//!
+//! Everything is measured in one run: the peaks (a large matrix product, a large copy), the
+//! `gemm` crate alone on the products of a case, and the case itself.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rand_distr::{Distribution, StandardNormal, Uniform};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::Targets;
+use crate::descent::{Schedule, TrainingSet};
+use crate::device::Device;
+use crate::network::{
+    Activation, Architecture, Base, LayerShape, Likelihood, Matrix, multiply_by_gemm,
+};
+use crate::random::{Purpose, stream};
+use crate::walk::{Drift, Walk};
+
+/// Size of a `f32`.
+const BYTES: f64 = 4.0;
+
+/// Every rate is the best of about so many repetitions: what else runs only ever slows one down.
+const REPETITIONS: f64 = 10.0;
+
+/// The length of a repetition is worked out from a run of at least this share of it.
+const ENOUGH: f64 = 0.1;
+
+/// Side of the square matrices whose product is the peak: 17 GFLOP, 48 MiB.
+const PEAK_SIDE: usize = 2048;
+
+/// Values copied for the peak, 256 MiB: more than a cache holds.
+const PEAK_COPY: usize = 1 << 26;
+
+/// A walk to time, on random rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Case {
+    /// `[inputs, hidden …, classes]`.
+    pub widths: Vec<usize>,
+    /// Particles that walk.
+    pub particles: usize,
+    /// Rows of a step.
+    pub batch: usize,
+    /// Mini-batches that the rows are cut into; 1 for full batches.
+    pub batches: usize,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths: Vec<_> = self.widths.iter().map(usize::to_string).collect();
+        write!(f, "{} x{}, ", widths.join("-"), self.particles)?;
+        match self.batches {
+            1 => write!(f, "all {} rows", self.batch),
+            batches => write!(f, "{} of {} rows", self.batch, self.batch * batches),
+        }
+    }
+}
+
+impl Case {
+    /// The cases that are measured, small to large.
+    pub fn all() -> Vec<Self> {
+        let case = |widths: &[usize], particles, batch, batches| Self {
+            widths: widths.to_vec(),
+            particles,
+            batch,
+            batches,
+        };
+        vec![
+            case(&[18, 50, 4], 64, 592, 1),
+            case(&[18, 50, 4], 64, 256, 4),
+            case(&[18, 50, 4], 1024, 256, 4),
+            case(&[64, 64, 32, 10], 256, 256, 4),
+            case(&[784, 128, 64, 10], 256, 512, 4),
+        ]
+    }
+
+    /// Operations of one particle-step, 2 for every multiply-add: a layer's products are the
+    /// outputs, the gradient of the weights and, but for the first layer, that of the inputs, each
+    /// 2 · inputs · outputs · rows. Activations, likelihood and optimiser are not counted.
+    pub fn flops(&self) -> f64 {
+        self.products().iter().map(Product::flops).sum()
+    }
+
+    /// Bytes that one particle-step names, were no product's operand and no parameter kept between
+    /// two uses: every product reads its two matrices and writes one; the optimiser reads θ,
+    /// its two moments, gradient, drift and prior precision, and writes the first three.
+    pub fn bytes(&self) -> f64 {
+        let products: f64 = self.products().iter().map(Product::bytes).sum();
+        products + 9.0 * BYTES * self.architecture().parameters() as f64
+    }
+
+    fn architecture(&self) -> Architecture {
+        Architecture { widths: self.widths.clone(), activation: Activation::Tanh }
+    }
+
+    /// The matrix products of one particle-step.
+    fn products(&self) -> Vec<Product> {
+        let layers = self.architecture();
+        let products = layers.layers().enumerate().flat_map(|(index, layer)| {
+            let of = |kind| Product { kind, layer, rows: self.batch };
+            let inputs = (index > 0).then(|| of(Kind::Inputs));
+            [of(Kind::Outputs), of(Kind::Weights)].into_iter().chain(inputs)
+        });
+        products.collect()
+    }
+}
+
+/// What a product of a layer computes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Outputs from weights and inputs.
+    Outputs,
+    /// Gradient of the weights from that of the outputs and the inputs.
+    Weights,
+    /// Gradient of the inputs from the weights and that of the outputs.
+    Inputs,
+}
+
+/// One matrix product of a particle-step.
+#[derive(Clone, Copy, Debug)]
+struct Product {
+    kind: Kind,
+    layer: LayerShape,
+    rows: usize,
+}
+
+impl Product {
+    fn flops(&self) -> f64 {
+        2.0 * (self.layer.inputs * self.layer.outputs * self.rows) as f64
+    }
+
+    fn bytes(&self) -> f64 {
+        let LayerShape { inputs, outputs, .. } = self.layer;
+        BYTES * (inputs * outputs + (inputs + outputs) * self.rows) as f64
+    }
+
+    /// Computes it as the network does, feature-major, from and to what `operands` holds.
+    fn multiply(&self, operands: &mut Operands) {
+        let (LayerShape { inputs, outputs, .. }, rows) = (self.layer, self.rows);
+        let weights = Matrix::new(&operands.weights, outputs, inputs, inputs);
+        let x = Matrix::new(&operands.inputs, inputs, rows, rows);
+        let delta = Matrix::new(&operands.outputs, outputs, rows, rows);
+        match self.kind {
+            Kind::Outputs => {
+                multiply_by_gemm(&mut operands.out[..outputs * rows], Base::Out, weights, x)
+            }
+            Kind::Weights => {
+                multiply_by_gemm(
+                    &mut operands.out[..outputs * inputs],
+                    Base::Out,
+                    delta,
+                    x.transposed(),
+                );
+            }
+            Kind::Inputs => {
+                multiply_by_gemm(
+                    &mut operands.out[..inputs * rows],
+                    Base::Zero,
+                    weights.transposed(),
+                    delta,
+                );
+            }
+        }
+    }
+}
+
+/// Memory of one thread for the products of a case, as large as the largest of each.
+struct Operands {
+    weights: Vec<f32>,
+    inputs: Vec<f32>,
+    outputs: Vec<f32>,
+    out: Vec<f32>,
+}
+
+impl Operands {
+    fn new(case: &Case) -> Self {
+        let widest = case.widths.iter().max().copied().unwrap_or(0);
+        let (weights, values) = (widest * widest, widest * case.batch);
+        let half = |length| vec![0.5; length];
+        Self {
+            weights: half(weights),
+            inputs: half(values),
+            outputs: half(values),
+            out: half(weights.max(values)),
+        }
+    }
+}
+
+/// Rates that bound a device.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Peaks {
+    /// FLOP/s of a large matrix product.
+    pub flops: f64,
+    /// Bytes/s of a large copy, read and written bytes both counted.
+    pub bytes: f64,
+}
+
+/// How fast a case ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measurement {
+    /// What was walked.
+    pub case: Case,
+    /// Particles times steps per second.
+    pub particle_steps: f64,
+    /// FLOP/s, see [`Case::flops`].
+    pub flops: f64,
+    /// Bytes/s, see [`Case::bytes`].
+    pub bytes: f64,
+    /// FLOP/s of the `gemm` crate on the case's products and nothing else, where that is
+    /// what the device computes with.
+    pub gemm_flops: Option<f64>,
+}
+
+/// Measures `case` on `device` for about `seconds`.
+///
+/// # Errors
+/// The device fails.
+pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Measurement> {
+    let architecture = case.architecture();
+    let set = random_rows(case);
+    let map = architecture.initialise(&mut stream(0, Purpose::Benchmark, 1));
+    let prior_precision = vec![1.0; map.len()];
+    let walk = |steps: usize| {
+        let walk = Walk {
+            architecture: &architecture,
+            set: &set,
+            likelihood: Likelihood::Categorical,
+            prior_precision: &prior_precision,
+            drift: Drift::Isotropic,
+            temperature: 1.0,
+            schedule: Schedule { steps, learning_rate: 0.01 },
+            seed: 0,
+        };
+        walk.run(device, std::slice::from_ref(&map), 0..case.particles, &|_| {}).map(drop)
+    };
+    let steps = case.particles as f64 * rate(&walk, seconds)?;
+    Ok(Measurement {
+        case: case.clone(),
+        particle_steps: steps,
+        flops: steps * case.flops(),
+        bytes: steps * case.bytes(),
+        gemm_flops: None,
+    })
+}
+
+/// FLOP/s of the `gemm` crate on the products of `case`, one thread a particle.
+pub fn gemm_alone(case: &Case, seconds: f64) -> f64 {
+    let (products, threads) = (case.products(), rayon::current_num_threads());
+    let run = |times: usize| {
+        (0..threads).into_par_iter().for_each(|_| {
+            let mut operands = Operands::new(case);
+            for _ in 0..times {
+                products.iter().for_each(|product| product.multiply(&mut operands));
+            }
+        });
+        Ok(())
+    };
+    threads as f64 * case.flops() * rate(&run, seconds).expect("the processor does not fail")
+}
+
+/// The peaks of a device, measured for about `seconds` each: of the current pool's threads, or of the
+/// first GPU times their number.
+///
+/// # Errors
+/// The device fails.
+pub fn peaks(device: &Device, seconds: f64) -> anyhow::Result<Peaks> {
+    match device {
+        Device::Cpu => Ok(Peaks { flops: product_peak(seconds), bytes: copy_peak(seconds) }),
+        #[cfg(feature = "gpu")]
+        Device::Gpu(gpus) => {
+            let (gpu, count) = (gpus.first(), gpus.0.len() as f64);
+            let flops = |(operations, time): (f64, f64)| count * operations / time;
+            Ok(Peaks {
+                flops: flops(gpu.product_peak(|once| best_time(seconds, once))?),
+                bytes: flops(gpu.copy_peak(|once| best_time(seconds, once))?),
+            })
+        }
+    }
+}
+
+/// FLOP/s of a product of two square matrices, of which every thread computes some rows.
+fn product_peak(seconds: f64) -> f64 {
+    const N: usize = PEAK_SIDE;
+    let (left, right) = (vec![0.5; N * N], vec![0.5; N * N]);
+    let mut out = vec![0.0; N * N];
+    let band = N * N.div_ceil(rayon::current_num_threads());
+    let time = cpu_time(seconds, || {
+        out.par_chunks_mut(band).zip(left.par_chunks(band)).for_each(|(out, left)| {
+            let left = Matrix::new(left, left.len() / N, N, N);
+            multiply_by_gemm(out, Base::Zero, left, Matrix::new(&right, N, N, N));
+        });
+    });
+    2.0 * (N as f64).powi(3) / time
+}
+
+/// Bytes/s read and written by a copy, of which every thread does a part.
+fn copy_peak(seconds: f64) -> f64 {
+    let source = vec![1.0f32; PEAK_COPY];
+    let mut copy = vec![0.0f32; PEAK_COPY];
+    let part = PEAK_COPY.div_ceil(rayon::current_num_threads());
+    let time = cpu_time(seconds, || {
+        let parts = copy.par_chunks_mut(part).zip(source.par_chunks(part));
+        parts.for_each(|(copy, source)| copy.copy_from_slice(source));
+    });
+    2.0 * BYTES * PEAK_COPY as f64 / time
+}
+
+/// Classes drawn at random for normal inputs.
+fn random_rows(case: &Case) -> TrainingSet {
+    let mut rng = stream(0, Purpose::Benchmark, 0);
+    let (rows, features) = (case.batch * case.batches, case.widths[0]);
+    let x: Vec<f32> = (0..rows * features).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let classes = case.architecture().outputs();
+    let class = Uniform::new(0, classes as u32).expect("a case has classes");
+    let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
+    TrainingSet::new(&x, features, &Targets::Classes { labels, classes }, case.batch, 0)
+}
+
+/// [`best_time`] of what cannot fail.
+fn cpu_time(seconds: f64, mut f: impl FnMut()) -> f64 {
+    let never = |_: std::convert::Infallible| 0.0;
+    best_time(seconds, || {
+        f();
+        Ok(())
+    })
+    .unwrap_or_else(never)
+}
+
+/// Times per second that `run` does what it is told to do so often, without what it needs to
+/// start: a run of no times is taken off. Lasts about `seconds`, and a run at least.
+fn rate(run: &dyn Fn(usize) -> anyhow::Result<()>, seconds: f64) -> anyhow::Result<f64> {
+    let goal = seconds / REPETITIONS;
+    let set_up = best_time(goal, || run(0))?;
+    let mut times = 1;
+    let taken = loop {
+        let taken = best_time(0.0, || run(times))? - set_up;
+        if taken >= ENOUGH * goal {
+            break taken;
+        }
+        times *= 2;
+    };
+    let times = ((times as f64 * goal / taken).round() as usize).max(1);
+    Ok(times as f64 / (best_time(seconds, || run(times))? - set_up))
+}
+
+/// Seconds of the fastest call of `f` in `seconds`, after one to warm up.
+fn best_time<E>(seconds: f64, mut f: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    f()?;
+    let (begin, mut best) = (Instant::now(), f64::INFINITY);
+    while begin.elapsed() < Duration::from_secs_f64(seconds) || best.is_infinite() {
+        let start = Instant::now();
+        f()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_products_and_bytes() {
+        let case = Case { widths: vec![3, 5, 2], particles: 1, batch: 7, batches: 1 };
+        // Forward 15 + 10, weights 15 + 10, inputs of the second layer 10.
+        assert_eq!(case.flops(), 2.0 * 7.0 * 60.0);
+        let (first, second) = (15 + 8 * 7, 10 + 7 * 7);
+        assert_eq!(case.bytes(), 4.0 * f64::from(2 * first + 3 * second + 9 * 32));
+        assert_eq!(case.to_string(), "3-5-2 x1, all 7 rows");
+    }
+
+    #[test]
+    fn measures_a_walk() {
+        let case = Case { widths: vec![3, 5, 2], particles: 2, batch: 7, batches: 2 };
+        let measured = measure(&case, &Device::Cpu, 0.01).expect("the processor");
+        assert!(measured.particle_steps.is_finite() && measured.particle_steps > 0.0);
+        assert_eq!(measured.flops, measured.particle_steps * case.flops());
+        assert!(gemm_alone(&case, 0.01) > 0.0);
+    }
+}
