@@ -200,6 +200,8 @@ pub struct Peaks {
 /// How fast a case ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurement {
+    /// Name of what was walked.
+    pub name: String,
     /// What was walked.
     pub case: Case,
     /// Particles times steps per second.
@@ -237,6 +239,7 @@ pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Mea
     };
     let steps = case.particles as f64 * rate(&walk, seconds)?;
     Ok(Measurement {
+        name: case.to_string(),
         case: case.clone(),
         particle_steps: steps,
         flops: steps * case.flops(),

@@ -88,9 +88,9 @@ impl std::fmt::Display for Report {
             "of the copy",
         ]);
         for measured in &self.measurements {
-            let Measurement { case, particle_steps, flops, bytes, gemm_flops } = measured;
+            let Measurement { name, particle_steps, flops, bytes, gemm_flops, .. } = measured;
             table.add_row([
-                case.to_string(),
+                name.clone(),
                 format!("{particle_steps:.0}"),
                 giga(*flops),
                 percent(*flops, self.peaks.flops),
