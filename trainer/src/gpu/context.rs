@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 use thiserror::Error;
-use wgpu::util::DeviceExt;
 
 pub(super) use wgpu::Buffer;
 
@@ -37,6 +36,18 @@ pub enum GpuError {
     OutOfMemory {
         /// Adapter.
         name: String,
+    },
+    /// A buffer larger than kernels can see.
+    #[error(
+        "GPU {name}: one buffer needs {bytes} bytes, its limit is {limit}: use --device cpu, or a smaller network"
+    )]
+    TooLarge {
+        /// Adapter.
+        name: String,
+        /// Size of the buffer.
+        bytes: u64,
+        /// The adapter's limit.
+        limit: u64,
     },
     /// The driver lost the device, or the device the computation.
     #[error(
@@ -174,12 +185,20 @@ impl Gpu {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
-    /// A buffer of `len` zeros.
+    /// A buffer of `len` zeros. One beyond the adapter's limits is an error of the next
+    /// [`Self::check`], and empty.
     pub(super) fn zeros(&self, len: usize) -> Buffer {
+        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        let mut bytes = 4 * len as u64;
+        if bytes > limit {
+            let error = GpuError::TooLarge { name: self.name.clone(), bytes, limit };
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            bytes = 0;
+        }
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
             // At least one value, as a binding cannot be empty.
-            size: 4 * len.max(1) as u64,
+            size: bytes.max(4),
             usage: wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC,
@@ -222,11 +241,14 @@ impl Gpu {
 
     /// Constants of a dispatch.
     pub(super) fn uniform<T: Pod>(&self, value: &T) -> Buffer {
-        self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
-            contents: bytemuck::bytes_of(value),
-            usage: wgpu::BufferUsages::UNIFORM,
-        })
+            size: size_of::<T>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue.write_buffer(&buffer, 0, bytemuck::bytes_of(value));
+        buffer
     }
 
     /// Room for the constants of the steps of a submission: an [`Access::Step`].
@@ -350,6 +372,12 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(source, 0, destination, 0, source.size());
         self.queue.submit([encoder.finish()]);
+    }
+
+    /// As if the driver had lost the device.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        self.device.destroy();
     }
 
     /// Waits until everything submitted is done.

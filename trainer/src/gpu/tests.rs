@@ -231,6 +231,95 @@ fn gradients_are_those_of_the_processor() {
     }
 }
 
+/// Cross-entropy of a network with one tanh layer, summed over the rows, in f64.
+fn cross_entropy(widths: [usize; 3], theta: &[f64], x: &[f32], labels: &[u32]) -> f64 {
+    let [inputs, hidden, classes] = widths;
+    let (first, second) = theta.split_at(hidden * (inputs + 1));
+    let layer = |theta: &[f64], input: &[f64], outputs: usize| -> Vec<f64> {
+        let (weights, biases) = theta.split_at(outputs * input.len());
+        let rows = weights.chunks_exact(input.len()).zip(biases);
+        rows.map(|(w, b)| b + w.iter().zip(input).map(|(w, x)| w * x).sum::<f64>()).collect()
+    };
+    let of_row = |(x, &label): (&[f32], &u32)| {
+        let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let hidden: Vec<f64> = layer(first, &x, hidden).iter().map(|h| h.tanh()).collect();
+        let logits = layer(second, &hidden, classes);
+        logits.iter().map(|f| f.exp()).sum::<f64>().ln() - logits[label as usize]
+    };
+    x.chunks_exact(inputs).zip(labels).map(of_row).sum()
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    let widths = [3, 5, 4];
+    let (architecture, x, targets, likelihood) = problem(&widths, Activation::Tanh, 9, 40);
+    let Targets::Classes { labels, .. } = &targets else { unreachable!("several classes") };
+    let theta = architecture.initialise(&mut random(41));
+    let found = gradient(&architecture, &x, labels, likelihood, &theta);
+    let theta: Vec<f64> = theta.iter().map(|&value| f64::from(value)).collect();
+    for (index, found) in found.iter().enumerate() {
+        let at = |step: f64| {
+            let mut theta = theta.clone();
+            theta[index] += step;
+            cross_entropy(widths, &theta, &x, labels)
+        };
+        let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+        assert!((f64::from(*found) - difference).abs() < 1e-4, "{index}: {found}, {difference}");
+    }
+}
+
+/// The gradient of one particle, from the GPU.
+fn gradient(
+    architecture: &Architecture,
+    x: &[f32],
+    labels: &[u32],
+    likelihood: Likelihood,
+    theta: &[f32],
+) -> Vec<f32> {
+    let (gpu, size) = (gpu(), theta.len());
+    let batch = Batch::from_rows(x, architecture.inputs());
+    let [parameters, inputs] = [theta, batch.values()].map(|values| gpu.upload(values));
+    let gradient = gpu.zeros(size);
+    let activations = Activations::new(gpu, architecture, 1, labels.len());
+    let pass = Pass {
+        architecture,
+        theta: Parameters { buffer: &parameters, offset: 0, stride: size },
+        input: View::new(&inputs, [batch.features(), labels.len()], 0, 0),
+        activations: &activations,
+    };
+    let mut program = Vec::new();
+    gpu.record_forward(&pass, &mut program);
+    let (classes, outputs) = (architecture.outputs(), activations.outputs());
+    let targets = gpu.upload(labels);
+    program.push(gpu.likelihood_gradient(1, classes, labels.len(), likelihood, &targets, outputs));
+    let into = Parameters { buffer: &gradient, offset: 0, stride: size };
+    gpu.record_backward(&pass, into, false, None, &mut program);
+    run(program);
+    gpu.read(&gradient, 0..size).expect("readable")
+}
+
+#[test]
+fn a_lost_device_is_an_error_that_says_how_to_go_on() {
+    let gpu = Gpu::numbered(0).expect("the first adapter opens");
+    let (architecture, x, ..) = problem(&[3, 4, 2], Activation::Tanh, 5, 1);
+    let theta = vec![architecture.initialise(&mut random(1))];
+    let batch = Batch::from_rows(&x, 3);
+    gpu.outputs(&architecture, &theta, &batch).expect("the GPU runs");
+    gpu.lose();
+    let error = gpu.outputs(&architecture, &theta, &batch).expect_err("lost").to_string();
+    assert!(error.contains("--resume"), "{error}");
+}
+
+#[test]
+fn a_buffer_beyond_the_limits_is_an_error_that_names_them() {
+    let gpu = Gpu::numbered(0).expect("the first adapter opens");
+    let limit = gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size);
+    gpu.zeros(limit as usize / 4 + 1);
+    let error = gpu.check().expect_err("too large").to_string();
+    assert!(error.contains(&limit.to_string()), "{error}");
+    gpu.check().expect("reported once");
+}
+
 #[test]
 fn outputs_are_those_of_the_processor() {
     let (architecture, x, ..) = problem(&[5, 9, 3], Activation::Relu, 700, 2);
