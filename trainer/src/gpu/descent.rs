@@ -1,4 +1,5 @@
-//! Descents of many particles at once, every step a fixed list of dispatches.
+//! Descents of many particles at once, every step a fixed list of dispatches, or a single one where the
+//! network is small enough.
 
 use std::ops::Range;
 
@@ -7,6 +8,7 @@ use crate::descent::{AdamBias, ControlVariate, Descent, Particle};
 use crate::network::{Architecture, Batch, TILE_ROWS};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
+use super::fused::{FusedBuffers, FusedStep};
 use super::network::{Activations, Parameters, Pass};
 use super::product::{View, index};
 
@@ -25,11 +27,26 @@ impl Gpu {
         particles: &[Particle<'_>],
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Vec<f32>>, GpuError> {
+        let fused = FusedStep::new(self, descent);
+        self.descend_by(fused.as_ref(), descent, particles, report)
+    }
+
+    /// As [`Self::descend`], by the fused step or, without one, by products one after another.
+    pub(super) fn descend_by(
+        &self,
+        fused: Option<&FusedStep>,
+        descent: &Descent<'_>,
+        particles: &[Particle<'_>],
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Vec<f32>>, GpuError> {
         let mut ends = Vec::with_capacity(particles.len());
-        let mut most = self.particles_at_once(descent.architecture, descent.set.largest_tile());
+        let mut most = match fused {
+            Some(_) => self.fused_at_once(descent),
+            None => self.particles_at_once(descent.architecture, descent.set.largest_tile()),
+        };
         while ends.len() < particles.len() {
             let group = &particles[ends.len()..(ends.len() + most).min(particles.len())];
-            match self.descend_group(descent, group, report) {
+            match self.descend_group(fused, descent, group, report) {
                 Ok(walked) => ends.extend(walked),
                 Err(GpuError::OutOfMemory { .. }) if most > 1 => {
                     most = most.min(group.len()).div_ceil(2)
@@ -98,17 +115,31 @@ impl Gpu {
         Ok(outputs)
     }
 
-    /// Particles whose buffers are within the adapter's limits, and whose dispatches are short.
+    /// Particles whose products run at once, tiles of so many rows each.
     pub(crate) fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
-        let limits = self.limits();
-        let binding =
-            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / 4;
         // Moments take two values a parameter.
         let per_particle = architecture.layers().map(|layer| layer.outputs * rows);
         let largest = per_particle.max().unwrap_or(0).max(2 * architecture.parameters());
         let products = architecture.layers().map(|layer| layer.inputs * layer.outputs * rows);
-        let operations = 2.0 * products.max().unwrap_or(1) as f64;
-        (binding / largest)
+        self.at_once(largest, 2.0 * products.max().unwrap_or(1) as f64)
+    }
+
+    /// Particles whose whole steps run at once.
+    fn fused_at_once(&self, descent: &Descent<'_>) -> usize {
+        let parameters = descent.architecture.parameters();
+        let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0.rows());
+        let rows = batches.max().unwrap_or(0).max(1);
+        // A product forward, one for the gradient of the weights and one for that of the inputs.
+        self.at_once(2 * parameters, 6.0 * (parameters * rows) as f64)
+    }
+
+    /// Particles whose buffers of up to `values` values each are within the adapter's limits, and whose
+    /// dispatches of so many operations each are short.
+    fn at_once(&self, values: usize, operations: f64) -> usize {
+        let limits = self.limits();
+        let binding =
+            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / 4;
+        (binding / values)
             .min((MAX_DISPATCH / operations) as usize)
             .min(limits.max_compute_workgroups_per_dimension as usize)
             .max(1)
@@ -116,15 +147,16 @@ impl Gpu {
 
     fn descend_group(
         &self,
+        fused: Option<&FusedStep>,
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Vec<f32>>, GpuError> {
         let (count, size) = (particles.len(), descent.architecture.parameters());
-        let group = Group::new(self, descent, particles)?;
+        let group = Group::new(self, fused, descent, particles)?;
         let set = descent.set;
         let programs: Vec<_> =
-            (0..set.parts()).map(|part| group.record_step(descent, particles, part)).collect();
+            (0..set.parts()).map(|part| group.record_step(descent, part)).collect();
         self.check()?;
         let mut bias = AdamBias::default();
         let prepare = |range: Range<usize>| {
@@ -211,11 +243,20 @@ struct Group<'a> {
     steps: Buffer,
     theta: Buffer,
     moments: Buffer,
-    gradient: Buffer,
     drift: Option<Buffer>,
     prior: Buffer,
     controls: Option<Controls<'a>>,
-    activations: Activations,
+    kernels: Kernels<'a>,
+}
+
+/// What computes a step.
+enum Kernels<'a> {
+    Fused(&'a FusedStep),
+    /// One product after another, with room for what passes between them.
+    Tiled {
+        gradient: Buffer,
+        activations: Activations,
+    },
 }
 
 /// The particles' control variates.
@@ -228,6 +269,7 @@ struct Controls<'a> {
 impl<'a> Group<'a> {
     fn new(
         gpu: &'a Gpu,
+        fused: Option<&'a FusedStep>,
         descent: &Descent<'_>,
         particles: &[Particle<'a>],
     ) -> Result<Self, GpuError> {
@@ -235,30 +277,64 @@ impl<'a> Group<'a> {
         let starts: Vec<&[f32]> = particles.iter().map(|particle| particle.start).collect();
         let drifts: Option<Vec<&[f32]>> =
             particles.iter().map(|one| one.drift.as_deref()).collect();
+        let kernels = match fused {
+            Some(step) => Kernels::Fused(step),
+            None => Kernels::Tiled {
+                gradient: gpu.zeros(count * size),
+                activations: Activations::new(
+                    gpu,
+                    descent.architecture,
+                    count,
+                    descent.set.largest_tile(),
+                ),
+            },
+        };
         Ok(Self {
             gpu,
             count,
             steps: gpu.step_constants(),
             theta: gpu.upload_rows(&starts)?,
             moments: gpu.zeros(2 * count * size),
-            gradient: gpu.zeros(count * size),
             drift: drifts.map(|drifts| gpu.upload_rows(&drifts)).transpose()?,
             prior: gpu.upload(descent.prior_precision),
             controls: Controls::new(gpu, particles)?,
-            activations: Activations::new(
-                gpu,
-                descent.architecture,
-                count,
-                descent.set.largest_tile(),
-            ),
+            kernels,
         })
     }
 
     /// One step on a mini-batch.
-    fn record_step(
+    fn record_step(&self, descent: &Descent<'_>, part: usize) -> Vec<Dispatch> {
+        match &self.kernels {
+            Kernels::Fused(step) => vec![self.record_fused(step, descent, part)],
+            Kernels::Tiled { gradient, activations } => {
+                self.record_tiled(gradient, activations, descent, part)
+            }
+        }
+    }
+
+    fn record_fused(&self, step: &FusedStep, descent: &Descent<'_>, part: usize) -> Dispatch {
+        let control = self.controls.as_ref().map(|controls| {
+            let pairs = controls.distinct.iter().flat_map(|control| {
+                control.part(part).iter().zip(control.total()).flat_map(|(&own, &all)| [own, all])
+            });
+            (self.gpu.upload(&pairs.collect::<Vec<f32>>()), &controls.starts)
+        });
+        let buffers = FusedBuffers {
+            steps: &self.steps,
+            theta: &self.theta,
+            moments: &self.moments,
+            drift: self.drift.as_ref(),
+            prior: &self.prior,
+            control: control.as_ref().map(|(gradients, starts)| (gradients, *starts)),
+        };
+        step.record(self.gpu, self.count, descent.set.mini_batch(part), &buffers)
+    }
+
+    fn record_tiled(
         &self,
+        gradient: &Buffer,
+        activations: &Activations,
         descent: &Descent<'_>,
-        particles: &[Particle<'_>],
         part: usize,
     ) -> Vec<Dispatch> {
         let (gpu, architecture) = (self.gpu, descent.architecture);
@@ -272,7 +348,7 @@ impl<'a> Group<'a> {
                 architecture,
                 theta: Parameters { buffer: &self.theta, offset: 0, stride },
                 input: tile_of(&inputs, batch, &tile),
-                activations: &self.activations,
+                activations,
             };
             gpu.record_forward(&pass, &mut program);
             program.push(gpu.likelihood_gradient(
@@ -281,23 +357,22 @@ impl<'a> Group<'a> {
                 tile.len(),
                 descent.likelihood,
                 &gpu.upload(&target_words(targets, tile.clone())),
-                self.activations.outputs(),
+                activations.outputs(),
             ));
-            let gradient = Parameters { buffer: &self.gradient, offset: 0, stride };
-            gpu.record_backward(&pass, gradient, tile.start > 0, None, &mut program);
+            let into = Parameters { buffer: gradient, offset: 0, stride };
+            gpu.record_backward(&pass, into, tile.start > 0, None, &mut program);
         }
         let control = self.controls.as_ref().map(|controls| {
             let of_batch = controls.distinct.iter().map(|control| control.part(part));
             let of_batch: Vec<f32> = of_batch.flatten().copied().collect();
             (gpu.upload(&of_batch), controls)
         });
-        debug_assert_eq!(particles.len(), self.count);
         program.push(gpu.adam(
             &AdamState {
                 steps: &self.steps,
                 theta: &self.theta,
                 moments: &self.moments,
-                gradient: &self.gradient,
+                gradient,
                 drift: self.drift.as_ref(),
                 prior: Some(&self.prior),
                 control:

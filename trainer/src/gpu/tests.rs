@@ -6,6 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::{Dispatch, Gpu};
+use super::fused::FusedStep;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, View};
 use super::{adapters, hardware};
@@ -359,9 +360,77 @@ fn the_first_steps_are_those_of_the_processor() {
             schedule,
         };
         let expected = descent.run(&Device::Cpu, &particles, &|_| {}).expect("the processor");
-        let found = gpu().descend(&descent, &particles, &|_| {}).expect("the GPU runs");
-        assert_close(&found.concat(), &expected.concat(), 2e-3, "ends");
+        let fused = FusedStep::new(gpu(), &descent);
+        for kernels in [fused.as_ref(), None] {
+            let found = gpu().descend_by(kernels, &descent, &particles, &|_| {});
+            let found = found.expect("the GPU runs");
+            assert_close(&found.concat(), &expected.concat(), 2e-3, "ends");
+        }
     }
+}
+
+/// The fused step at its edges: odd widths, mini-batches of a row, shorter last tiles, one particle, no
+/// hidden layer and several.
+#[test]
+fn fused_steps_are_those_of_the_processor_and_of_products() {
+    use Activation::{Relu, Tanh};
+    let cases: [(&[usize], Activation, usize, usize, usize); 7] = [
+        (&[18, 50, 4], Tanh, 131, 1000, 3),
+        (&[18, 50, 4], Tanh, 131, 50, 3),
+        (&[7, 33, 1], Relu, 90, 1000, 2),
+        (&[5, 1], Tanh, 30, 10, 2),
+        (&[3, 4, 5, 2], Relu, 1, 1000, 1),
+        (&[3, 8, 1], Tanh, 3, 1, 1),
+        (&[6, 33, 18, 9, 3], Relu, 61, 30, 5),
+    ];
+    for (case, (widths, activation, rows, batch_rows, count)) in cases.into_iter().enumerate() {
+        let (architecture, x, targets, likelihood) = problem(widths, activation, rows, case as u64);
+        let set = TrainingSet::new(&x, widths[0], &targets, batch_rows, 5);
+        let mut rng = random(50 + case as u64);
+        let starts: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
+        let control = |start: &Vec<f32>| ControlVariate::at(start, &set, &architecture, likelihood);
+        let controls: Vec<_> = starts.iter().map(control).collect();
+        // Every second case is a MAP descent.
+        let walks = case % 2 == 0;
+        let particles: Vec<_> = (0..count)
+            .map(|index| Particle {
+                start: &starts[index % 2],
+                drift: walks.then(|| normals(&mut rng, starts[0].len())),
+                control: controls[index % 2].as_ref().filter(|_| walks || widths.len() == 2),
+            })
+            .collect();
+        let descent = Descent {
+            architecture: &architecture,
+            set: &set,
+            likelihood,
+            prior_precision: &architecture.per_parameter(&[1.0, 0.3, 2.0, 0.7][..widths.len() - 1]),
+            schedule: Schedule { steps: 8, learning_rate: 0.01 },
+        };
+        let what = format!("ends of {widths:?}, {rows} rows");
+        let step = FusedStep::new(gpu(), &descent).expect("a small network's step fits");
+        let run = |fused, particles: &[_]| {
+            gpu().descend_by(fused, &descent, particles, &|_| {}).expect("the GPU runs")
+        };
+        let found = run(Some(&step), &particles);
+        let expected = descent.run(&Device::Cpu, &particles, &|_| {}).expect("the processor");
+        assert_close(&found.concat(), &expected.concat(), 1e-4, &what);
+        assert_close(&found.concat(), &run(None, &particles).concat(), 1e-4, &what);
+        let tail = run(Some(&step), &particles[count / 2..]);
+        assert_eq!(found[count / 2..], tail, "a part gives the bits of the whole: {what}");
+    }
+}
+
+#[test]
+fn large_networks_have_no_fused_step() {
+    let (architecture, x, targets, likelihood) = problem(&[100, 200, 3], Activation::Tanh, 10, 1);
+    let descent = Descent {
+        architecture: &architecture,
+        set: &TrainingSet::new(&x, 100, &targets, 1000, 5),
+        likelihood,
+        prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
+        schedule: Schedule { steps: 1, learning_rate: 0.01 },
+    };
+    assert!(FusedStep::new(gpu(), &descent).is_none());
 }
 
 #[test]
