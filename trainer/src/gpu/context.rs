@@ -180,6 +180,11 @@ impl Gpu {
         &self.limits
     }
 
+    /// Bytes of the largest buffer that kernels can see whole.
+    pub(super) fn largest_buffer(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
     /// The error that the driver reported since the last call, if any.
     pub(super) fn check(&self) -> Result<(), GpuError> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
@@ -188,7 +193,7 @@ impl Gpu {
     /// A buffer of `len` zeros. One beyond the adapter's limits is an error of the next
     /// [`Self::check`], and empty.
     pub(super) fn zeros(&self, len: usize) -> Buffer {
-        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        let limit = self.largest_buffer();
         let mut bytes = 4 * len as u64;
         if bytes > limit {
             let error = GpuError::TooLarge { name: self.name.clone(), bytes, limit };

@@ -137,8 +137,7 @@ impl Gpu {
     /// dispatches of so many operations each are short.
     fn at_once(&self, values: usize, operations: f64) -> usize {
         let limits = self.limits();
-        let binding =
-            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize / 4;
+        let binding = self.largest_buffer() as usize / 4;
         (binding / values)
             .min((MAX_DISPATCH / operations) as usize)
             .min(limits.max_compute_workgroups_per_dimension as usize)

@@ -82,9 +82,7 @@ impl Gpu {
 
     /// Steps whose draws fit in one buffer.
     fn steps_at_once(&self, len: usize) -> usize {
-        let limits = self.limits();
-        let most = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) as usize;
-        (most / (4 * len)).clamp(1, super::context::MAX_STEPS)
+        (self.largest_buffer() as usize / (4 * len)).clamp(1, super::context::MAX_STEPS)
     }
 }
 

@@ -44,7 +44,7 @@ impl Gpu {
         &self,
         time: impl Fn(Timed<'_>) -> Result<f64, GpuError>,
     ) -> Result<(f64, f64), GpuError> {
-        let bytes = COPY.min(self.limits().max_buffer_size) / 4 * 4;
+        let bytes = COPY.min(self.largest_buffer()) / 4 * 4;
         let (from, to) = (self.zeros(bytes as usize / 4), self.zeros(bytes as usize / 4));
         self.check()?;
         let mut once = || {

@@ -314,7 +314,7 @@ fn a_lost_device_is_an_error_that_says_how_to_go_on() {
 #[test]
 fn a_buffer_beyond_the_limits_is_an_error_that_names_them() {
     let gpu = Gpu::numbered(0).expect("the first adapter opens");
-    let limit = gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size);
+    let limit = gpu.largest_buffer();
     gpu.zeros(limit as usize / 4 + 1);
     let error = gpu.check().expect_err("too large").to_string();
     assert!(error.contains(&limit.to_string()), "{error}");
