@@ -5,15 +5,13 @@ use std::ops::Range;
 
 use crate::data::Targets;
 use crate::descent::{AdamBias, ControlVariate, Descent, Particle};
-use crate::network::{Architecture, Batch, TILE_ROWS};
+use crate::network::Batch;
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
 use super::fused::{FusedBuffers, FusedStep};
+use super::groups::in_groups;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{View, index};
-
-/// Most floating-point operations of one dispatch, so that none runs for seconds on a slow GPU.
-const MAX_DISPATCH: f64 = 1e11;
 
 impl Gpu {
     /// Runs `descent` for all particles, as many at once as fit, to their ends `[N][P]`. `report` is
@@ -39,109 +37,11 @@ impl Gpu {
         particles: &[Particle<'_>],
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Vec<f32>>, GpuError> {
-        let mut ends = Vec::with_capacity(particles.len());
-        let mut most = match fused {
+        let most = match fused {
             Some(_) => self.fused_at_once(descent),
             None => self.particles_at_once(descent.architecture, descent.set.largest_tile()),
         };
-        while ends.len() < particles.len() {
-            let group = &particles[ends.len()..(ends.len() + most).min(particles.len())];
-            match self.descend_group(fused, descent, group, report) {
-                Ok(walked) => ends.extend(walked),
-                Err(GpuError::OutOfMemory { .. }) if most > 1 => {
-                    most = most.min(group.len()).div_ceil(2)
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ends)
-    }
-
-    /// Outputs of every particle of `thetas: [N][P]` at every row of `batch`, `[N][C, rows]`.
-    ///
-    /// # Errors
-    /// The device is lost, or has not even memory for one particle.
-    pub(crate) fn outputs(
-        &self,
-        architecture: &Architecture,
-        thetas: &[Vec<f32>],
-        batch: &Batch,
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
-        let mut outputs = Vec::with_capacity(thetas.len());
-        let mut most = self.particles_at_once(architecture, TILE_ROWS.min(batch.rows()));
-        while outputs.len() < thetas.len() {
-            let group = &thetas[outputs.len()..(outputs.len() + most).min(thetas.len())];
-            match self.outputs_of_group(architecture, group, batch) {
-                Ok(evaluated) => outputs.extend(evaluated),
-                Err(GpuError::OutOfMemory { .. }) if most > 1 => most = group.len().div_ceil(2),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(outputs)
-    }
-
-    fn outputs_of_group(
-        &self,
-        architecture: &Architecture,
-        thetas: &[Vec<f32>],
-        batch: &Batch,
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
-        let (count, classes) = (thetas.len(), architecture.outputs());
-        let rows: Vec<&[f32]> = thetas.iter().map(Vec::as_slice).collect();
-        let theta = self.upload_rows(&rows)?;
-        let inputs = self.upload(batch.values());
-        let activations = Activations::new(self, architecture, count, TILE_ROWS.min(batch.rows()));
-        let mut outputs = vec![vec![0.0; classes * batch.rows()]; count];
-        for tile in batch.tiles() {
-            let stride = architecture.parameters();
-            let pass = Pass {
-                architecture,
-                theta: Parameters { buffer: &theta, offset: 0, stride },
-                input: tile_of(&inputs, batch, &tile),
-                activations: &activations,
-            };
-            let mut program = Vec::new();
-            self.record_forward(&pass, &mut program);
-            self.run(&program)?;
-            let values = self.read(activations.outputs(), 0..count * classes * tile.len())?;
-            let blocks = values.chunks_exact((classes * tile.len()).max(1));
-            for (outputs, block) in outputs.iter_mut().zip(blocks) {
-                for (row, values) in block.chunks_exact(tile.len()).enumerate() {
-                    let start = row * batch.rows() + tile.start;
-                    outputs[start..start + tile.len()].copy_from_slice(values);
-                }
-            }
-        }
-        Ok(outputs)
-    }
-
-    /// Particles whose products run at once, tiles of so many rows each.
-    pub(crate) fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
-        // Moments take two values a parameter.
-        let per_particle = architecture.layers().map(|layer| layer.outputs * rows);
-        let largest = per_particle.max().unwrap_or(0).max(2 * architecture.parameters());
-        let products = architecture.layers().map(|layer| layer.inputs * layer.outputs * rows);
-        self.at_once(largest, 2.0 * products.max().unwrap_or(1) as f64)
-    }
-
-    /// Particles whose whole steps run at once.
-    fn fused_at_once(&self, descent: &Descent<'_>) -> usize {
-        let parameters = descent.architecture.parameters();
-        let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0.rows());
-        let rows = batches.max().unwrap_or(0).max(1);
-        // A product forward, one for the gradient of the weights and one for that of the inputs.
-        self.at_once(2 * parameters, 6.0 * (parameters * rows) as f64)
-    }
-
-    /// Particles whose buffers of up to `values` values each are within the adapter's limits, and whose
-    /// dispatches of so many operations each are short.
-    fn at_once(&self, values: usize, operations: f64) -> usize {
-        let limits = self.limits();
-        let binding = self.largest_buffer() as usize / 4;
-        (binding / values)
-            .min((MAX_DISPATCH / operations) as usize)
-            .min(limits.max_compute_workgroups_per_dimension as usize)
-            .max(1)
+        in_groups(particles, most, |group| self.descend_group(fused, descent, group, report))
     }
 
     fn descend_group(

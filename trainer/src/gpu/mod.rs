@@ -1,17 +1,20 @@
 //! The trainer's arithmetic on GPUs, through wgpu and WGSL.
 //!
 //! All state stays on the GPU: a step is a list of dispatches recorded once, or one dispatch where a
-//! particle's weights fit a workgroup, and what differs between steps (learning rate, codes, indices of
-//! probes) is uploaded a few dozen steps at a time. Nothing is read back before the end. Sums run in a fixed order and there are no atomics, so results do not
-//! depend on how the particles are grouped; between kinds of GPU they differ by rounding.
+//! particle's weights fit a workgroup, and what differs between steps (learning rate, codes, probes) is
+//! uploaded a few dozen steps at a time. Nothing is read back before the end. Sums run in a fixed order
+//! and there are no atomics, so results do not depend on how the particles are grouped; between kinds of
+//! GPU they differ by rounding.
 
 mod adapters;
 mod context;
 mod decoder;
 mod descent;
 mod fused;
+mod groups;
 mod latent;
 mod network;
+mod outputs;
 mod peaks;
 mod product;
 #[cfg(test)]
