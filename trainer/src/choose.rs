@@ -5,14 +5,13 @@
 //! calibration that the final model gets too. The prior is scored at a middling temperature, then
 //! drift and temperature under the best prior, then the neighbouring priors under those.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Rows, Targets, folds};
-use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::data::{Rows, Targets};
+use crate::descent::{Descent, Particle, Schedule};
 use crate::device::Device;
-use crate::network::{Architecture, Batch, Likelihood};
+use crate::folds::{Fold, cross_validation, fold_count, held_out_targets, predict_held_out};
+use crate::network::{Architecture, Likelihood};
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
@@ -130,13 +129,6 @@ pub struct Search<'a> {
     pub device: &'a Device,
 }
 
-/// Training and held-out rows of one fold.
-struct Fold {
-    training: TrainingSet,
-    held_out: Batch,
-    targets: Targets,
-}
-
 /// A candidate's held-out predictive and score.
 struct Scored {
     candidate: Candidate,
@@ -170,7 +162,8 @@ impl Search<'_> {
     /// # Errors
     /// The device fails.
     pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Choices> {
-        let folds = self.folds();
+        let features = self.architecture.inputs();
+        let folds = cross_validation(self.rows, features, self.batch_rows, self.seed);
         let context = Context { held_out: held_out_targets(&folds), folds, report };
         let mut noise_std = match &self.rows.targets {
             Targets::Classes { .. } => None,
@@ -361,17 +354,10 @@ impl Search<'_> {
         folds: &[Fold],
         thetas: impl Fn(usize) -> anyhow::Result<Vec<Vec<f32>>>,
     ) -> anyhow::Result<Predictive> {
-        let predictives = folds.iter().enumerate().map(|(index, fold)| {
+        predict_held_out(folds, |index, fold| {
             let thetas = thetas(index)?;
             Ok(Predictive::of(self.architecture, &fold.targets, &thetas, &fold.held_out))
-        });
-        predictives
-            .reduce(|all, next| {
-                let mut all = all?;
-                all.append(next?);
-                Ok(all)
-            })
-            .expect("there is at least one fold")
+        })
     }
 
     /// A scoring walk covers the same ground in fewer, longer steps.
@@ -381,58 +367,11 @@ impl Search<'_> {
             learning_rate: self.walk_schedule.learning_rate / STEP_SHARE,
         }
     }
-
-    fn folds(&self) -> Vec<Fold> {
-        let features = self.architecture.inputs();
-        let count = fold_count(self.rows.n);
-        let parts = folds(&self.rows.targets, PARTS, self.seed);
-        let used: Range<usize> = 0..count;
-        parts[used]
-            .iter()
-            .map(|part| {
-                let mut inside = vec![false; self.rows.n];
-                part.iter().for_each(|&row| inside[row] = true);
-                let rest: Vec<usize> = (0..self.rows.n).filter(|&row| !inside[row]).collect();
-                let training = self.rows.subset(&rest);
-                let held_out = self.rows.subset(part);
-                Fold {
-                    training: TrainingSet::new(
-                        &training.x,
-                        features,
-                        &training.targets,
-                        self.batch_rows,
-                        self.seed,
-                    ),
-                    held_out: Batch::from_rows(&held_out.x, features),
-                    targets: held_out.targets,
-                }
-            })
-            .collect()
-    }
-}
-
-/// Parts that the rows are cut into; a fold holds one of them out.
-const PARTS: usize = 5;
-
-/// Folds that are evaluated: with many rows a few parts say enough.
-fn fold_count(rows: usize) -> usize {
-    match rows {
-        ..=400 => PARTS,
-        401..=1000 => 3,
-        1001..=4000 => 2,
-        _ => 1,
-    }
 }
 
 fn unscored(prior: &[f32], drift: Drift, temperature: f32) -> Candidate {
     let prior_precision = prior.to_vec();
     Candidate { prior_precision, drift, temperature, nll: f64::NAN, standard_error: f64::NAN }
-}
-
-fn held_out_targets(folds: &[Fold]) -> Targets {
-    let mut all = folds[0].targets.clone();
-    folds[1..].iter().for_each(|fold| all.append(&fold.targets));
-    all
 }
 
 /// Index of the least NLL.

@@ -19,8 +19,7 @@ use crate::device::Device;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
 use crate::metrics::Scores;
-use crate::pipeline::{TrainOptions, train};
-use crate::predictive::Calibration;
+use crate::pipeline::{Run, TrainOptions, train};
 use crate::progress::Progress;
 use crate::random::{Purpose, stream};
 use crate::run_dir::write_atomically;
@@ -161,10 +160,7 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
     let mut table = TextTable::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["", "NLL", "accuracy", "ECE", "Brier", "OOD AUROC", "flash", "scratch"]);
-    let mut plain = Predictor::load(run, EngineKind::Map, Draws::default())?;
-    if let Engine::Networks { thresholds, .. } = &mut plain.engine {
-        thresholds.calibration = Calibration::Temperature(1.0);
-    }
+    let plain = Run::open(run)?.uncalibrated_map_predictor()?;
     let load = |kind| Predictor::load(run, kind, Draws::default());
     let runtime = load(EngineKind::Runtime)?;
     let samples = Model::from_bytes(bytes)?.samples();

@@ -5,16 +5,20 @@
 //! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
 #![warn(missing_docs)]
 
+pub mod baselines;
 pub mod bench;
 pub mod calibrate;
 pub mod choose;
+pub mod compare;
 pub mod config;
+pub mod cost;
 pub mod data;
 pub mod demo;
 pub mod descent;
 pub mod device;
 pub mod engine;
 pub mod export;
+pub mod folds;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod latent;

@@ -9,8 +9,7 @@ use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use fiberwalk_formats::{CodeSource, INPUT_CLIP, MAX_WIDTH, Reading};
-use rand_distr::{Distribution, Uniform};
+use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
@@ -26,7 +25,7 @@ use crate::latent::{
 };
 use crate::metrics::auroc;
 use crate::network::{Architecture, Batch};
-use crate::particles::{self, MAP, RunAtMap, WalkStage};
+use crate::particles::{self, CHOICES, MAP, RunAtMap, WalkStage};
 use crate::precision::{PrecisionCandidate, choose_precision};
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
@@ -144,27 +143,44 @@ struct Training<'a> {
 /// # Errors
 /// Bad data or configuration, another run in the directory, or a full disk; each names the cause.
 pub fn train(options: &TrainOptions) -> anyhow::Result<()> {
+    train_with(options, &mut |_| {})
+}
+
+/// Like [`train`]; `after` is called with the name of every stage that is done or was there.
+///
+/// # Errors
+/// Those of [`train`].
+pub fn train_with(
+    options: &TrainOptions,
+    after: &mut dyn FnMut(&'static str),
+) -> anyhow::Result<()> {
     options.config.check()?;
     let training = Training::start(options)?;
     let choices = training.choose()?;
+    after("choose");
     if training.stops_after(Until::Choose) {
         return Ok(());
     }
     let maps = training.maps(&choices)?;
+    after("map");
     if training.stops_after(Until::Map) {
         return Ok(());
     }
     // From the files, as any machine that walks a shard of them.
     let particles =
         WalkStage::open(RunAtMap::open(&options.out)?)?.run(&options.device, options.progress)?;
+    after("walk");
     if training.stops_after(Until::Walk) {
         return Ok(());
     }
     let (shape, decoder) = training.latent(&choices, &maps, &particles)?;
+    after("latent");
     if training.stops_after(Until::Latent) {
         return Ok(());
     }
-    training.export(&choices, &maps, &particles, &shape, &decoder)
+    training.export(&choices, &maps, &particles, &shape, &decoder)?;
+    after("export");
+    Ok(())
 }
 
 impl<'a> Training<'a> {
@@ -246,8 +262,8 @@ impl<'a> Training<'a> {
 
     /// Hyper-parameters: `choices.json`.
     fn choose(&self) -> anyhow::Result<Choices> {
-        if self.dir.has("choices.json") {
-            return self.dir.read_json("choices.json");
+        if self.dir.has(CHOICES) {
+            return self.dir.read_json(CHOICES);
         }
         let config = &self.options.config;
         let depth = self.architecture.depth();
@@ -286,7 +302,7 @@ impl<'a> Training<'a> {
             chosen.nll,
             chosen.standard_error
         ));
-        self.dir.write_json("choices.json", &choices)?;
+        self.dir.write_json(CHOICES, &choices)?;
         Ok(choices)
     }
 
@@ -508,7 +524,8 @@ impl<'a> Training<'a> {
             raw_at(engine, rows)
         });
         let (eight_aside, eight_near) = (eight_aside?, eight_near?);
-        let foreign = self.foreign(FOREIGN_ROWS);
+        let mut rng = stream(seed, Purpose::Foreign, 1);
+        let foreign = self.record.schema.foreign(FOREIGN_ROWS, &mut rng);
         let detection = |precision: &Precision| -> anyhow::Result<f64> {
             let engine = || runtime(precision, neutral);
             let (near, far) =
@@ -594,16 +611,6 @@ impl<'a> Training<'a> {
             thetas: thetas.to_vec(),
             thresholds: Thresholds::open(calibration),
         }
-    }
-
-    /// Raw rows uniform in a box as wide as inputs are told apart, `[rows, features]`.
-    fn foreign(&self, rows: usize) -> Vec<f32> {
-        let mut rng = stream(self.options.seed, Purpose::Foreign, 1);
-        let unit = Uniform::new(-INPUT_CLIP, INPUT_CLIP).expect("the box is not empty");
-        let Schema { mean, std, .. } = &self.record.schema;
-        let columns: Vec<_> = mean.iter().zip(std).collect();
-        let each = (0..rows).flat_map(|_| &columns);
-        each.map(|(mean, std)| *mean + *std * unit.sample(&mut rng)).collect()
     }
 
     /// An engine's predictions of raw rows.
@@ -732,6 +739,37 @@ impl Run {
     pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
         let maps = self.dir.read_tensor(MAP, "theta")?;
         self.networks(maps[..1].to_vec(), |calibration| calibration.map)
+    }
+
+    /// The MAP network as it was trained: no temperature, and the noise of the likelihood.
+    ///
+    /// # Errors
+    /// A stage's file is missing or damaged.
+    pub fn uncalibrated_map_predictor(&self) -> anyhow::Result<Predictor> {
+        let choices: Choices = self.dir.read_json(CHOICES)?;
+        let mut predictor = self.map_predictor()?;
+        if let Engine::Networks { thresholds, .. } = &mut predictor.engine {
+            thresholds.calibration = match choices.noise_std {
+                None => Calibration::Temperature(1.0),
+                Some(noise_std) => Calibration::NoiseStd(f64::from(noise_std)),
+            };
+        }
+        Ok(predictor)
+    }
+
+    /// Every stage, from MAP to the exported file, each as it predicts by default.
+    ///
+    /// # Errors
+    /// A stage's file is missing or damaged.
+    pub fn stages(&self) -> anyhow::Result<[(&'static str, Predictor); 5]> {
+        let draws = Draws::default();
+        Ok([
+            ("MAP", self.uncalibrated_map_predictor()?),
+            ("MAP, calibrated", self.map_predictor()?),
+            ("particles", self.particle_predictor()?),
+            ("float decoder", self.float_predictor(draws)?),
+            ("exported artifact", Predictor::from_artifact(self.artifact()?, draws)?),
+        ])
     }
 
     fn networks(

@@ -29,6 +29,8 @@ pub enum Purpose {
     Foreign = 10,
     /// Rows and networks whose speed is measured.
     Benchmark = 11,
+    /// Rows that methods are compared on.
+    Test = 12,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

@@ -203,40 +203,19 @@ fn sampled_gradient(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Targets;
-    use crate::network::Activation;
+    use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
 
     /// Linear regression has a Gaussian posterior in closed form, N(m, (XᵀX/σ² + αI)⁻¹): the
     /// data-noise walk must end at samples of it.
     #[test]
     fn a_linear_model_walks_to_its_exact_posterior() {
-        let architecture = Architecture { widths: vec![2, 1], activation: Activation::Tanh };
-        let rows = 40;
-        let mut rng = stream(11, Purpose::Probes, 0);
-        let x: Vec<f32> = (0..2 * rows).map(|_| StandardNormal.sample(&mut rng)).collect();
-        let values: Vec<f32> = x
-            .chunks_exact(2)
-            .map(|x| {
-                let noise: f32 = StandardNormal.sample(&mut rng);
-                0.8 * x[0] - 0.3 * x[1] + 0.5 + 0.5 * noise
-            })
-            .collect();
-        let (noise_std, alpha) = (0.5f32, 2.0f32);
-        let set = TrainingSet::new(&x, 2, &Targets::Values(values.clone()), rows, 0);
-        let design = nalgebra::DMatrix::from_fn(rows, 3, |row, column| {
-            if column < 2 { f64::from(x[2 * row + column]) } else { 1.0 }
-        });
-        let precision = design.transpose() * &design / f64::from(noise_std * noise_std)
-            + nalgebra::DMatrix::identity(3, 3) * f64::from(alpha);
-        let covariance = precision.cholesky().expect("positive definite").inverse();
-        let y = nalgebra::DVector::from_iterator(rows, values.iter().map(|&y| f64::from(y)));
-        let mean = &covariance * design.transpose() * y / f64::from(noise_std * noise_std);
-
-        let prior_precision = vec![alpha; 3];
+        let linear = Linear::new();
+        let (mean, covariance) = (&linear.mean, &linear.covariance);
+        let prior_precision = vec![ALPHA; 3];
         let walk = Walk {
-            architecture: &architecture,
-            set: &set,
-            likelihood: Likelihood::Gaussian { noise_std },
+            architecture: &linear.architecture,
+            set: &linear.set,
+            likelihood: Likelihood::Gaussian { noise_std: NOISE_STD },
             prior_precision: &prior_precision,
             drift: Drift::DataNoise,
             temperature: 1.0,

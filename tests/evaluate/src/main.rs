@@ -12,16 +12,14 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Parser;
 use rand::seq::SliceRandom;
-use rand_distr::{Distribution, Uniform};
 use serde::{Deserialize, Serialize};
 
 use fiberwalk::config::{Choice, Config};
-use fiberwalk::data::{Schema, Table, TaskKind};
+use fiberwalk::data::{Table, TaskKind};
 use fiberwalk::device::Device;
-use fiberwalk::engine::{Draws, Engine, EngineKind, Predictor};
+use fiberwalk::engine::{Draws, Predictor};
 use fiberwalk::metrics::Scores;
-use fiberwalk::pipeline::{TrainOptions, train};
-use fiberwalk::predictive::Calibration;
+use fiberwalk::pipeline::{Run, TrainOptions, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::random::{Purpose, stream};
 use fiberwalk::run_dir::write_atomically;
@@ -37,8 +35,6 @@ const SPLITS: u64 = 3;
 const TRAINING_TENTHS: usize = 7;
 /// Hidden units of the one hidden layer.
 const HIDDEN: usize = 50;
-/// Out-of-distribution inputs are uniform in a box of this half width, standard deviations.
-const BOX: f32 = 5.0;
 
 #[derive(Parser)]
 struct Arguments {
@@ -125,7 +121,8 @@ fn measure(
         let schema = &predictor.schema;
         let test = schema.features.read(&table, &target)?;
         let truth = schema.read_target(&table, &target)?;
-        let foreign = predictor.predict(&uniform_box(schema, table.len()))?;
+        let mut rng = stream(0, Purpose::Foreign, 0);
+        let foreign = predictor.predict(&schema.foreign(table.len(), &mut rng))?;
         measured.push(Measured {
             set: set.to_owned(),
             split,
@@ -142,24 +139,13 @@ fn measure(
 
 /// Every stage of a run.
 fn engines(run: &Path) -> anyhow::Result<Vec<(&'static str, Predictor)>> {
-    let load = |kind| Predictor::load(run, kind, Draws::default());
+    let finished = Run::open(run)?;
     let draw = |samples, source| {
         let draws = Draws { samples: Some(samples), source: Some(source), seed: 0 };
-        Predictor::load(run, EngineKind::Runtime, draws)
+        Predictor::from_artifact(finished.artifact()?, draws)
     };
-    let mut plain = load(EngineKind::Map)?;
-    if let Engine::Networks { thresholds, .. } = &mut plain.engine
-        && let Calibration::Temperature(temperature) = &mut thresholds.calibration
-    {
-        *temperature = 1.0;
-    }
-    let mut engines = vec![
-        ("MAP", plain),
-        ("MAP, calibrated", load(EngineKind::Map)?),
-        ("particles", load(EngineKind::Particles)?),
-        ("float decoder", load(EngineKind::Float)?),
-        ("exported, stored 16", draw(16, CodeSource::Stored)?),
-    ];
+    // The exported artifact draws 16 stored codes.
+    let mut engines = Vec::from(finished.stages()?);
     for (samples, low_discrepancy, normal) in [
         (4, "exported, low-discrepancy 4", "exported, normal 4"),
         (8, "exported, low-discrepancy 8", "exported, normal 8"),
@@ -204,17 +190,6 @@ fn split_file(data: &Path, set: &str, split: u64, folder: &Path) -> anyhow::Resu
         Some(target) => Ok(target.to_owned()),
         None => bail!("{}: the header is empty", path.display()),
     }
-}
-
-/// Raw inputs uniform in a box round the training rows, row-major.
-fn uniform_box(schema: &Schema, rows: usize) -> Vec<f32> {
-    let mut rng = stream(0, Purpose::Foreign, 0);
-    let unit = Uniform::new(-BOX, BOX).expect("the box is not empty");
-    let normalisation: Vec<_> = schema.mean.iter().zip(&schema.std).collect();
-    (0..rows)
-        .flat_map(|_| &normalisation)
-        .map(|(mean, std)| *mean + *std * unit.sample(&mut rng))
-        .collect()
 }
 
 /// Means over splits, one table a task.

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
+use fiberwalk::cost::Work;
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, Dense, Factors, Normalisation, Output, Reading,
@@ -71,13 +72,6 @@ struct Flash {
     codes: usize,
 }
 
-#[derive(Serialize)]
-struct Work {
-    deterministic_pass: usize,
-    shared_by_samples: usize,
-    each_sample: usize,
-}
-
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let shown = self.model.display();
@@ -100,10 +94,6 @@ impl Arguments {
 
 fn dense_bytes(dense: &Dense<'_>) -> usize {
     dense.weights.bytes().len() + dense.bias.bytes().len()
-}
-
-fn dense_products(dense: &Dense<'_>) -> usize {
-    usize::from(dense.inputs) * usize::from(dense.outputs)
 }
 
 fn factor_bytes(factors: &Factors<'_>) -> usize {
@@ -204,26 +194,8 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             codes: artifact.codes.stored.bytes().len(),
         },
         scratch_bytes: 4 * artifact.scratch_len as usize,
-        multiply_accumulates: work(artifact),
+        multiply_accumulates: Work::of(artifact),
     }
-}
-
-fn work(artifact: &Artifact<'_>) -> Work {
-    let first = artifact.first_stochastic();
-    let (mut pass, mut shared, mut each) = (0, 0, 0);
-    for (index, layer) in artifact.layers.iter().enumerate() {
-        let mean = dense_products(&layer.mean);
-        let projection =
-            layer.factors.projection().map_or(0, |(projection, _)| dense_products(projection));
-        pass += mean;
-        if index <= first {
-            shared += mean + projection;
-        } else {
-            each += mean + projection;
-        }
-        each += layer.factors.modulations() * usize::from(layer.mean.outputs);
-    }
-    Work { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
 }
 
 fn print(report: &Report<'_>) -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! Command-line arguments, one module a command.
 
 mod bench;
+mod compare;
 mod devices;
 mod evaluate;
 mod inspect;
@@ -45,6 +46,8 @@ enum Command {
     Devices(devices::Arguments),
     /// Train on handwritten digits, compare every stage, and show what the board would say.
     Demo(DemoArguments),
+    /// Compare fiberwalk with other ways to a posterior predictive, on the same splits.
+    Compare(compare::Arguments),
     /// Measure how fast particles walk, and how fast this machine could let them.
     Bench(bench::Arguments),
 }
@@ -59,7 +62,7 @@ struct DemoArguments {
     quiet: bool,
 }
 
-/// Where to compute: shared by `train`, `walk` and `bench`.
+/// Where to compute: shared by `train`, `walk`, `compare` and `bench`.
 #[derive(Args)]
 struct DeviceArgument {
     /// Where to compute: `auto` (GPUs where there are any), `cpu`, `gpu` (all of the best kind) or
@@ -124,6 +127,7 @@ impl Cli {
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),
             Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),
+            Command::Compare(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
         }
     }

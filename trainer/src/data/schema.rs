@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rand_distr::{Distribution, Uniform};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use fiberwalk_formats::INPUT_CLIP;
@@ -191,6 +193,19 @@ impl Features {
 }
 
 impl Target {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes(labels, _) => labels.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The targets of the named rows.
     pub fn subset(&self, rows: &[usize]) -> Self {
         match self {
@@ -315,6 +330,15 @@ impl Schema {
             .zip(normalisation)
             .map(|(&x, (&mean, &std))| ((x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP))
             .collect()
+    }
+
+    /// Raw rows `[rows, features]` uniform in a box of ± [`INPUT_CLIP`] standard deviations round the
+    /// training rows: as far as inputs are told apart.
+    pub fn foreign(&self, rows: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+        let unit = Uniform::new(-INPUT_CLIP, INPUT_CLIP).expect("the box is not empty");
+        let columns: Vec<_> = self.mean.iter().zip(&self.std).collect();
+        let each = (0..rows).flat_map(|_| &columns);
+        each.map(|(mean, std)| *mean + *std * unit.sample(rng)).collect()
     }
 
     /// Standardised rows with their targets.

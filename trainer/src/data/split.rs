@@ -24,13 +24,9 @@ pub struct Split {
 /// # Errors
 /// A message that says how many rows are needed.
 pub fn split(target: &Target, fraction: f64, coverage: f64, seed: u64) -> Result<Split, String> {
-    let labels: Vec<u32> = match target {
-        Target::Classes(labels, _) => labels.clone(),
-        Target::Values(values) => vec![0; values.len()],
-    };
-    let n = labels.len();
     // Rounding must not ask for one row more.
     let needed = (1.0 / (1.0 - coverage) - 1e-6).ceil() as usize;
+    let n = target.len();
     let wanted = ((fraction * n as f64).round() as usize).max(needed);
     if n < MIN_TRAINING_ROWS + wanted {
         return Err(format!(
@@ -39,7 +35,30 @@ pub fn split(target: &Target, fraction: f64, coverage: f64, seed: u64) -> Result
             MIN_TRAINING_ROWS + wanted
         ));
     }
-    let order = stratified_order(&labels, Purpose::Split, seed);
+    let (training, calibration) = set_aside(target, wanted, Purpose::Split, seed);
+    Ok(Split { training, calibration })
+}
+
+/// Indices of the training and of the test rows, ascending: `fraction` of the rows are to test on;
+/// classes keep their shares, and none is absent from the training part.
+pub fn test_split(target: &Target, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let wanted = (fraction * target.len() as f64).round() as usize;
+    set_aside(target, wanted, Purpose::Test, seed)
+}
+
+/// The rows that stay and the `wanted` that are set aside, ascending.
+fn set_aside(
+    target: &Target,
+    wanted: usize,
+    purpose: Purpose,
+    seed: u64,
+) -> (Vec<usize>, Vec<usize>) {
+    let labels: Vec<u32> = match target {
+        Target::Classes(labels, _) => labels.clone(),
+        Target::Values(values) => vec![0; values.len()],
+    };
+    let n = labels.len();
+    let order = stratified_order(&labels, purpose, seed);
     // Taking every n/wanted-th row of an order sorted by class keeps the classes' shares.
     let mut aside = vec![false; n];
     for index in 0..wanted {
@@ -53,8 +72,7 @@ pub fn split(target: &Target, fraction: f64, coverage: f64, seed: u64) -> Result
             left[labels[row] as usize] += 1;
         }
     }
-    let (calibration, training) = (0..n).partition(|&row| aside[row]);
-    Ok(Split { training, calibration })
+    (0..n).partition(|&row| !aside[row])
 }
 
 /// Shares the rows out over `count` folds of nearly equal size; classes keep their shares.
@@ -96,6 +114,18 @@ mod tests {
 
         let folds = folds(&Targets::Classes { labels, classes: 2 }, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 40));
+    }
+
+    #[test]
+    fn test_rows_are_a_stratified_share_and_differ_by_seed() {
+        let labels: Vec<u32> = (0..100).map(|row| u32::from(row % 5 == 0)).collect();
+        let target = Target::Classes(labels.clone(), vec!["a".into(), "b".into()]);
+        let (training, test) = test_split(&target, 0.3, 0);
+        assert_eq!((training.len(), test.len()), (70, 30));
+        assert_eq!(test.iter().filter(|&&row| labels[row] == 1).count(), 6);
+        assert!(training.iter().all(|row| !test.contains(row)));
+        assert_ne!(test, test_split(&target, 0.3, 1).1);
+        assert_eq!(test, test_split(&target, 0.3, 0).1);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::run_dir::{REQUESTED, RunDir};
 /// The best networks, `theta: [maps, P]`.
 pub const MAP: &str = "map.safetensors";
 /// Hyper-parameters.
-pub(super) const CHOICES: &str = "choices.json";
+pub const CHOICES: &str = "choices.json";
 
 /// Settings and network of a run whose MAP is trained.
 pub struct RunAtMap {

@@ -12,7 +12,7 @@ mod need;
 mod shard;
 mod stage;
 
-pub use at_map::{MAP, RunAtMap};
+pub use at_map::{CHOICES, MAP, RunAtMap};
 pub use groups::read;
 pub use merge::merge;
 pub use need::Need;

@@ -1,0 +1,190 @@
+//! Other ways to a posterior predictive, for comparison with the walk. Each is fitted to the same
+//! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
+
+mod ensemble;
+
+pub use ensemble::Ensemble;
+
+use crate::cost::{int8_bytes, pass_products};
+use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::device::Device;
+use crate::folds::{Fold, held_out_targets, predict_held_out};
+use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
+use crate::predictive::{Calibration, Predictive};
+use crate::random::{Purpose, stream};
+
+/// What a method is fitted to, and under which model.
+#[derive(Clone, Copy)]
+pub struct Problem<'a> {
+    /// Network.
+    pub architecture: &'a Architecture,
+    /// Training rows.
+    pub set: &'a TrainingSet,
+    /// Likelihood of a target.
+    pub likelihood: Likelihood,
+    /// Prior precision of every layer, `[depth]`.
+    pub prior_precision: &'a [f32],
+    /// Length and pace of MAP training.
+    pub schedule: Schedule,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// What descends.
+    pub device: &'a Device,
+}
+
+impl Problem<'_> {
+    /// MAP from `count` initialisations, `[count][P]`; the first is where fiberwalk's own MAP starts.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn maps(&self, count: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+        let prior_precision = self.architecture.per_parameter(self.prior_precision);
+        let descent = Descent {
+            architecture: self.architecture,
+            set: self.set,
+            likelihood: self.likelihood,
+            prior_precision: &prior_precision,
+            schedule: self.schedule,
+        };
+        let starts: Vec<_> = (0..count as u64)
+            .map(|index| {
+                let mut rng = stream(self.seed, Purpose::Initialisation, index);
+                self.architecture.initialise(&mut rng)
+            })
+            .collect();
+        let particles: Vec<_> =
+            starts.iter().map(|start| Particle { start, drift: None, control: None }).collect();
+        descent.run(self.device, &particles, &|_| {})
+    }
+
+    /// Noise of the Gaussian likelihood, standardised target units; none for classification.
+    fn noise_std(&self) -> Option<f32> {
+        match self.likelihood {
+            Likelihood::Categorical => None,
+            Likelihood::Gaussian { noise_std } => Some(noise_std),
+        }
+    }
+}
+
+/// A method that makes a posterior predictive.
+pub trait Baseline: Sync {
+    /// Fits the method.
+    ///
+    /// # Errors
+    /// The device fails, or the problem is none for this method.
+    fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted>;
+}
+
+/// What came out of a fit.
+pub enum Fitted {
+    /// An equal mixture of networks, `[N][P]`.
+    Networks(Vec<Vec<f32>>),
+}
+
+impl Fitted {
+    /// The predictive at every row of `batch`.
+    pub fn predictive(&self, problem: &Problem<'_>, batch: &Batch) -> Predictive {
+        let Problem { architecture, likelihood, .. } = *problem;
+        match self {
+            Self::Networks(thetas) => {
+                let outputs = outputs_of_each(architecture, thetas, batch);
+                Predictive::of_outputs(likelihood, outputs, batch.rows())
+            }
+        }
+    }
+
+    /// Bytes of flash. A mixture of networks: N times the int8 weights and 16-bit biases.
+    pub fn flash_bytes(&self, architecture: &Architecture) -> usize {
+        match self {
+            Self::Networks(thetas) => thetas.len() * int8_bytes(architecture),
+        }
+    }
+
+    /// Multiply-accumulates of a prediction. A mixture of networks: N passes.
+    pub fn products(&self, architecture: &Architecture) -> usize {
+        match self {
+            Self::Networks(thetas) => thetas.len() * pass_products(architecture),
+        }
+    }
+}
+
+/// The calibration of a method: fitted in every fold of the training rows, calibrated on what the
+/// folds held out, as MAP and the particles are.
+///
+/// # Errors
+/// Those of the fit.
+pub fn calibrate(
+    baseline: &dyn Baseline,
+    problem: &Problem<'_>,
+    folds: &[Fold],
+) -> anyhow::Result<Calibration> {
+    let held_out = predict_held_out(folds, |_, fold| {
+        let problem = Problem { set: &fold.training, ..*problem };
+        Ok(baseline.fit(&problem)?.predictive(&problem, &fold.held_out))
+    })?;
+    Ok(held_out.calibrate(&held_out_targets(folds), problem.noise_std()))
+}
+
+/// A linear model with Gaussian noise, whose posterior N(m, (XᵀX/σ² + αI)⁻¹) is known in closed form.
+#[cfg(test)]
+pub(crate) mod linear {
+    use nalgebra::{DMatrix, DVector};
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::data::Targets;
+    use crate::network::Activation;
+
+    const ROWS: usize = 40;
+    pub(crate) const NOISE_STD: f32 = 0.5;
+    pub(crate) const ALPHA: f32 = 2.0;
+
+    pub(crate) struct Linear {
+        pub(crate) architecture: Architecture,
+        pub(crate) set: TrainingSet,
+        /// Posterior mean, `[3]`: two weights and a bias.
+        pub(crate) mean: DVector<f64>,
+        /// Posterior covariance, `[3, 3]`.
+        pub(crate) covariance: DMatrix<f64>,
+    }
+
+    impl Linear {
+        pub(crate) fn new() -> Self {
+            let mut rng = stream(11, Purpose::Probes, 0);
+            let x: Vec<f32> = (0..2 * ROWS).map(|_| StandardNormal.sample(&mut rng)).collect();
+            let values: Vec<f32> = x
+                .chunks_exact(2)
+                .map(|x| {
+                    let noise: f32 = StandardNormal.sample(&mut rng);
+                    0.8 * x[0] - 0.3 * x[1] + 0.5 + NOISE_STD * noise
+                })
+                .collect();
+            let design = DMatrix::from_fn(ROWS, 3, |row, column| {
+                if column < 2 { f64::from(x[2 * row + column]) } else { 1.0 }
+            });
+            let precision = design.tr_mul(&design) / f64::from(NOISE_STD).powi(2)
+                + DMatrix::identity(3, 3) * f64::from(ALPHA);
+            let covariance = precision.cholesky().expect("positive definite").inverse();
+            let y = DVector::from_iterator(ROWS, values.iter().map(|&y| f64::from(y)));
+            let mean = &covariance * design.tr_mul(&y) / f64::from(NOISE_STD).powi(2);
+            Self {
+                architecture: Architecture { widths: vec![2, 1], activation: Activation::Tanh },
+                set: TrainingSet::new(&x, 2, &Targets::Values(values), ROWS, 0),
+                mean,
+                covariance,
+            }
+        }
+
+        pub(crate) fn problem(&self) -> Problem<'_> {
+            Problem {
+                architecture: &self.architecture,
+                set: &self.set,
+                likelihood: Likelihood::Gaussian { noise_std: NOISE_STD },
+                prior_precision: &[ALPHA],
+                schedule: Schedule { steps: 1000, learning_rate: 0.02 },
+                seed: 3,
+                device: &Device::Cpu,
+            }
+        }
+    }
+}

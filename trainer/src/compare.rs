@@ -1,0 +1,664 @@
+//! Many ways to a posterior predictive on the same splits, network, prior and budget.
+//!
+//! Each repeat splits the rows 70 to 30 and trains fiberwalk on the larger part. The other methods take
+//! network, prior precision and noise from that run. Every method is calibrated on what the folds of the
+//! training rows held out, and scored on the rows that none has seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table as TextTable, presets};
+use serde::Serialize;
+
+use crate::baselines::{Baseline, Ensemble, Fitted, Problem, calibrate};
+use crate::calibrate::Thresholds;
+use crate::choose::Choices;
+use crate::config::Config;
+use crate::cost::{Work, int8_bytes, pass_products};
+use crate::data::{Rows, Schema, Table, Target, TaskKind, test_split};
+use crate::descent::TrainingSet;
+use crate::device::Device;
+use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
+use crate::folds::{Fold, cross_validation};
+use crate::metrics::Scores;
+use crate::network::Batch;
+use crate::particles::{CHOICES, RunAtMap};
+use crate::pipeline::{Run, TrainOptions, train_with};
+use crate::predictions::Predictions;
+use crate::progress::Progress;
+use crate::random::{Purpose, stream};
+use crate::run_dir::write_atomically;
+
+/// Share of the rows that methods are scored on.
+const TEST_SHARE: f64 = 0.3;
+/// Seconds that a run's stages took, beside the run.
+const SECONDS: &str = "seconds.json";
+
+/// A way to a posterior predictive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The MAP network as trained.
+    Map,
+    /// The same with temperature, or noise for regression, calibrated.
+    MapCalibrated,
+    /// MAP from several initialisations.
+    Ensemble,
+    /// The walked particles.
+    Particles,
+    /// Draws from the decoder, in floats.
+    Decoder,
+    /// The runtime on the exported file.
+    Artifact,
+}
+
+/// A column of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Column {
+    /// Mean −log p(y | x), nats; regression in the target's own units.
+    Nll,
+    /// Share of rows whose likeliest class is right.
+    Accuracy,
+    /// Root mean square error, the target's own units.
+    Rmse,
+    /// Expected calibration error.
+    Ece,
+    /// Brier score.
+    Brier,
+    /// Continuous ranked probability score, the target's own units.
+    Crps,
+    /// Area under the ROC curve, test rows against rows uniform in a box of ± 5 standard deviations.
+    OodAuroc,
+    /// From the chosen hyper-parameters to what predicts; neither their choice nor calibration counts.
+    FitSeconds,
+    /// Bytes of flash: of the exported file, or of int8 networks.
+    FlashBytes,
+    /// Multiply-accumulates of a prediction.
+    MultiplyAccumulates,
+}
+
+impl Column {
+    const ALL: [Self; 10] = [
+        Self::Nll,
+        Self::Accuracy,
+        Self::Rmse,
+        Self::Ece,
+        Self::Brier,
+        Self::Crps,
+        Self::OodAuroc,
+        Self::FitSeconds,
+        Self::FlashBytes,
+        Self::MultiplyAccumulates,
+    ];
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Nll => "NLL",
+            Self::Accuracy => "accuracy",
+            Self::Rmse => "RMSE",
+            Self::Ece => "ECE",
+            Self::Brier => "Brier",
+            Self::Crps => "CRPS",
+            Self::OodAuroc => "OOD AUROC",
+            Self::FitSeconds => "seconds to fit",
+            Self::FlashBytes => "flash bytes",
+            Self::MultiplyAccumulates => "MACs",
+        }
+    }
+
+    const fn decimals(self) -> usize {
+        match self {
+            Self::FlashBytes | Self::MultiplyAccumulates => 0,
+            Self::FitSeconds => 2,
+            _ => 4,
+        }
+    }
+}
+
+/// What to compare, and on what.
+pub struct CompareOptions {
+    /// CSV file.
+    pub data: PathBuf,
+    /// Name of the target column.
+    pub target: String,
+    /// Classification or regression.
+    pub task: TaskKind,
+    /// Settings of fiberwalk.
+    pub config: Config,
+    /// Folder for splits and runs.
+    pub out: PathBuf,
+    /// Number of splits.
+    pub repeats: u64,
+    /// What to compare.
+    pub methods: Vec<Method>,
+    /// Members of the deep ensemble.
+    pub members: usize,
+    /// Seed of the first split; the next has the next.
+    pub seed: u64,
+    /// What computes.
+    pub device: Arc<Device>,
+    /// How to show progress.
+    pub progress: Progress,
+}
+
+/// Figures of one method on one split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Seed of the split.
+    pub seed: u64,
+    /// Method.
+    pub method: Method,
+    /// The method with its sizes.
+    pub name: String,
+    /// What was measured.
+    pub figures: BTreeMap<Column, f64>,
+}
+
+/// A mean over splits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mean {
+    /// Mean.
+    pub mean: f64,
+    /// Standard error of the mean; none for one split.
+    pub standard_error: Option<f64>,
+}
+
+/// One method over all splits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Method.
+    pub method: Method,
+    /// The method with its sizes.
+    pub name: String,
+    /// Means over the splits.
+    pub figures: BTreeMap<Column, Mean>,
+}
+
+/// All methods on all splits; shown as a Markdown table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Name of the data file.
+    pub data: String,
+    /// Name of the target column.
+    pub target: String,
+    /// What computed.
+    pub device: String,
+    /// Number of splits.
+    pub repeats: u64,
+    /// Seconds to choose the hyper-parameters, which all methods share.
+    pub choose_seconds: Mean,
+    /// Means.
+    pub methods: Vec<Summary>,
+    /// Every split.
+    pub splits: Vec<Measured>,
+}
+
+/// Runs the comparison.
+///
+/// # Errors
+/// Bad data or settings, a folder that cannot be written, or a device that fails.
+pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
+    if options.repeats == 0 {
+        bail!("--repeats: found 0, expected at least 1");
+    }
+    if options.members == 0 {
+        bail!("--members: found 0, expected at least 1");
+    }
+    let table = Table::read(&options.data)?;
+    let (target, decision) = Target::read(&table, &options.target, options.task)?;
+    if let Some(decision) = decision {
+        options.progress.note(&format!("task: {decision}"));
+    }
+    let (mut splits, mut choose_seconds) = (Vec::new(), Vec::new());
+    for seed in (0..options.repeats).map(|repeat| options.seed + repeat) {
+        options.progress.note(&format!("split {seed}"));
+        let split = Split::prepare(options, &table, &target, seed)?;
+        choose_seconds.push(split.seconds("choose"));
+        for &method in &options.methods {
+            splits.push(split.measure(method, options)?);
+        }
+    }
+    Ok(Comparison {
+        data: options.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        target: options.target.clone(),
+        device: options.device.describe(),
+        repeats: options.repeats,
+        choose_seconds: Mean::of(&choose_seconds),
+        methods: summarise(&splits),
+        splits,
+    })
+}
+
+/// A split with the run trained on its larger part.
+struct Split {
+    seed: u64,
+    run: Run,
+    at_map: RunAtMap,
+    choices: Choices,
+    rows: Rows,
+    seconds: BTreeMap<String, f64>,
+    /// Raw test rows, their targets, and as many foreign rows.
+    test: Vec<f32>,
+    truth: Target,
+    foreign: Vec<f32>,
+}
+
+impl Split {
+    /// Splits the rows and trains, or goes on training.
+    fn prepare(
+        options: &CompareOptions,
+        table: &Table,
+        target: &Target,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        let folder = options.out.join(format!("split-{seed}"));
+        fs::create_dir_all(&folder)?;
+        let (training, test) = test_split(target, TEST_SHARE, seed);
+        for (name, rows) in [("train.csv", &training), ("test.csv", &test)] {
+            write_atomically(&folder.join(name), &table.to_csv(rows))?;
+        }
+        let task = match target {
+            Target::Classes(..) => TaskKind::Classification,
+            Target::Values(_) => TaskKind::Regression,
+        };
+        let train = TrainOptions {
+            data: folder.join("train.csv"),
+            target: options.target.clone(),
+            task,
+            config: options.config.clone(),
+            out: folder.join("run"),
+            device: options.device.clone(),
+            seed,
+            resume: true,
+            until: None,
+            progress: options.progress,
+        };
+        let seconds = train_timed(&train, &folder.join(SECONDS))?;
+        let (run, at_map) = (Run::open(&train.out)?, RunAtMap::open(&train.out)?);
+        let schema = &at_map.record.schema;
+        let table = Table::read(&folder.join("test.csv"))?;
+        let mut rng = stream(seed, Purpose::Foreign, 0);
+        Ok(Self {
+            seed,
+            choices: at_map.dir.read_json(CHOICES)?,
+            rows: at_map.record.read_rows(&at_map.dir)?,
+            test: schema.features.read(&table, &options.target)?,
+            truth: schema.read_target(&table, &options.target)?,
+            foreign: schema.foreign(table.len(), &mut rng),
+            seconds,
+            run,
+            at_map,
+        })
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.at_map.record.schema
+    }
+
+    /// Seconds of a stage of the run.
+    fn seconds(&self, stage: &str) -> f64 {
+        self.seconds.get(stage).copied().unwrap_or(f64::NAN)
+    }
+
+    fn measure(&self, method: Method, options: &CompareOptions) -> anyhow::Result<Measured> {
+        let (name, figures) = match (baseline(method, options), method.stage()) {
+            (Some((name, baseline)), _) => {
+                let stage = options.progress.stage(&name, 1);
+                let figures = self.measure_baseline(baseline.as_ref(), options)?;
+                stage.finish(&format!("NLL {:.4}", figures[&Column::Nll]));
+                (name, figures)
+            }
+            (None, Some(stage)) => self.measure_stage(stage)?,
+            (None, None) => unreachable!("a method is a baseline or a stage"),
+        };
+        Ok(Measured { seed: self.seed, method, name, figures })
+    }
+
+    /// One stage of fiberwalk, by its place in [`Run::stages`].
+    fn measure_stage(&self, stage: usize) -> anyhow::Result<(String, BTreeMap<Column, f64>)> {
+        let (name, predictor) = self.run.stages()?.into_iter().nth(stage).expect("one of five");
+        let mut figures = self.score(|raw| predictor.predict(raw))?;
+        let took = |stages: &[&str]| stages.iter().map(|stage| self.seconds(stage)).sum();
+        let fit_seconds = match STAGE_METHODS[stage] {
+            Method::Particles => took(&["map", "walk"]),
+            Method::Decoder => took(&["map", "walk", "latent"]),
+            Method::Artifact => took(&["map", "walk", "latent", "export"]),
+            _ => took(&["map"]),
+        };
+        figures.insert(Column::FitSeconds, fit_seconds);
+        let (size, flash, products) = self.cost(&predictor, STAGE_METHODS[stage])?;
+        figures.insert(Column::MultiplyAccumulates, products as f64);
+        if let Some(flash) = flash {
+            figures.insert(Column::FlashBytes, flash as f64);
+        }
+        Ok((format!("{name}{size}"), figures))
+    }
+
+    /// Size for the name, bytes of flash and multiply-accumulates of a stage. The float decoder runs
+    /// on no board, and its products are those of the artifact with its own number of samples.
+    fn cost(
+        &self,
+        predictor: &Predictor,
+        method: Method,
+    ) -> anyhow::Result<(String, Option<usize>, usize)> {
+        let file = self.run.artifact()?;
+        let artifact = fiberwalk_formats::decode(&file)?;
+        let work = Work::of(&artifact);
+        let samples = usize::from(artifact.codes.samples);
+        Ok(match (&predictor.engine, method) {
+            (Engine::Runtime { .. }, _) => {
+                (format!(", {samples} samples"), Some(file.len()), work.of_samples(samples))
+            }
+            (_, Method::Decoder) => {
+                (format!(", {FLOAT_SAMPLES} samples"), None, work.of_samples(FLOAT_SAMPLES))
+            }
+            (Engine::Networks { architecture, thetas, .. }, _) => {
+                let count = thetas.len();
+                let size = if count > 1 { format!(", {count}") } else { String::new() };
+                let products = count * pass_products(architecture);
+                (size, Some(count * int8_bytes(architecture)), products)
+            }
+        })
+    }
+
+    /// A method fitted to the training rows, calibrated on what their folds held out.
+    fn measure_baseline(
+        &self,
+        baseline: &dyn Baseline,
+        options: &CompareOptions,
+    ) -> anyhow::Result<BTreeMap<Column, f64>> {
+        let (architecture, config) = (&self.at_map.architecture, &self.at_map.config);
+        let (features, batch_rows) = (architecture.inputs(), config.walk.batch_rows);
+        let Rows { x, targets, .. } = &self.rows;
+        let set = TrainingSet::new(x, features, targets, batch_rows, self.seed);
+        let problem = Problem {
+            architecture,
+            set: &set,
+            likelihood: self.choices.likelihood(),
+            prior_precision: &self.choices.chosen.prior_precision,
+            schedule: config.map.schedule(),
+            seed: self.seed,
+            device: &options.device,
+        };
+        let started = Instant::now();
+        let fitted = baseline.fit(&problem)?;
+        let fit_seconds = started.elapsed().as_secs_f64();
+        let folds = cross_validation(&self.rows, features, batch_rows, self.seed);
+        let mut figures = self.score_fitted(baseline, &fitted, &problem, &folds)?;
+        figures.insert(Column::FitSeconds, fit_seconds);
+        figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
+        figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
+        Ok(figures)
+    }
+
+    fn score_fitted(
+        &self,
+        baseline: &dyn Baseline,
+        fitted: &Fitted,
+        problem: &Problem<'_>,
+        folds: &[Fold],
+    ) -> anyhow::Result<BTreeMap<Column, f64>> {
+        let thresholds = Thresholds::open(calibrate(baseline, problem, folds)?);
+        self.score(|raw| {
+            let x = self.schema().standardise(raw);
+            let batch = Batch::from_rows(&x, problem.architecture.inputs());
+            Ok(thresholds.apply(&fitted.predictive(problem, &batch), self.schema()))
+        })
+    }
+
+    /// Scores on the test rows, and against the foreign ones.
+    fn score(
+        &self,
+        predict: impl Fn(&[f32]) -> anyhow::Result<Predictions>,
+    ) -> anyhow::Result<BTreeMap<Column, f64>> {
+        let foreign = predict(&self.foreign)?;
+        Ok(figures(&Scores::of(&predict(&self.test)?, &self.truth, Some(&foreign))))
+    }
+}
+
+/// Methods that are stages of fiberwalk, in the order of [`Run::stages`].
+const STAGE_METHODS: [Method; 5] =
+    [Method::Map, Method::MapCalibrated, Method::Particles, Method::Decoder, Method::Artifact];
+
+impl Method {
+    fn stage(self) -> Option<usize> {
+        STAGE_METHODS.iter().position(|&method| method == self)
+    }
+}
+
+/// The method with its name, unless it is a stage of fiberwalk.
+fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Box<dyn Baseline>)> {
+    match method {
+        Method::Ensemble => {
+            let members = options.members;
+            Some((format!("deep ensemble, {members}"), Box::new(Ensemble { members })))
+        }
+        Method::Map
+        | Method::MapCalibrated
+        | Method::Particles
+        | Method::Decoder
+        | Method::Artifact => None,
+    }
+}
+
+/// Trains; returns the seconds of every stage. Those of a stage that was there are in `path`, where
+/// they are kept.
+fn train_timed(options: &TrainOptions, path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
+    // A run that is begun anew takes its own time.
+    let begun = options.out.join("data.json").exists();
+    let before = if begun { fs::read(path).unwrap_or_default() } else { Vec::new() };
+    let mut seconds: BTreeMap<String, f64> = serde_json::from_slice(&before).unwrap_or_default();
+    let mut started = Instant::now();
+    let mut written = Ok(());
+    train_with(options, &mut |stage| {
+        if !seconds.contains_key(stage) {
+            seconds.insert(stage.to_owned(), started.elapsed().as_secs_f64());
+            let text = serde_json::to_vec_pretty(&seconds).expect("numbers by name");
+            if written.is_ok() {
+                written = write_atomically(path, &text);
+            }
+        }
+        started = Instant::now();
+    })?;
+    written?;
+    Ok(seconds)
+}
+
+fn figures(scores: &Scores) -> BTreeMap<Column, f64> {
+    let (columns, ood_auroc) = match *scores {
+        Scores::Classification { nll, accuracy, ece, brier, ood_auroc, .. } => (
+            vec![
+                (Column::Nll, nll),
+                (Column::Accuracy, accuracy),
+                (Column::Ece, ece),
+                (Column::Brier, brier),
+            ],
+            ood_auroc,
+        ),
+        Scores::Regression { nll, rmse, crps, ood_auroc, .. } => {
+            (vec![(Column::Nll, nll), (Column::Rmse, rmse), (Column::Crps, crps)], ood_auroc)
+        }
+    };
+    columns.into_iter().chain(ood_auroc.map(|auroc| (Column::OodAuroc, auroc))).collect()
+}
+
+/// Means of every method over the splits, in the order in which the methods first appear.
+fn summarise(splits: &[Measured]) -> Vec<Summary> {
+    let mut summaries: Vec<Summary> = Vec::new();
+    for Measured { method, name, .. } in splits {
+        if summaries.iter().any(|summary| summary.method == *method) {
+            continue;
+        }
+        let same: Vec<_> = splits.iter().filter(|other| other.method == *method).collect();
+        let mean = |column: Column| {
+            let values: Vec<f64> =
+                same.iter().filter_map(|one| one.figures.get(&column).copied()).collect();
+            (!values.is_empty()).then(|| (column, Mean::of(&values)))
+        };
+        let figures = Column::ALL.into_iter().filter_map(mean).collect();
+        summaries.push(Summary { method: *method, name: name.clone(), figures });
+    }
+    summaries
+}
+
+impl Mean {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let error = (squares / (count * (count - 1.0))).sqrt();
+        Self { mean, standard_error: (values.len() > 1).then_some(error) }
+    }
+
+    fn show(&self, decimals: usize) -> String {
+        match self.standard_error {
+            None => format!("{:.decimals$}", self.mean),
+            Some(error) => format!("{:.decimals$} ± {error:.decimals$}", self.mean),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let measured = |column: &Column| {
+            self.methods.iter().any(|summary| summary.figures.contains_key(column))
+        };
+        let columns: Vec<Column> = Column::ALL.into_iter().filter(measured).collect();
+        let mut table = TextTable::new();
+        table.load_style(presets::ASCII_MARKDOWN);
+        table.set_header(["method"].into_iter().chain(columns.iter().map(|c| c.title())));
+        for summary in &self.methods {
+            let cells = columns.iter().map(|column| match summary.figures.get(column) {
+                None => "–".to_owned(),
+                Some(mean) => mean.show(column.decimals()),
+            });
+            table.add_row([summary.name.clone()].into_iter().chain(cells));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(
+            f,
+            "{}, target {}; {} split(s) of 70 to 30; {}; hyper-parameters, shared by all: {} s\n",
+            self.data,
+            self.target,
+            self.repeats,
+            self.device,
+            self.choose_seconds.show(1)
+        )?;
+        write!(f, "{table}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    #[test]
+    fn means_and_standard_errors_by_hand() {
+        let mean = Mean::of(&[1.0, 2.0, 6.0]);
+        assert_eq!(mean.mean, 3.0);
+        // √(14 / (3 · 2)).
+        assert!((mean.standard_error.expect("three") - (14.0f64 / 6.0).sqrt()).abs() < 1e-12);
+        assert_eq!(Mean::of(&[2.5]), Mean { mean: 2.5, standard_error: None });
+    }
+
+    /// A class by the side of a parabola.
+    fn parabola() -> String {
+        let mut csv = String::from("a,b,class\n");
+        for row in 0..120 {
+            let (a, b) = (f64::from(row * 37 % 120) / 60.0 - 1.0, f64::from(row) / 60.0 - 1.0);
+            let class = if b > a * a - 0.3 { "above" } else { "below" };
+            writeln!(csv, "{a},{b},{class}").expect("a string grows");
+        }
+        csv
+    }
+
+    const CONFIG: &str = "\
+[network]
+hidden = [6]
+[map]
+prior_precision = [3, 1]
+steps = 100
+[walk]
+particles = 4
+steps = 50
+drift = \"isotropic\"
+temperature = 0.3
+[latent]
+decoder = [\"frozen\", \"low-rank:2\"]
+steps = 50
+";
+
+    fn options(folder: &Path, methods: Vec<Method>) -> CompareOptions {
+        let data = folder.join("data.csv");
+        fs::write(&data, parabola()).expect("writable");
+        CompareOptions {
+            data,
+            target: "class".into(),
+            task: TaskKind::Auto,
+            config: toml::from_str(CONFIG).expect("settings"),
+            out: folder.join("out"),
+            repeats: 2,
+            methods,
+            members: 3,
+            seed: 5,
+            device: Arc::new(Device::Cpu),
+            progress: Progress::Quiet,
+        }
+    }
+
+    /// Figures that do not depend on the time that passed.
+    fn lasting(comparison: &Comparison) -> Vec<Measured> {
+        let mut splits = comparison.splits.clone();
+        splits.iter_mut().for_each(|one| {
+            one.figures.remove(&Column::FitSeconds);
+        });
+        splits
+    }
+
+    #[test]
+    fn all_methods_are_measured_on_every_split_alike_for_any_number_of_threads() {
+        let run = |threads| {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            let options = options(folder.path(), Method::value_variants().to_vec());
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.expect("threads");
+            let first = pool.install(|| compare(&options)).expect("compared");
+            let again = pool.install(|| compare(&options)).expect("compared again");
+            assert_eq!(lasting(&first), lasting(&again), "a finished run is read");
+            assert_eq!(first.choose_seconds, again.choose_seconds);
+            first
+        };
+        let one = run(1);
+        let methods = Method::value_variants().len();
+        assert_eq!((one.methods.len(), one.splits.len()), (methods, 2 * methods));
+        assert_eq!(lasting(&one), lasting(&run(3)));
+        for Measured { name, figures, .. } in &one.splits {
+            let of = |column| figures.get(&column).copied().unwrap_or(f64::NAN);
+            assert!(of(Column::Nll) < 0.69, "{name}: {figures:?}");
+            assert!((0.0..=1.0).contains(&of(Column::OodAuroc)), "{name}: {figures:?}");
+            assert!(of(Column::FitSeconds) > 0.0, "{name}: {figures:?}");
+        }
+        let figures = |method| {
+            &one.methods.iter().find(|summary| summary.method == method).expect("there").figures
+        };
+        // 2 · 6 + 6 · 2 products; 24 weights and 8 biases of two bytes; three members.
+        let ensemble = figures(Method::Ensemble);
+        assert_eq!(ensemble[&Column::MultiplyAccumulates].mean, 72.0);
+        assert_eq!(ensemble[&Column::FlashBytes].mean, 120.0);
+        assert!(!figures(Method::Decoder).contains_key(&Column::FlashBytes));
+        let shown = one.to_string();
+        assert!(shown.contains("| deep ensemble, 3"), "{shown}");
+        assert!(shown.contains(" ± "), "{shown}");
+    }
+}
