@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use serde::Serialize;
 
-use crate::baselines::{Baseline, Ensemble, Fitted, Problem, calibrate};
+use crate::baselines::{Baseline, Ensemble, Fitted, Laplace, Problem, calibrate};
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
@@ -50,6 +50,10 @@ pub enum Method {
     MapCalibrated,
     /// MAP from several initialisations.
     Ensemble,
+    /// Laplace's approximation with the full generalised Gauss-Newton matrix, linearised.
+    Laplace,
+    /// The same of the output layer alone.
+    LaplaceLastLayer,
     /// The walked particles.
     Particles,
     /// Draws from the decoder, in floats.
@@ -222,7 +226,7 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
         let split = Split::prepare(options, &table, &target, seed)?;
         choose_seconds.push(split.seconds("choose"));
         for &method in &options.methods {
-            splits.push(split.measure(method, options)?);
+            splits.extend(split.measure(method, options)?);
         }
     }
     Ok(Comparison {
@@ -307,9 +311,21 @@ impl Split {
         self.seconds.get(stage).copied().unwrap_or(f64::NAN)
     }
 
-    fn measure(&self, method: Method, options: &CompareOptions) -> anyhow::Result<Measured> {
+    /// What a method does on this split; none, with a note, where the network is too large for it.
+    fn measure(
+        &self,
+        method: Method,
+        options: &CompareOptions,
+    ) -> anyhow::Result<Option<Measured>> {
         let (name, figures) = match (baseline(method, options), method.stage()) {
             (Some((name, baseline)), _) => {
+                let parameters = self.at_map.architecture.parameters();
+                if let Some(most) = baseline.most_parameters().filter(|&most| parameters > most) {
+                    options.progress.note(&format!(
+                        "{name}: left out, found {parameters} parameters, expected at most {most}"
+                    ));
+                    return Ok(None);
+                }
                 let stage = options.progress.stage(&name, 1);
                 let figures = self.measure_baseline(baseline.as_ref(), options)?;
                 stage.finish(&format!("NLL {:.4}", figures[&Column::Nll]));
@@ -318,7 +334,7 @@ impl Split {
             (None, Some(stage)) => self.measure_stage(stage)?,
             (None, None) => unreachable!("a method is a baseline or a stage"),
         };
-        Ok(Measured { seed: self.seed, method, name, figures })
+        Ok(Some(Measured { seed: self.seed, method, name, figures }))
     }
 
     /// One stage of fiberwalk, by its place in [`Run::stages`].
@@ -439,6 +455,10 @@ fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Box<dyn
         Method::Ensemble => {
             let members = options.members;
             Some((format!("deep ensemble, {members}"), Box::new(Ensemble { members })))
+        }
+        Method::Laplace => Some(("Laplace, full GGN".into(), Box::new(Laplace::Full))),
+        Method::LaplaceLastLayer => {
+            Some(("Laplace, last layer".into(), Box::new(Laplace::LastLayer)))
         }
         Method::Map
         | Method::MapCalibrated

@@ -31,6 +31,8 @@ pub enum Purpose {
     Benchmark = 11,
     /// Rows that methods are compared on.
     Test = 12,
+    /// Logits drawn from Laplace's approximation.
+    Laplace = 13,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

@@ -25,7 +25,7 @@ mod tests {
     fn members_of_a_linear_model_are_its_posterior_mean() {
         let linear = Linear::new();
         let fitted = Ensemble { members: 4 }.fit(&linear.problem()).expect("the processor");
-        let Fitted::Networks(members) = fitted;
+        let Fitted::Networks(members) = fitted else { panic!("networks") };
         assert_eq!(members.len(), 4);
         for member in &members {
             for (found, expected) in member.iter().zip(linear.mean.iter()) {

@@ -2,8 +2,10 @@
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
 mod ensemble;
+mod laplace;
 
 pub use ensemble::Ensemble;
+pub use laplace::{Laplace, Linearised};
 
 use crate::cost::{int8_bytes, pass_products};
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
@@ -73,12 +75,19 @@ pub trait Baseline: Sync {
     /// # Errors
     /// The device fails, or the problem is none for this method.
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted>;
+
+    /// Most parameters of a network that the method is for; none where it has no such limit.
+    fn most_parameters(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What came out of a fit.
 pub enum Fitted {
     /// An equal mixture of networks, `[N][P]`.
     Networks(Vec<Vec<f32>>),
+    /// Gaussian outputs of the linearised network.
+    Linearised(Linearised),
 }
 
 impl Fitted {
@@ -90,20 +99,25 @@ impl Fitted {
                 let outputs = outputs_of_each(architecture, thetas, batch);
                 Predictive::of_outputs(likelihood, outputs, batch.rows())
             }
+            Self::Linearised(linearised) => linearised.predictive(problem, batch),
         }
     }
 
-    /// Bytes of flash. A mixture of networks: N times the int8 weights and 16-bit biases.
+    /// Bytes of flash. A mixture of networks: N times the int8 weights and 16-bit biases. Linearised: one
+    /// network, and the triangular factor of the posterior's precision in f32.
     pub fn flash_bytes(&self, architecture: &Architecture) -> usize {
         match self {
             Self::Networks(thetas) => thetas.len() * int8_bytes(architecture),
+            Self::Linearised(linearised) => linearised.flash_bytes(architecture),
         }
     }
 
-    /// Multiply-accumulates of a prediction. A mixture of networks: N passes.
+    /// Multiply-accumulates of a prediction. A mixture of networks: N passes. Linearised: a pass, and for
+    /// each output its Jacobian, a triangular solve and its products with the others.
     pub fn products(&self, architecture: &Architecture) -> usize {
         match self {
             Self::Networks(thetas) => thetas.len() * pass_products(architecture),
+            Self::Linearised(linearised) => linearised.products(architecture),
         }
     }
 }
@@ -142,6 +156,9 @@ pub(crate) mod linear {
     pub(crate) struct Linear {
         pub(crate) architecture: Architecture,
         pub(crate) set: TrainingSet,
+        /// Rows with a 1 appended, `[ROWS, 3]`.
+        pub(crate) design: DMatrix<f64>,
+        pub(crate) values: DVector<f64>,
         /// Posterior mean, `[3]`: two weights and a bias.
         pub(crate) mean: DVector<f64>,
         /// Posterior covariance, `[3, 3]`.
@@ -170,6 +187,8 @@ pub(crate) mod linear {
             Self {
                 architecture: Architecture { widths: vec![2, 1], activation: Activation::Tanh },
                 set: TrainingSet::new(&x, 2, &Targets::Values(values), ROWS, 0),
+                design,
+                values: y,
                 mean,
                 covariance,
             }
