@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use serde::Serialize;
 
-use crate::baselines::{Baseline, Ensemble, Fitted, Laplace, Problem, calibrate};
+use crate::baselines::{Baseline, Dropout, Ensemble, Laplace, Problem, Swag, calibrate};
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
@@ -25,7 +25,7 @@ use crate::data::{Rows, Schema, Table, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
-use crate::folds::{Fold, cross_validation};
+use crate::folds::cross_validation;
 use crate::metrics::Scores;
 use crate::network::Batch;
 use crate::particles::{CHOICES, RunAtMap};
@@ -37,6 +37,10 @@ use crate::run_dir::write_atomically;
 
 /// Share of the rows that methods are scored on.
 const TEST_SHARE: f64 = 0.3;
+/// Rates of dropout tried.
+const DROPOUT_RATES: [f32; 3] = [0.05, 0.1, 0.2];
+/// Learning rates of SWAG tried, on the mean loss of a row.
+const SWAG_RATES: [f32; 3] = [0.01, 0.05, 0.2];
 /// Seconds that a run's stages took, beside the run.
 const SECONDS: &str = "seconds.json";
 
@@ -50,6 +54,10 @@ pub enum Method {
     MapCalibrated,
     /// MAP from several initialisations.
     Ensemble,
+    /// MC dropout, its rate chosen on held-out rows.
+    Dropout,
+    /// SWAG, its learning rate chosen on held-out rows.
+    Swag,
     /// Laplace's approximation with the full generalised Gauss-Newton matrix, linearised.
     Laplace,
     /// The same of the output layer alone.
@@ -318,16 +326,17 @@ impl Split {
         options: &CompareOptions,
     ) -> anyhow::Result<Option<Measured>> {
         let (name, figures) = match (baseline(method, options), method.stage()) {
-            (Some((name, baseline)), _) => {
+            (Some((name, settings)), _) => {
                 let parameters = self.at_map.architecture.parameters();
-                if let Some(most) = baseline.most_parameters().filter(|&most| parameters > most) {
+                let most = settings.iter().filter_map(|setting| setting.most_parameters()).min();
+                if let Some(most) = most.filter(|&most| parameters > most) {
                     options.progress.note(&format!(
                         "{name}: left out, found {parameters} parameters, expected at most {most}"
                     ));
                     return Ok(None);
                 }
                 let stage = options.progress.stage(&name, 1);
-                let figures = self.measure_baseline(baseline.as_ref(), options)?;
+                let figures = self.measure_baseline(&settings, options)?;
                 stage.finish(&format!("NLL {:.4}", figures[&Column::Nll]));
                 (name, figures)
             }
@@ -384,10 +393,11 @@ impl Split {
         })
     }
 
-    /// A method fitted to the training rows, calibrated on what their folds held out.
+    /// The best setting of a method, fitted to the training rows; chosen and calibrated on what their
+    /// folds held out.
     fn measure_baseline(
         &self,
-        baseline: &dyn Baseline,
+        settings: &[Box<dyn Baseline>],
         options: &CompareOptions,
     ) -> anyhow::Result<BTreeMap<Column, f64>> {
         let (architecture, config) = (&self.at_map.architecture, &self.at_map.config);
@@ -403,30 +413,21 @@ impl Split {
             seed: self.seed,
             device: &options.device,
         };
+        let folds = cross_validation(&self.rows, features, batch_rows, self.seed);
+        let (baseline, calibration) = calibrate(settings, &problem, &folds)?;
         let started = Instant::now();
         let fitted = baseline.fit(&problem)?;
         let fit_seconds = started.elapsed().as_secs_f64();
-        let folds = cross_validation(&self.rows, features, batch_rows, self.seed);
-        let mut figures = self.score_fitted(baseline, &fitted, &problem, &folds)?;
+        let thresholds = Thresholds::open(calibration);
+        let mut figures = self.score(|raw| {
+            let x = self.schema().standardise(raw);
+            let batch = Batch::from_rows(&x, features);
+            Ok(thresholds.apply(&fitted.predictive(&problem, &batch), self.schema()))
+        })?;
         figures.insert(Column::FitSeconds, fit_seconds);
         figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
         figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
         Ok(figures)
-    }
-
-    fn score_fitted(
-        &self,
-        baseline: &dyn Baseline,
-        fitted: &Fitted,
-        problem: &Problem<'_>,
-        folds: &[Fold],
-    ) -> anyhow::Result<BTreeMap<Column, f64>> {
-        let thresholds = Thresholds::open(calibrate(baseline, problem, folds)?);
-        self.score(|raw| {
-            let x = self.schema().standardise(raw);
-            let batch = Batch::from_rows(&x, problem.architecture.inputs());
-            Ok(thresholds.apply(&fitted.predictive(problem, &batch), self.schema()))
-        })
     }
 
     /// Scores on the test rows, and against the foreign ones.
@@ -449,23 +450,35 @@ impl Method {
     }
 }
 
-/// The method with its name, unless it is a stage of fiberwalk.
-fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Box<dyn Baseline>)> {
-    match method {
+/// The method's name and the settings to choose from, unless it is a stage of fiberwalk.
+fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Vec<Box<dyn Baseline>>)> {
+    fn boxed<B: Baseline + 'static>(setting: B) -> Box<dyn Baseline> {
+        Box::new(setting)
+    }
+    let (name, settings) = match method {
         Method::Ensemble => {
             let members = options.members;
-            Some((format!("deep ensemble, {members}"), Box::new(Ensemble { members })))
+            (format!("deep ensemble, {members}"), vec![boxed(Ensemble { members })])
         }
-        Method::Laplace => Some(("Laplace, full GGN".into(), Box::new(Laplace::Full))),
+        Method::Dropout => {
+            let settings = DROPOUT_RATES.map(|rate| boxed(Dropout { rate }));
+            (format!("MC dropout, {}", Dropout::DRAWS), settings.into())
+        }
+        Method::Swag => {
+            let settings = SWAG_RATES.map(|learning_rate| boxed(Swag { learning_rate }));
+            (format!("SWAG, {}", Swag::DRAWS), settings.into())
+        }
+        Method::Laplace => ("Laplace, full GGN".to_owned(), vec![boxed(Laplace::Full)]),
         Method::LaplaceLastLayer => {
-            Some(("Laplace, last layer".into(), Box::new(Laplace::LastLayer)))
+            ("Laplace, last layer".to_owned(), vec![boxed(Laplace::LastLayer)])
         }
         Method::Map
         | Method::MapCalibrated
         | Method::Particles
         | Method::Decoder
-        | Method::Artifact => None,
-    }
+        | Method::Artifact => return None,
+    };
+    Some((name, settings))
 }
 
 /// Trains; returns the seconds of every stage. Those of a stage that was there are in `path`, where

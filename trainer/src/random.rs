@@ -33,6 +33,10 @@ pub enum Purpose {
     Test = 12,
     /// Logits drawn from Laplace's approximation.
     Laplace = 13,
+    /// Mini-batches and draws of SWAG.
+    Swag = 14,
+    /// Units that MC dropout drops.
+    Dropout = 15,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

@@ -1,18 +1,27 @@
 //! Other ways to a posterior predictive, for comparison with the walk. Each is fitted to the same
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
+mod dropout;
 mod ensemble;
 mod laplace;
+mod swag;
 
+pub use dropout::Dropout;
 pub use ensemble::Ensemble;
 pub use laplace::{Laplace, Linearised};
+pub use swag::Swag;
+
+use anyhow::Context;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::cost::{int8_bytes, pass_products};
+use crate::data::Targets;
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
-use crate::predictive::{Calibration, Predictive};
+use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
 
 /// What a method is fitted to, and under which model.
@@ -122,21 +131,51 @@ impl Fitted {
     }
 }
 
-/// The calibration of a method: fitted in every fold of the training rows, calibrated on what the
-/// folds held out, as MAP and the particles are.
+/// The rows of a set, shuffled and cut into mini-batches of about `rows`.
+fn mini_batches(
+    set: &TrainingSet,
+    rows: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Vec<(Batch, Targets)> {
+    let mut all = Vec::new();
+    for (batch, targets) in (0..set.parts()).map(|part| set.mini_batch(part)) {
+        let mut order: Vec<usize> = (0..batch.rows()).collect();
+        order.shuffle(rng);
+        let count = order.len().div_ceil(rows).max(1);
+        all.extend((0..count).map(|part| {
+            let chosen = &order[part * order.len() / count..(part + 1) * order.len() / count];
+            (batch.select(chosen), targets.subset(chosen))
+        }));
+    }
+    all
+}
+
+/// The best of some settings of a method by held-out NLL, and its calibration: each is fitted in every
+/// fold of the training rows and calibrated on what the folds held out, as MAP and the particles are.
 ///
 /// # Errors
 /// Those of the fit.
-pub fn calibrate(
-    baseline: &dyn Baseline,
+pub fn calibrate<'b>(
+    settings: &'b [Box<dyn Baseline>],
     problem: &Problem<'_>,
     folds: &[Fold],
-) -> anyhow::Result<Calibration> {
-    let held_out = predict_held_out(folds, |_, fold| {
-        let problem = Problem { set: &fold.training, ..*problem };
-        Ok(baseline.fit(&problem)?.predictive(&problem, &fold.held_out))
-    })?;
-    Ok(held_out.calibrate(&held_out_targets(folds), problem.noise_std()))
+) -> anyhow::Result<(&'b dyn Baseline, Calibration)> {
+    let targets = held_out_targets(folds);
+    let mut best = (f64::INFINITY, None);
+    for setting in settings {
+        let held_out = predict_held_out(folds, |_, fold| {
+            let problem = Problem { set: &fold.training, ..*problem };
+            Ok(setting.fit(&problem)?.predictive(&problem, &fold.held_out))
+        })?;
+        let calibration = held_out.calibrate(&targets, problem.noise_std());
+        let nll = mean(&held_out.nll(&targets, calibration));
+        // A setting that diverges has no NLL; if all do, the first stands.
+        if nll < best.0 || best.1.is_none() {
+            best = (if nll.is_nan() { f64::INFINITY } else { nll }, Some((setting, calibration)));
+        }
+    }
+    let (setting, calibration) = best.1.context("a method has at least one setting")?;
+    Ok((setting.as_ref(), calibration))
 }
 
 /// A linear model with Gaussian noise, whose posterior N(m, (XᵀX/σ² + αI)⁻¹) is known in closed form.
