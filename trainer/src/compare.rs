@@ -20,7 +20,7 @@ use crate::baselines::{Baseline, Dropout, Ensemble, Laplace, Problem, Swag, cali
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
-use crate::cost::{Work, int8_bytes, pass_products};
+use crate::footprint::{Work, int8_bytes, pass_products};
 use crate::data::{Rows, Schema, Table, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 
@@ -20,19 +19,20 @@ use crate::device::Device;
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
-    DecoderShape, Fit, ProbePool, Structure, affordable_structures, choose_codes, cost,
-    energy_score,
+    DecoderShape, Fit, ProbePool, affordable_structures, choose_codes, cost, energy_score,
 };
 use crate::metrics::auroc;
 use crate::network::{Architecture, Batch};
 use crate::particles::{self, CHOICES, MAP, RunAtMap, WalkStage};
-use crate::precision::{PrecisionCandidate, choose_precision};
+use crate::precision::choose_precision;
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::progress::Progress;
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
-use crate::run_data::{DATA, DataRecord, write_rows};
+use crate::records::{CalibrationRecord, LatentRecord, PrecisionRecord};
+use crate::report::{self, HeldOut, REPORT};
+use crate::run_data::{DATA, DataRecord, write_calibration_rows, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
 
 /// Probes that the decoder is fitted on.
@@ -89,33 +89,6 @@ pub enum Until {
     Latent,
 }
 
-/// `latent.json`: the decoder's shape and what it was chosen from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct LatentRecord {
-    shape: DecoderShape,
-    /// Energy score of every structure tried, at fresh probes.
-    candidates: Vec<(Structure, f64)>,
-    /// Energy score of one half of the particles against the other, for comparison.
-    particles: f64,
-}
-
-/// `precision.json`: the precisions tried.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct PrecisionRecord {
-    weight_bits: Vec<u8>,
-    factor_bits: u8,
-    candidates: Vec<PrecisionCandidate>,
-}
-
-/// `calibration.json`: every engine's thresholds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct CalibrationRecord {
-    map: Thresholds,
-    particles: Thresholds,
-    float: Thresholds,
-    runtime: Thresholds,
-}
-
 /// What ranges are measured on.
 struct QuantisationData {
     /// Modulations of the codes that are stored.
@@ -137,8 +110,8 @@ struct Training<'a> {
     architecture: Architecture,
 }
 
-/// Trains, or goes on training. The directory then holds `model.fwk`, `model.rs` and every stage's
-/// result.
+/// Trains, or goes on training. The directory then holds `model.fwk`, `model.rs`, `report.html` and
+/// every stage's result.
 ///
 /// # Errors
 /// Bad data or configuration, another run in the directory, or a full disk; each names the cause.
@@ -452,7 +425,7 @@ impl<'a> Training<'a> {
     }
 
     /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
-    /// `model.rs`.
+    /// `calibration-rows.safetensors`, `report.html`, `model.rs`.
     fn export(
         &self,
         choices: &Choices,
@@ -566,10 +539,12 @@ impl<'a> Training<'a> {
         self.dir.write_json("calibration.json", &record)?;
         self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
         self.dir.write("model.fwk", &file)?;
+        write_calibration_rows(&self.dir, &self.raw_rows(aside), &self.target.subset(aside))?;
+        self.report()?;
         // Last, since its presence says that the run is complete.
         self.dir.write("model.rs", rust_module(&file, "model.fwk")?.as_bytes())?;
         stage.finish(&format!(
-            "{} ({} bytes; weights of {} bits, factors of {})",
+            "{} ({} bytes; weights of {} bits, factors of {}), {REPORT}",
             self.dir.path("model.fwk").display(),
             file.len(),
             bits.weight_bits.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
@@ -620,13 +595,20 @@ impl<'a> Training<'a> {
 
     /// An engine's predictions of the named rows.
     fn predict_rows(&self, engine: Engine, rows: &[usize]) -> anyhow::Result<Predictions> {
+        self.predict(engine, &self.raw_rows(rows).concat())
+    }
+
+    /// The named rows, original units.
+    fn raw_rows(&self, rows: &[usize]) -> Vec<Vec<f32>> {
         let features = self.architecture.inputs();
-        let raw: Vec<f32> = rows
-            .iter()
-            .flat_map(|&row| &self.raw[row * features..(row + 1) * features])
-            .copied()
-            .collect();
-        self.predict(engine, &raw)
+        rows.iter().map(|&row| self.raw[row * features..(row + 1) * features].to_vec()).collect()
+    }
+
+    /// The page about the run, judged on its calibration rows: `report.html`.
+    fn report(&self) -> anyhow::Result<()> {
+        let run = Run { dir: self.dir.clone(), record: self.record.clone() };
+        let page = report::html(&run, &HeldOut::calibration_rows(&run)?, None)?;
+        self.dir.write(REPORT, page.as_bytes())
     }
 
     /// Thresholds of an engine under `calibration`, from the calibration rows.
@@ -699,6 +681,16 @@ impl Run {
         }
         let record = dir.read_json(DATA)?;
         Ok(Self { dir, record })
+    }
+
+    /// Its directory.
+    pub const fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// What it was made from.
+    pub const fn record(&self) -> &DataRecord {
+        &self.record
     }
 
     /// The exported file.

@@ -1,11 +1,13 @@
 //! What a run is made from: `data.json` and, once MAP is trained, `rows.safetensors`. With them a
 //! walk needs the run's directory and no CSV file.
 
+use std::path::Path;
+
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::data::{Rows, Schema, Split, Targets, Task};
+use crate::data::{Rows, Schema, Split, Target, Targets, Task};
 use crate::network::Architecture;
 use crate::run_dir::RunDir;
 use crate::tensors::TensorFile;
@@ -15,6 +17,10 @@ pub const DATA: &str = "data.json";
 /// The training rows: `x`, standardised, `[n, features]`, and `targets`, `[n, 1]`: standardised
 /// values or indices of classes.
 pub const ROWS: &str = "rows.safetensors";
+
+/// The rows set aside for calibration: `raw`, original units, `[n, features]`, and `targets`,
+/// `[n, 1]`: values in original units or indices of classes.
+pub const CALIBRATION_ROWS: &str = "calibration-rows.safetensors";
 
 /// `data.json`: what the run was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,27 +54,54 @@ impl DataRecord {
         let path = dir.path(ROWS);
         let file = TensorFile::open(&path)?;
         let n = self.split.training.len();
-        for (tensor, expected) in [("x", [n, self.schema.features.0.len()]), ("targets", [n, 1])] {
-            let found = file.shape(tensor)?;
-            if found != expected {
-                bail!("{}: {tensor} is {found:?}, expected {expected:?}", path.display());
-            }
-        }
+        let features = self.schema.features.0.len();
+        expect_shapes(&file, &path, &[("x", [n, features]), ("targets", [n, 1])])?;
         let values = file.values("targets", 0..n)?;
         let targets = match &self.schema.task {
             Task::Regression { .. } => Targets::Values(values),
             Task::Classification { classes } => {
-                let classes = classes.len();
-                let wrong = values.iter().find(|&&label| !(0.0..classes as f32).contains(&label));
-                if let Some(label) = wrong {
-                    bail!("{}: found class {label} of {classes}", path.display());
-                }
-                let labels = values.into_iter().map(|label| label as u32).collect();
-                Targets::Classes { labels, classes }
+                let labels = labels(&values, classes.len(), &path)?;
+                Targets::Classes { labels, classes: classes.len() }
             }
         };
         Ok(Rows { x: file.values("x", 0..n)?, n, targets })
     }
+
+    /// Reads the calibration rows: raw features `[n, features]` and their targets.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not of these data.
+    pub fn read_calibration_rows(&self, dir: &RunDir) -> anyhow::Result<(Vec<f32>, Target)> {
+        let path = dir.path(CALIBRATION_ROWS);
+        let file = TensorFile::open(&path)?;
+        let n = self.split.calibration.len();
+        let features = self.schema.features.0.len();
+        expect_shapes(&file, &path, &[("raw", [n, features]), ("targets", [n, 1])])?;
+        let values = file.values("targets", 0..n)?;
+        let target = match &self.schema.task {
+            Task::Regression { .. } => Target::Values(values),
+            Task::Classification { classes } => {
+                Target::Classes(labels(&values, classes.len(), &path)?, classes.clone())
+            }
+        };
+        Ok((file.values("raw", 0..n)?, target))
+    }
+}
+
+/// Writes the calibration rows `raw: [n, features]` with their targets.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_calibration_rows(
+    dir: &RunDir,
+    raw: &[Vec<f32>],
+    target: &Target,
+) -> anyhow::Result<()> {
+    let targets: Vec<Vec<f32>> = match target {
+        Target::Classes(labels, _) => labels.iter().map(|&label| vec![label as f32]).collect(),
+        Target::Values(values) => values.iter().map(|&value| vec![value]).collect(),
+    };
+    dir.write_tensors(CALIBRATION_ROWS, &[("raw", raw), ("targets", &targets)])
 }
 
 /// Writes the training rows, unless they are there.
@@ -87,6 +120,29 @@ pub fn write_rows(dir: &RunDir, rows: &Rows) -> anyhow::Result<()> {
         Targets::Values(values) => values.iter().map(|&value| vec![value]).collect(),
     };
     dir.write_tensors(ROWS, &[("x", &x), ("targets", &targets)])
+}
+
+/// Indices of `classes` classes, as they were written.
+fn labels(values: &[f32], classes: usize, path: &Path) -> anyhow::Result<Vec<u32>> {
+    if let Some(label) = values.iter().find(|&&label| !(0.0..classes as f32).contains(&label)) {
+        bail!("{}: found class {label} of {classes}", path.display());
+    }
+    Ok(values.iter().map(|&label| label as u32).collect())
+}
+
+/// Checks the shapes of a file's tensors.
+fn expect_shapes(
+    file: &TensorFile,
+    path: &Path,
+    expected: &[(&str, [usize; 2])],
+) -> anyhow::Result<()> {
+    for &(tensor, expected) in expected {
+        let found = file.shape(tensor)?;
+        if found != expected {
+            bail!("{}: {tensor} is {found:?}, expected {expected:?}", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// The configured widths, or two layers that grow with the number of rows.

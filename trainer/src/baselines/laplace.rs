@@ -13,7 +13,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::{Baseline, Fitted, Problem};
-use crate::cost::{int8_bytes, pass_products};
+use crate::footprint::{int8_bytes, pass_products};
 use crate::network::{Architecture, Batch, Likelihood, Tape, outputs, softmax};
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};

@@ -15,7 +15,7 @@ use anyhow::Context;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::cost::{int8_bytes, pass_products};
+use crate::footprint::{int8_bytes, pass_products};
 use crate::data::Targets;
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
 use crate::device::Device;

@@ -7,11 +7,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
-use fiberwalk::cost::Work;
+use fiberwalk::footprint::{Flash, Work, dense_bytes, factor_bytes};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
-    Activation, Artifact, CodeSource, Dense, Factors, Normalisation, Output, Reading,
-    TEMPERATURE_BITS, VERSION, decode,
+    Activation, Artifact, CodeSource, Factors, Normalisation, Output, Reading, TEMPERATURE_BITS,
+    VERSION, decode,
 };
 
 #[derive(Args)]
@@ -63,15 +63,6 @@ enum Calibration {
     Regression { noise_std: f32, interval: f32, coverage: f32, epistemic_threshold: f32 },
 }
 
-#[derive(Serialize)]
-struct Flash {
-    total: usize,
-    mean_weights: usize,
-    factors: usize,
-    trunk: usize,
-    codes: usize,
-}
-
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let shown = self.model.display();
@@ -89,18 +80,6 @@ impl Arguments {
                 write_atomically(path, format!("{text}\n").as_bytes())
             }
         }
-    }
-}
-
-fn dense_bytes(dense: &Dense<'_>) -> usize {
-    dense.weights.bytes().len() + dense.bias.bytes().len()
-}
-
-fn factor_bytes(factors: &Factors<'_>) -> usize {
-    let projection = factors.projection().map_or(0, |(projection, _)| dense_bytes(projection));
-    match factors {
-        Factors::LowRank(factors) => projection + factors.a.bytes().len(),
-        _ => projection,
     }
 }
 
@@ -160,8 +139,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             (target, None, calibration)
         }
     };
-    let trunk = artifact.trunk.iter();
-    let trunk_bytes = trunk.map(|trunk| dense_bytes(&trunk.hidden) + dense_bytes(&trunk.output));
+    let flash_bytes = Flash::of(artifact, total);
     Report {
         format_version: VERSION,
         fiberwalk: artifact.provenance.fiberwalk,
@@ -186,14 +164,8 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         samples: artifact.codes.samples,
         stored_codes: artifact.stored_codes(),
         calibration,
-        flash_bytes: Flash {
-            total,
-            mean_weights: artifact.layers.iter().map(|layer| dense_bytes(&layer.mean)).sum(),
-            factors: artifact.layers.iter().map(|layer| factor_bytes(&layer.factors)).sum(),
-            trunk: trunk_bytes.sum(),
-            codes: artifact.codes.stored.bytes().len(),
-        },
-        scratch_bytes: 4 * artifact.scratch_len as usize,
+        scratch_bytes: flash_bytes.scratch,
+        flash_bytes,
         multiply_accumulates: Work::of(artifact),
     }
 }

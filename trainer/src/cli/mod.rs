@@ -7,6 +7,7 @@ mod evaluate;
 mod inspect;
 mod merge;
 mod predict;
+mod report;
 mod train;
 mod walk;
 
@@ -40,6 +41,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Score predictions against the targets of a CSV file.
     Evaluate(evaluate::Arguments),
+    /// Make a page with figures about a run.
+    Report(report::Arguments),
     /// Show what a `.fwk` file holds.
     Inspect(inspect::Arguments),
     /// List what training can compute on.
@@ -124,6 +127,7 @@ impl Cli {
             Command::Merge(arguments) => arguments.run(),
             Command::Predict(arguments) => arguments.run(),
             Command::Evaluate(arguments) => arguments.run(),
+            Command::Report(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),
             Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),

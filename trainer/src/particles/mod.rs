@@ -17,4 +17,4 @@ pub use groups::read;
 pub use merge::merge;
 pub use need::Need;
 pub use shard::{Shard, walk_shard};
-pub use stage::WalkStage;
+pub use stage::{WalkRecord, WalkStage};

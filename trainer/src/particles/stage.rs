@@ -20,12 +20,13 @@ use crate::walk::{Diagnostics, Walk};
 
 /// `walk.json`: where the particles ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct WalkRecord {
+pub struct WalkRecord {
     /// Mean NLL of the training rows at every MAP, nats.
-    map_nll: Vec<f64>,
+    pub map_nll: Vec<f64>,
     /// Share of particles that stayed in the valley.
-    in_valley: f64,
-    pub(super) particles: Vec<Diagnostics>,
+    pub in_valley: f64,
+    /// Where every particle ended.
+    pub particles: Vec<Diagnostics>,
 }
 
 /// All that the particles of a run share.

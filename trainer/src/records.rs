@@ -1,0 +1,97 @@
+//! What the stages of a run record of themselves, as JSON in its directory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::calibrate::Thresholds;
+use crate::choose::Choices;
+use crate::config::Config;
+use crate::latent::{DecoderShape, Structure};
+use crate::particles::WalkRecord;
+use crate::precision::PrecisionCandidate;
+use crate::run_data::{DATA, DataRecord};
+use crate::run_dir::RunDir;
+
+/// `latent.json`: the decoder's shape and what it was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatentRecord {
+    /// Network, structure and dimension of the latent code.
+    pub shape: DecoderShape,
+    /// Energy score of every structure tried, at fresh probes.
+    pub candidates: Vec<(Structure, f64)>,
+    /// Energy score of one half of the particles against the other, for comparison.
+    pub particles: f64,
+}
+
+/// `precision.json`: the precisions tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrecisionRecord {
+    /// Bits of every layer's weights.
+    pub weight_bits: Vec<u8>,
+    /// Bits of the decoder's factors.
+    pub factor_bits: u8,
+    /// Everything that was tried.
+    pub candidates: Vec<PrecisionCandidate>,
+}
+
+/// `calibration.json`: every engine's thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationRecord {
+    /// The MAP network.
+    pub map: Thresholds,
+    /// The walked particles.
+    pub particles: Thresholds,
+    /// Draws from the decoder.
+    pub float: Thresholds,
+    /// The exported artifact.
+    pub runtime: Thresholds,
+}
+
+/// The decoder, and the encoder with its codes where there is one.
+const LATENT: &str = "latent.safetensors";
+
+/// All records of a finished run.
+#[derive(Clone, Debug)]
+pub struct RunRecords {
+    /// `config.toml`: settings with what was chosen filled in.
+    pub config: Config,
+    /// `data.json`.
+    pub data: DataRecord,
+    /// `choices.json`.
+    pub choices: Choices,
+    /// `walk.json`.
+    pub walk: WalkRecord,
+    /// `latent.json`.
+    pub latent: LatentRecord,
+    /// The decoder's parameters.
+    pub decoder: Vec<f32>,
+    /// The encoder's code of every particle, `[N][k]`; none where no encoder was fitted.
+    pub codes: Option<Vec<Vec<f32>>>,
+    /// `precision.json`.
+    pub precision: PrecisionRecord,
+    /// `calibration.json`.
+    pub calibration: CalibrationRecord,
+}
+
+impl RunRecords {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        let config = Config::read(&dir.path("config.toml"))?;
+        Ok(Self {
+            data: dir.read_json(DATA)?,
+            choices: dir.read_json("choices.json")?,
+            walk: dir.read_json("walk.json")?,
+            latent: dir.read_json("latent.json")?,
+            decoder: dir.read_tensor(LATENT, "decoder")?.concat(),
+            codes: match config.latent.reconstruction > 0.0 {
+                true => Some(dir.read_tensor(LATENT, "codes")?),
+                false => None,
+            },
+            precision: dir.read_json("precision.json")?,
+            calibration: dir.read_json("calibration.json")?,
+            config,
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! What a report shows: every engine's predictions of the held-out and of the foreign rows.
+
+use anyhow::bail;
+
+use fiberwalk_formats::decode;
+
+use crate::calibrate::Thresholds;
+use crate::data::{Rows, Schema, Target, Task};
+use crate::engine::{Draws, Engine, Predictor};
+use crate::metrics::Scores;
+use crate::pipeline::Run;
+use crate::predictions::Predictions;
+use crate::predictive::{Calibration, Predictive};
+use crate::random::{Purpose, stream};
+use crate::records::RunRecords;
+use crate::run_data::CALIBRATION_ROWS;
+
+/// Foreign rows where no file is given.
+const FOREIGN_ROWS: usize = 512;
+/// Most rows that the NLL is computed on for every number of samples.
+const CURVE_ROWS: usize = 256;
+
+/// Most calibration rows that a report is made of, since training waits for it.
+const CALIBRATION_MOST: usize = 2000;
+
+/// Rows with targets, which no model was trained on.
+pub struct HeldOut {
+    /// Original units, row-major `[n, features]`.
+    pub raw: Vec<f32>,
+    /// Their targets.
+    pub target: Target,
+    /// The file they are from; none for the run's own calibration rows.
+    pub file: Option<String>,
+}
+
+impl HeldOut {
+    /// Rows that the run was calibrated with, at most [`CALIBRATION_MOST`] of them.
+    ///
+    /// # Errors
+    /// The run was made before such rows were kept, or the file is damaged.
+    pub fn calibration_rows(run: &Run) -> anyhow::Result<Self> {
+        if !run.dir().has(CALIBRATION_ROWS) {
+            bail!(
+                "the run has no {CALIBRATION_ROWS}, which earlier versions did not write: give a \
+                 test file"
+            );
+        }
+        let (raw, target) = run.record().read_calibration_rows(run.dir())?;
+        let features = run.record().schema.features.0.len();
+        let chosen = evenly(raw.len() / features, CALIBRATION_MOST);
+        let rows = chosen.iter().flat_map(|row| &raw[row * features..(row + 1) * features]);
+        Ok(Self { raw: rows.copied().collect(), target: target.subset(&chosen), file: None })
+    }
+}
+
+/// Rows from elsewhere, `[n, features]`, and the file they are from.
+pub struct Foreign {
+    /// Original units.
+    pub raw: Vec<f32>,
+    /// The file.
+    pub file: String,
+}
+
+/// One engine's predictions.
+pub struct Judged {
+    /// What it is, as the table says.
+    pub name: String,
+    /// Predictions of the held-out rows.
+    pub own: Predictions,
+    /// Predictions of the foreign rows.
+    pub foreign: Predictions,
+    /// Scores of both.
+    pub scores: Scores,
+}
+
+/// NLL of the exported artifact with its first codes only.
+pub struct SampleScore {
+    /// Number of samples S.
+    pub samples: usize,
+    /// Mean NLL, nats.
+    pub nll: f64,
+    /// Size of an artifact that stores no more codes.
+    pub bytes: usize,
+}
+
+/// All that is computed for a report.
+pub struct Evidence<'a> {
+    /// The run's files.
+    pub records: RunRecords,
+    /// Columns and classes.
+    pub schema: &'a Schema,
+    /// The held-out rows.
+    pub held_out: &'a HeldOut,
+    /// The foreign rows' file; none for the uniform box.
+    pub foreign_file: Option<&'a str>,
+    /// The exported file.
+    pub artifact: Vec<u8>,
+    /// The MAP network before calibration.
+    pub map_before: Judged,
+    /// The MAP network.
+    pub map: Judged,
+    /// The walked particles.
+    pub particles: Judged,
+    /// Draws from the decoder before calibration.
+    pub float_before: Judged,
+    /// Draws from the decoder.
+    pub float: Judged,
+    /// The exported artifact before calibration.
+    pub exported_before: Judged,
+    /// The exported artifact.
+    pub exported: Judged,
+    /// The cost curve.
+    pub samples: Vec<SampleScore>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Predicts with every engine of `run`.
+    ///
+    /// # Errors
+    /// A file of the run is missing or damaged.
+    pub fn gather(
+        run: &'a Run,
+        held_out: &'a HeldOut,
+        foreign: Option<&'a Foreign>,
+    ) -> anyhow::Result<Self> {
+        let records = RunRecords::read(run.dir())?;
+        let schema = &run.record().schema;
+        let uniform = || {
+            let mut rng = stream(run.record().seed, Purpose::Foreign, 2);
+            schema.foreign(FOREIGN_ROWS, &mut rng)
+        };
+        let foreign_rows = foreign.map_or_else(uniform, |foreign| foreign.raw.clone());
+        let judge = |name: &str, predictor: &Predictor| -> anyhow::Result<Judged> {
+            let own = predictor.predict(&held_out.raw)?;
+            Ok(Judged::of(name, own, predictor.predict(&foreign_rows)?, &held_out.target))
+        };
+        let artifact = run.artifact()?;
+        let map = judge("MAP", &run.map_predictor()?)?;
+        let float = judge("float decoder", &run.float_predictor(Draws::default())?)?;
+        let runtime = Predictor::from_artifact(artifact.clone(), Draws::default())?;
+        let exported = judge("exported artifact", &runtime)?;
+        let calibration = &records.calibration;
+        let before = |judged: &Judged, thresholds: &Thresholds| {
+            judged.before(
+                thresholds.calibration,
+                records.choices.noise_std,
+                schema,
+                &held_out.target,
+            )
+        };
+        Ok(Self {
+            schema,
+            held_out,
+            foreign_file: foreign.map(|foreign| foreign.file.as_str()),
+            particles: judge("walked particles", &run.particle_predictor()?)?,
+            map_before: before(&map, &calibration.map),
+            float_before: before(&float, &calibration.float),
+            exported_before: before(&exported, &calibration.runtime),
+            samples: cost_curve(&artifact, held_out, schema)?,
+            records,
+            artifact,
+            map,
+            float,
+            exported,
+        })
+    }
+
+    /// The engines of the table, as they are calibrated; the plain MAP network first.
+    pub fn engines(&self) -> [&Judged; 5] {
+        [&self.map_before, &self.map, &self.particles, &self.float, &self.exported]
+    }
+
+    /// Standardised held-out rows.
+    pub fn rows(&self) -> Rows {
+        self.schema.rows(&self.held_out.raw, &self.held_out.target)
+    }
+}
+
+impl Judged {
+    fn of(name: &str, own: Predictions, foreign: Predictions, target: &Target) -> Self {
+        let scores = Scores::of(&own, target, Some(&foreign));
+        Self { name: name.to_owned(), own, foreign, scores }
+    }
+
+    /// The same engine before it was calibrated: class probabilities at temperature 1, or the noise
+    /// that the network was trained with.
+    fn before(
+        &self,
+        calibration: Calibration,
+        noise_std: Option<f32>,
+        schema: &Schema,
+        target: &Target,
+    ) -> Self {
+        let undo = |predictions: &Predictions| match (predictions, calibration) {
+            (
+                Predictions::Classification { classes, probabilities, .. },
+                Calibration::Temperature(temperature),
+            ) => {
+                let calibrated = Predictive::Classification {
+                    classes: *classes,
+                    probabilities: probabilities.clone(),
+                    expected_entropy: vec![0.0; predictions.len()],
+                };
+                let inverse = Calibration::Temperature(temperature.recip());
+                Thresholds::open(inverse).apply(&calibrated, schema)
+            }
+            (_, Calibration::NoiseStd(calibrated)) => {
+                let noise = noise_std.map_or(calibrated, f64::from);
+                let predictive = predictions.uncalibrated(schema);
+                Thresholds::open(Calibration::NoiseStd(noise)).apply(&predictive, schema)
+            }
+            _ => unreachable!("predictions and calibration are of one task"),
+        };
+        let name = format!("{}, uncalibrated", self.name);
+        Self::of(&name, undo(&self.own), undo(&self.foreign), target)
+    }
+}
+
+/// Indices of at most `most` of `rows` rows, evenly spaced.
+pub fn evenly(rows: usize, most: usize) -> Vec<usize> {
+    let count = rows.min(most);
+    (0..count).map(|index| index * rows / count).collect()
+}
+
+/// NLL against the number of samples, each number about half as large again as the one before.
+fn cost_curve(
+    artifact: &[u8],
+    held_out: &HeldOut,
+    schema: &Schema,
+) -> anyhow::Result<Vec<SampleScore>> {
+    let decoded = decode(artifact)?;
+    let stored = decoded.stored_codes();
+    let a_code = decoded.codes.stored.bytes().len().checked_div(stored).unwrap_or(0);
+    let own = usize::from(decoded.codes.samples);
+    let mut counts = vec![1];
+    while let Some(&last) = counts.last().filter(|&&last| last < own) {
+        counts.push((last + last.div_ceil(2)).min(own));
+    }
+    let features = schema.features.0.len();
+    let chosen = evenly(held_out.raw.len() / features, CURVE_ROWS);
+    let rows = chosen.iter().flat_map(|row| &held_out.raw[row * features..(row + 1) * features]);
+    let (raw, target): (Vec<f32>, _) = (rows.copied().collect(), held_out.target.subset(&chosen));
+    let score = |samples: usize| -> anyhow::Result<SampleScore> {
+        let draws = Draws { samples: Some(samples), ..Draws::default() };
+        let engine = Engine::Runtime { bytes: artifact.to_vec(), draws };
+        let predictions = Predictor { schema: schema.clone(), engine }.predict(&raw)?;
+        let nll = Scores::of(&predictions, &target, None).nll();
+        let bytes = artifact.len() - stored.saturating_sub(samples) * a_code;
+        Ok(SampleScore { samples, nll, bytes })
+    };
+    counts.into_iter().map(score).collect()
+}
+
+/// Whether the task is classification.
+pub fn classifies(schema: &Schema) -> bool {
+    matches!(schema.task, Task::Classification { .. })
+}

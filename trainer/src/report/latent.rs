@@ -1,0 +1,143 @@
+//! The latent space: codes of the particles, and what each axis does to predictions.
+
+use super::evidence::Evidence;
+use super::figure::Figure;
+use super::plot::{Axis, Plot, QUIET, Shape};
+use crate::data::{Target, Task};
+use crate::network::{Batch, outputs_of_each, softmax};
+use crate::predictions::Predictions;
+
+/// Most axes that are drawn.
+const MOST_AXES: usize = 4;
+/// Rows whose prediction is followed along an axis.
+const FOLLOWED: usize = 4;
+/// Codes along an axis, and how far they reach in standard deviations.
+const CODES: usize = 41;
+const REACH: f64 = 2.5;
+
+/// Codes of the particles in the first two dimensions; none where no encoder was fitted.
+pub fn codes(evidence: &Evidence) -> Option<Figure> {
+    let codes = evidence.records.codes.as_ref()?;
+    if evidence.records.latent.shape.latent_dim < 2 {
+        return None;
+    }
+    let particles = &evidence.records.walk.particles;
+    let points = |inside: bool| -> Vec<(f64, f64)> {
+        let own = codes.iter().zip(particles).filter(|(_, end)| end.in_valley == inside);
+        own.map(|(code, _)| (code[0].into(), code[1].into())).collect()
+    };
+    let axis = |dimension: usize| {
+        let values = codes.iter().map(|code| f64::from(code[dimension]));
+        Axis::round(format!("z{}", subscript(dimension)), values.chain([-REACH, REACH]))
+    };
+    let circle = |radius: f64| -> Shape {
+        let angle = |step: i32| std::f64::consts::TAU * f64::from(step) / 90.0;
+        let point = |step| (radius * libm::cos(angle(step)), radius * libm::sin(angle(step)));
+        Shape::Dashed((0..=90).map(point).collect())
+    };
+    let plot = Plot::new("Latent codes", axis(0), axis(1))
+        .described("The encoder's code of every particle, with circles of one and two deviations.")
+        .high(390.0)
+        .with(QUIET, circle(1.0))
+        .with(QUIET, circle(2.0))
+        .with(0, Shape::Dots(points(true)))
+        .with(1, Shape::Crosses(points(false)));
+    Some(
+        Figure::new(
+            "Latent codes of the particles",
+            "Codes that fill the circles, one and two standard deviations of the prior, mean that \
+             random draws decode to networks like the particles; clusters or outliers mean gaps.",
+        )
+        .key(0, "particle in the valley")
+        .key(1, "particle that left it")
+        .beside(plot),
+    )
+}
+
+/// The prediction of the rows in most doubt as one coordinate of the code moves and the others stay
+/// zero.
+pub fn axes(evidence: &Evidence) -> Figure {
+    let shape = &evidence.records.latent.shape;
+    let rows = most_doubtful(evidence);
+    let curves: Vec<Vec<Vec<(f64, f64)>>> =
+        (0..shape.latent_dim.min(MOST_AXES)).map(|axis| follow(evidence, axis, &rows)).collect();
+    let label = match evidence.schema.task {
+        Task::Classification { .. } => "probability of its class".to_owned(),
+        Task::Regression { .. } => evidence.schema.target.clone(),
+    };
+    let mut figure = Figure::new(
+        "Predictive along each latent axis",
+        format!(
+            "The {} held-out rows in most epistemic doubt, a line each: steep lines are what the \
+             posterior disagrees about; an axis on which all are flat carries nothing for them.",
+            rows.len()
+        ),
+    );
+    for (axis, lines) in curves.iter().enumerate() {
+        let y = match evidence.schema.task {
+            Task::Classification { .. } => Axis::new(&label, 0.0, 1.0),
+            Task::Regression { .. } => {
+                Axis::round(&label, curves.iter().flatten().flatten().map(|point| point.1))
+            }
+        };
+        let name = format!("z{}", subscript(axis));
+        let mut plot = Plot::new(&name, Axis::new(&name, -REACH, REACH), y)
+            .described("The prediction of each row against one coordinate of the latent code.")
+            .high(230.0);
+        for (series, line) in lines.iter().enumerate() {
+            plot = plot.with(series, Shape::Line(line.clone()));
+        }
+        figure = figure.beside(plot);
+    }
+    figure
+}
+
+/// Indices of the rows that the networks disagree about most.
+fn most_doubtful(evidence: &Evidence) -> Vec<usize> {
+    let doubt = match &evidence.float.own {
+        Predictions::Classification { mutual_information, .. } => mutual_information,
+        Predictions::Regression { epistemic_std, .. } => epistemic_std,
+    };
+    let mut order: Vec<usize> = (0..doubt.len()).collect();
+    order.sort_by(|&a, &b| doubt[b].total_cmp(&doubt[a]));
+    order.truncate(FOLLOWED);
+    order
+}
+
+/// Every row's line along one axis.
+fn follow(evidence: &Evidence, axis: usize, rows: &[usize]) -> Vec<Vec<(f64, f64)>> {
+    let (shape, decoder) = (&evidence.records.latent.shape, &evidence.records.decoder);
+    let step = 2.0 * REACH / (CODES - 1) as f64;
+    let places: Vec<f64> = (0..CODES).map(|index| -REACH + step * index as f64).collect();
+    let mut codes = vec![0.0f32; shape.latent_dim * CODES];
+    for (value, &place) in codes[axis * CODES..].iter_mut().zip(&places) {
+        *value = place as f32;
+    }
+    let modulations = shape.modulations(decoder, &Batch::from_features(codes, shape.latent_dim));
+    let thetas: Vec<_> = modulations.iter().map(|s| shape.decode(decoder, s)).collect();
+    let held_out = evidence.rows().subset(rows);
+    let batch = Batch::from_rows(&held_out.x, shape.architecture.inputs());
+    let outputs = outputs_of_each(&shape.architecture, &thetas, &batch);
+    let value = |mut outputs: Vec<f32>, row: usize| -> f64 {
+        match (&evidence.schema.task, &evidence.held_out.target) {
+            (Task::Classification { .. }, Target::Classes(labels, _)) => {
+                softmax(&mut outputs, rows.len());
+                outputs[labels[rows[row]] as usize * rows.len() + row].into()
+            }
+            (Task::Regression { mean, std }, _) => (mean + std * outputs[row]).into(),
+            _ => unreachable!("the target is of the schema's task"),
+        }
+    };
+    (0..rows.len())
+        .map(|row| {
+            let along = places.iter().zip(&outputs);
+            along.map(|(&place, outputs)| (place, value(outputs.clone(), row))).collect()
+        })
+        .collect()
+}
+
+/// The number of a coordinate, from 1, as a subscript.
+fn subscript(axis: usize) -> String {
+    let digit = |digit: u8| char::from_u32(0x2080 + u32::from(digit - b'0')).unwrap_or('_');
+    (axis + 1).to_string().bytes().map(digit).collect()
+}

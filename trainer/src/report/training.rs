@@ -1,0 +1,186 @@
+//! How the run came about: where the particles ended, and what was tried.
+
+use maud::{Markup, html};
+
+use super::evidence::Evidence;
+use super::figure::Figure;
+use super::plot::{Axis, Plot, QUIET, Shape, number};
+
+/// Size of a candidate's little plot.
+const STRIP_WIDTH: f64 = 160.0;
+const STRIP_HEIGHT: f64 = 18.0;
+
+/// Loss and distance of every particle's end.
+pub fn walk(evidence: &Evidence) -> Figure {
+    let walk = &evidence.records.walk;
+    let ends = |inside: bool| -> Vec<(f64, f64)> {
+        let own = walk.particles.iter().filter(|particle| particle.in_valley == inside);
+        own.map(|particle| (particle.distance, particle.nll)).collect()
+    };
+    let maps: Vec<(f64, f64)> = walk.map_nll.iter().map(|&nll| (0.0, nll)).collect();
+    let distances = walk.particles.iter().map(|particle| particle.distance);
+    let losses = walk.particles.iter().map(|particle| particle.nll);
+    let x = Axis::round("distance from θ*", distances.chain([0.0]));
+    let y = Axis::round("NLL of training rows, nats", losses.chain(walk.map_nll.clone()));
+    let left = ends(false);
+    let caption = format!(
+        "Far from θ* at little more loss is what a walk along the valley looks like. {} of {} \
+         particles left the valley: their loss is more than half way to that of a model that \
+         ignores the inputs.",
+        left.len(),
+        walk.particles.len()
+    );
+    let plot = Plot::new("Ends of the walk", x, y)
+        .described("Mean NLL of the training rows against distance from MAP, a point a particle.")
+        .with(0, Shape::Dots(ends(true)))
+        .with(1, Shape::Crosses(left))
+        .with(QUIET, Shape::Dots(maps));
+    Figure::new("Ends of the walk", caption)
+        .key(0, "particle in the valley")
+        .key(1, "particle that left it")
+        .key(QUIET, "MAP")
+        .beside(plot)
+}
+
+/// One thing that was tried.
+struct Candidate {
+    cells: Vec<String>,
+    score: f64,
+    /// Standard error of the score; 0 where there is none.
+    error: f64,
+    chosen: bool,
+}
+
+/// Hyper-parameters that were tried; nothing where all were given.
+pub fn hyper_parameters(evidence: &Evidence) -> Markup {
+    let choices = &evidence.records.choices;
+    let mut candidates: Vec<Candidate> = choices
+        .candidates
+        .iter()
+        .map(|candidate| {
+            let precisions: Vec<_> = candidate.prior_precision.iter().map(f32::to_string).collect();
+            Candidate {
+                cells: vec![
+                    precisions.join(", "),
+                    candidate.drift.to_string(),
+                    candidate.temperature.to_string(),
+                    format!("{:.4} ± {:.4}", candidate.nll, candidate.standard_error),
+                ],
+                score: candidate.nll,
+                error: candidate.standard_error,
+                chosen: *candidate == choices.chosen,
+            }
+        })
+        .collect();
+    candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
+    table(
+        "Hyper-parameters tried",
+        &["prior precision", "drift", "temperature", "NLL"],
+        &candidates,
+        "Cross-validated NLL of small walks with its standard error, best first; candidates whose \
+         bars overlap the best one's cannot be told apart on these rows. The row in bold was taken.",
+    )
+}
+
+/// Decoder structures that were tried.
+pub fn structures(evidence: &Evidence) -> Markup {
+    let record = &evidence.records.latent;
+    let mut candidates: Vec<Candidate> = record
+        .candidates
+        .iter()
+        .map(|(structure, score)| {
+            let names: Vec<_> = structure.iter().map(ToString::to_string).collect();
+            Candidate {
+                cells: vec![names.join(", "), number(*score, 4)],
+                score: *score,
+                error: 0.0,
+                chosen: *structure == record.shape.structure,
+            }
+        })
+        .collect();
+    candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
+    let caption = format!(
+        "Energy score between draws of the decoder and the particles at fresh inputs, best first; \
+         one half of the particles against the other scores {}.",
+        number(record.particles, 4)
+    );
+    table("Decoder structures tried", &["layers", "energy score"], &candidates, &caption)
+}
+
+/// Precisions that were tried.
+pub fn precisions(evidence: &Evidence) -> Markup {
+    let record = &evidence.records.precision;
+    let candidates: Vec<Candidate> = record
+        .candidates
+        .iter()
+        .map(|candidate| {
+            let bits: Vec<_> = candidate.weight_bits.iter().map(u8::to_string).collect();
+            Candidate {
+                cells: vec![
+                    bits.join(", "),
+                    candidate.factor_bits.to_string(),
+                    number(candidate.loss, 5),
+                ],
+                score: candidate.loss,
+                error: 0.0,
+                chosen: (&candidate.weight_bits, candidate.factor_bits)
+                    == (&record.weight_bits, record.factor_bits),
+            }
+        })
+        .collect();
+    let caption = format!(
+        "What fewer bits cost against int8, nats a row, in the order tried; {} are allowed. The row \
+         in bold was taken; where none is, int8 stayed.",
+        evidence.records.config.export.loss
+    );
+    table("Precisions tried", &["weight bits", "factor bits", "loss"], &candidates, &caption)
+}
+
+/// The candidates with a little plot of their scores.
+fn table(title: &str, columns: &[&str], candidates: &[Candidate], caption: &str) -> Markup {
+    if candidates.is_empty() {
+        return html! {};
+    }
+    let ends = |sign: f64| candidates.iter().map(move |one| one.score + sign * one.error);
+    let low = ends(-1.0).fold(f64::INFINITY, f64::min);
+    let high = ends(1.0).fold(f64::NEG_INFINITY, f64::max);
+    let place = |value: f64| {
+        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
+        (10.0 * (6.0 + share * (STRIP_WIDTH - 12.0))).round() / 10.0
+    };
+    let middle = 0.5 * STRIP_HEIGHT;
+    html! {
+        figure {
+            h3 { (title) }
+            div.scroll {
+                table.candidates {
+                    thead { tr {
+                        @for column in columns { th scope="col" { (column) } }
+                        th { span.hidden { "score" } }
+                    } }
+                    tbody {
+                        @for one in candidates {
+                            tr.chosen[one.chosen] {
+                                @for cell in &one.cells { td { (cell) } }
+                                td {
+                                    svg.strip viewBox=(format!("0 0 {STRIP_WIDTH} {STRIP_HEIGHT}"))
+                                        width=(STRIP_WIDTH) height=(STRIP_HEIGHT) aria-hidden="true" {
+                                        line class="grid" x1="0" x2=(STRIP_WIDTH) y1=(middle) y2=(middle) {}
+                                        g.s0 {
+                                            line class="line" y1=(middle) y2=(middle)
+                                                x1=(place(one.score - one.error))
+                                                x2=(place(one.score + one.error)) {}
+                                            path class="dot" stroke-width="8"
+                                                d=(format!("M{} {middle}h0", place(one.score))) {}
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            figcaption { (caption) }
+        }
+    }
+}
