@@ -8,7 +8,7 @@ const WIDTH: f64 = 400.0;
 /// Height unless told otherwise.
 const HEIGHT: f64 = 280.0;
 /// Space beside the axes, for their labels.
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 74.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 48.0;
@@ -361,6 +361,6 @@ mod tests {
         let plot = Plot::new("a & b", axis(), axis()).with(0, Shape::Line(vec![(-5.0, 9.0)]));
         let svg = plot.svg("p").into_string();
         assert!(svg.contains("a &amp; b") && svg.contains("&lt;x&gt;"), "{svg}");
-        assert!(svg.contains("M62 12\""), "{svg}");
+        assert!(svg.contains("M74 12\""), "{svg}");
     }
 }
