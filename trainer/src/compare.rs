@@ -16,7 +16,9 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use serde::Serialize;
 
-use crate::baselines::{Baseline, Dropout, Ensemble, Laplace, Problem, Swag, calibrate};
+use crate::baselines::{
+    Baseline, Convergence, Dropout, Ensemble, Hmc, Laplace, Problem, Swag, calibrate,
+};
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
@@ -26,7 +28,7 @@ use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
 use crate::folds::cross_validation;
-use crate::metrics::Scores;
+use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
 use crate::particles::{CHOICES, RunAtMap};
 use crate::pipeline::{Run, TrainOptions, train_with};
@@ -62,6 +64,8 @@ pub enum Method {
     Laplace,
     /// The same of the output layer alone.
     LaplaceLastLayer,
+    /// Hamiltonian Monte Carlo, the reference, for networks of up to 5000 parameters.
+    Hmc,
     /// The walked particles.
     Particles,
     /// Draws from the decoder, in floats.
@@ -88,6 +92,8 @@ pub enum Column {
     Crps,
     /// Area under the ROC curve, test rows against rows uniform in a box of ± 5 standard deviations.
     OodAuroc,
+    /// Mean total variation to the predictive of HMC at the test rows.
+    TotalVariation,
     /// From the chosen hyper-parameters to what predicts; neither their choice nor calibration counts.
     FitSeconds,
     /// Bytes of flash: of the exported file, or of int8 networks.
@@ -97,7 +103,7 @@ pub enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Nll,
         Self::Accuracy,
         Self::Rmse,
@@ -105,6 +111,7 @@ impl Column {
         Self::Brier,
         Self::Crps,
         Self::OodAuroc,
+        Self::TotalVariation,
         Self::FitSeconds,
         Self::FlashBytes,
         Self::MultiplyAccumulates,
@@ -119,6 +126,7 @@ impl Column {
             Self::Brier => "Brier",
             Self::Crps => "CRPS",
             Self::OodAuroc => "OOD AUROC",
+            Self::TotalVariation => "TV to HMC",
             Self::FitSeconds => "seconds to fit",
             Self::FlashBytes => "flash bytes",
             Self::MultiplyAccumulates => "MACs",
@@ -152,6 +160,8 @@ pub struct CompareOptions {
     pub methods: Vec<Method>,
     /// Members of the deep ensemble.
     pub members: usize,
+    /// Length of the reference.
+    pub hmc: Hmc,
     /// Seed of the first split; the next has the next.
     pub seed: u64,
     /// What computes.
@@ -171,6 +181,9 @@ pub struct Measured {
     pub name: String,
     /// What was measured.
     pub figures: BTreeMap<Column, f64>,
+    /// Agreement of the chains of a method that has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convergence: Option<Convergence>,
 }
 
 /// A mean over splits.
@@ -233,9 +246,12 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
         options.progress.note(&format!("split {seed}"));
         let split = Split::prepare(options, &table, &target, seed)?;
         choose_seconds.push(split.seconds("choose"));
-        for &method in &options.methods {
-            splits.extend(split.measure(method, options)?);
-        }
+        let predicted: Vec<(Measured, Predictions)> = options
+            .methods
+            .iter()
+            .filter_map(|&method| split.measure(method, options).transpose())
+            .collect::<anyhow::Result<_>>()?;
+        splits.extend(beside_the_reference(predicted));
     }
     Ok(Comparison {
         data: options.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -246,6 +262,29 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
         methods: summarise(&splits),
         splits,
     })
+}
+
+/// The measurements, each with its distance from HMC's predictions where HMC ran.
+fn beside_the_reference(predicted: Vec<(Measured, Predictions)>) -> Vec<Measured> {
+    let reference = predicted.iter().find(|(measured, _)| measured.method == Method::Hmc);
+    let distances: Vec<Option<f64>> = predicted
+        .iter()
+        .map(|(_, own)| reference.map(|(_, reference)| total_variation(own, reference)))
+        .collect();
+    let with = |((mut measured, _), distance): ((Measured, Predictions), Option<f64>)| {
+        measured.figures.extend(distance.map(|distance| (Column::TotalVariation, distance)));
+        measured
+    };
+    predicted.into_iter().zip(distances).map(with).collect()
+}
+
+/// What came of one method on one split.
+struct Outcome {
+    name: String,
+    /// Of the test rows.
+    predictions: Predictions,
+    figures: BTreeMap<Column, f64>,
+    convergence: Option<Convergence>,
 }
 
 /// A split with the run trained on its larger part.
@@ -324,8 +363,8 @@ impl Split {
         &self,
         method: Method,
         options: &CompareOptions,
-    ) -> anyhow::Result<Option<Measured>> {
-        let (name, figures) = match (baseline(method, options), method.stage()) {
+    ) -> anyhow::Result<Option<(Measured, Predictions)>> {
+        let outcome = match (baseline(method, options), method.stage()) {
             (Some((name, settings)), _) => {
                 let parameters = self.at_map.architecture.parameters();
                 let most = settings.iter().filter_map(|setting| setting.most_parameters()).min();
@@ -336,20 +375,24 @@ impl Split {
                     return Ok(None);
                 }
                 let stage = options.progress.stage(&name, 1);
-                let figures = self.measure_baseline(&settings, options)?;
-                stage.finish(&format!("NLL {:.4}", figures[&Column::Nll]));
-                (name, figures)
+                let outcome = self.measure_baseline(name, &settings, options)?;
+                let nll = outcome.figures[&Column::Nll];
+                let mixed = outcome.convergence.map(|c| format!("; {c}")).unwrap_or_default();
+                stage.finish(&format!("NLL {nll:.4}{mixed}"));
+                outcome
             }
             (None, Some(stage)) => self.measure_stage(stage)?,
             (None, None) => unreachable!("a method is a baseline or a stage"),
         };
-        Ok(Some(Measured { seed: self.seed, method, name, figures }))
+        let Outcome { name, predictions, figures, convergence } = outcome;
+        let measured = Measured { seed: self.seed, method, name, figures, convergence };
+        Ok(Some((measured, predictions)))
     }
 
     /// One stage of fiberwalk, by its place in [`Run::stages`].
-    fn measure_stage(&self, stage: usize) -> anyhow::Result<(String, BTreeMap<Column, f64>)> {
+    fn measure_stage(&self, stage: usize) -> anyhow::Result<Outcome> {
         let (name, predictor) = self.run.stages()?.into_iter().nth(stage).expect("one of five");
-        let mut figures = self.score(|raw| predictor.predict(raw))?;
+        let (predictions, mut figures) = self.score(|raw| predictor.predict(raw))?;
         let took = |stages: &[&str]| stages.iter().map(|stage| self.seconds(stage)).sum();
         let fit_seconds = match STAGE_METHODS[stage] {
             Method::Particles => took(&["map", "walk"]),
@@ -363,7 +406,8 @@ impl Split {
         if let Some(flash) = flash {
             figures.insert(Column::FlashBytes, flash as f64);
         }
-        Ok((format!("{name}{size}"), figures))
+        let name = format!("{name}{size}");
+        Ok(Outcome { name, predictions, figures, convergence: None })
     }
 
     /// Size for the name, bytes of flash and multiply-accumulates of a stage. The float decoder runs
@@ -397,9 +441,10 @@ impl Split {
     /// folds held out.
     fn measure_baseline(
         &self,
+        name: String,
         settings: &[Box<dyn Baseline>],
         options: &CompareOptions,
-    ) -> anyhow::Result<BTreeMap<Column, f64>> {
+    ) -> anyhow::Result<Outcome> {
         let (architecture, config) = (&self.at_map.architecture, &self.at_map.config);
         let (features, batch_rows) = (architecture.inputs(), config.walk.batch_rows);
         let Rows { x, targets, .. } = &self.rows;
@@ -419,7 +464,7 @@ impl Split {
         let fitted = baseline.fit(&problem)?;
         let fit_seconds = started.elapsed().as_secs_f64();
         let thresholds = Thresholds::open(calibration);
-        let mut figures = self.score(|raw| {
+        let (predictions, mut figures) = self.score(|raw| {
             let x = self.schema().standardise(raw);
             let batch = Batch::from_rows(&x, features);
             Ok(thresholds.apply(&fitted.predictive(&problem, &batch), self.schema()))
@@ -427,16 +472,17 @@ impl Split {
         figures.insert(Column::FitSeconds, fit_seconds);
         figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
         figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
-        Ok(figures)
+        Ok(Outcome { name, predictions, figures, convergence: fitted.convergence() })
     }
 
     /// Scores on the test rows, and against the foreign ones.
     fn score(
         &self,
         predict: impl Fn(&[f32]) -> anyhow::Result<Predictions>,
-    ) -> anyhow::Result<BTreeMap<Column, f64>> {
-        let foreign = predict(&self.foreign)?;
-        Ok(figures(&Scores::of(&predict(&self.test)?, &self.truth, Some(&foreign))))
+    ) -> anyhow::Result<(Predictions, BTreeMap<Column, f64>)> {
+        let (test, foreign) = (predict(&self.test)?, predict(&self.foreign)?);
+        let figures = figures(&Scores::of(&test, &self.truth, Some(&foreign)));
+        Ok((test, figures))
     }
 }
 
@@ -471,6 +517,10 @@ fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Vec<Box
         Method::Laplace => ("Laplace, full GGN".to_owned(), vec![boxed(Laplace::Full)]),
         Method::LaplaceLastLayer => {
             ("Laplace, last layer".to_owned(), vec![boxed(Laplace::LastLayer)])
+        }
+        Method::Hmc => {
+            let hmc = options.hmc;
+            (format!("HMC, {}", hmc.chains * hmc.draws), vec![boxed(hmc)])
         }
         Method::Map
         | Method::MapCalibrated
@@ -586,7 +636,13 @@ impl fmt::Display for Comparison {
             self.device,
             self.choose_seconds.show(1)
         )?;
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        for Measured { seed, name, convergence, .. } in &self.splits {
+            if let Some(convergence) = convergence {
+                write!(f, "\n\n{name}, split {seed}: {convergence}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -644,6 +700,7 @@ steps = 50
             repeats: 2,
             methods,
             members: 3,
+            hmc: Hmc { chains: 2, warm_up: 40, draws: 40 },
             seed: 5,
             device: Arc::new(Device::Cpu),
             progress: Progress::Quiet,
@@ -657,6 +714,26 @@ steps = 50
             one.figures.remove(&Column::FitSeconds);
         });
         splits
+    }
+
+    #[test]
+    fn regression_has_columns_of_its_own() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let comparison = compare(&CompareOptions {
+            target: "b".into(),
+            task: TaskKind::Regression,
+            repeats: 1,
+            ..options(folder.path(), Method::value_variants().to_vec())
+        });
+        let comparison = comparison.expect("compared");
+        for Measured { name, figures, .. } in &comparison.splits {
+            // The target is uniform on [-1, 1].
+            let (rmse, crps) = (figures[&Column::Rmse], figures[&Column::Crps]);
+            assert!(rmse < 0.57 && crps < 0.33, "{name}: {figures:?}");
+            assert!(figures[&Column::TotalVariation] < 0.8, "{name}: {figures:?}");
+            assert!(!figures.contains_key(&Column::Accuracy), "{name}");
+        }
+        assert_eq!(comparison.splits.len(), Method::value_variants().len());
     }
 
     #[test]
@@ -690,8 +767,11 @@ steps = 50
         assert_eq!(ensemble[&Column::MultiplyAccumulates].mean, 72.0);
         assert_eq!(ensemble[&Column::FlashBytes].mean, 120.0);
         assert!(!figures(Method::Decoder).contains_key(&Column::FlashBytes));
+        assert_eq!(figures(Method::Hmc)[&Column::TotalVariation].mean, 0.0);
+        assert!(figures(Method::Map)[&Column::TotalVariation].mean > 0.0);
         let shown = one.to_string();
         assert!(shown.contains("| deep ensemble, 3"), "{shown}");
+        assert!(shown.contains("R-hat at most"), "{shown}");
         assert!(shown.contains(" ± "), "{shown}");
     }
 }

@@ -10,6 +10,10 @@ const ECE_BINS: usize = 15;
 /// Smallest probability whose logarithm is taken.
 const SMALLEST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
 
+/// Standard deviations that differ by less than this share count as equal: the crossing of their
+/// densities is then far away or lost in rounding.
+const EQUAL_SCALES: f64 = 1e-7;
+
 /// Scores of one set of predictions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -153,6 +157,51 @@ pub fn auroc(test: &[f32], foreign: &[f32]) -> f64 {
     wins / (test.len() * foreign.len()) as f64
 }
 
+/// Mean total variation between two predictions of the same rows: ½ Σ |p − q| over classes, or between
+/// the two normals.
+pub fn total_variation(left: &Predictions, right: &Predictions) -> f64 {
+    match (left, right) {
+        (
+            Predictions::Classification { classes, probabilities: p, .. },
+            Predictions::Classification { probabilities: q, .. },
+        ) => {
+            let rows = (p.len() / classes) as f64;
+            p.iter().zip(q).map(|(p, q)| 0.5 * f64::from((p - q).abs())).sum::<f64>() / rows
+        }
+        (
+            Predictions::Regression { mean, std, .. },
+            Predictions::Regression { mean: other_mean, std: other_std, .. },
+        ) => {
+            let own = mean.iter().zip(std).map(|(&m, &s)| (f64::from(m), f64::from(s)));
+            let other =
+                other_mean.iter().zip(other_std).map(|(&m, &s)| (f64::from(m), f64::from(s)));
+            average(own.zip(other).map(|(own, other)| gaussian_total_variation(own, other)))
+        }
+        _ => unreachable!("both sides are predictions of one task"),
+    }
+}
+
+/// Total variation between two normals, given by mean and standard deviation: the difference of their
+/// probabilities of where the narrower one is the denser.
+fn gaussian_total_variation(one: (f64, f64), other: (f64, f64)) -> f64 {
+    let ((mean, std), (wide_mean, wide_std)) =
+        if one.1 <= other.1 { (one, other) } else { (other, one) };
+    // In units of the narrower: N(0, 1) against N(shift, scale²).
+    let (shift, scale) = ((wide_mean - mean) / std, wide_std / std);
+    if scale - 1.0 < EQUAL_SCALES {
+        return libm::erf(shift.abs() / 8.0f64.sqrt());
+    }
+    // Densities cross where x² − ((x − shift) / scale)² = 2 ln scale.
+    let a = 1.0 - scale.powi(-2);
+    let b = shift / (scale * scale);
+    let c = -(shift / scale).powi(2) - 2.0 * scale.ln();
+    let root = (b * b - a * c).sqrt();
+    let (low, high) = ((-b - root) / a, (-b + root) / a);
+    let below = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
+    let wide = |x: f64| below((x - shift) / scale);
+    (below(high) - below(low)) - (wide(high) - wide(low))
+}
+
 fn gaussian_nll(mean: f64, std: f64, y: f64) -> f64 {
     let z = (y - mean) / std;
     0.5 * z * z + std.ln() + 0.5 * std::f64::consts::TAU.ln()
@@ -243,6 +292,20 @@ mod tests {
         close(gaussian_nll(1.0, 2.0, 3.0), 0.5 + 2.0f64.ln() + 0.918_938_533);
         // At the mean: σ (2φ(0) − 1/√π).
         close(gaussian_crps(0.0, 2.0, 0.0), 2.0 * (0.797_884_560_8 - 0.564_189_583_5));
+    }
+
+    #[test]
+    fn total_variation_of_normals_is_that_of_their_densities() {
+        let normals = [(0.0, 1.0), (0.5, 1.0), (0.3, 2.5), (-4.0, 0.2), (0.5, 1.0 + 1e-9)];
+        for (one, other) in normals.iter().flat_map(|one| normals.map(|other| (*one, other))) {
+            let density = |x: f64, (mean, std): (f64, f64)| (-gaussian_nll(mean, std, x)).exp();
+            const STEP: f64 = 1e-3;
+            let each = (-15_000..15_000).map(|index| f64::from(index) * STEP);
+            let integral =
+                each.map(|x| 0.5 * STEP * (density(x, one) - density(x, other)).abs()).sum::<f64>();
+            let found = gaussian_total_variation(one, other);
+            assert!((found - integral).abs() < 1e-5, "{one:?} {other:?}: {found} but {integral}");
+        }
     }
 
     #[test]

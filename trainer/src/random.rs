@@ -37,6 +37,8 @@ pub enum Purpose {
     Swag = 14,
     /// Units that MC dropout drops.
     Dropout = 15,
+    /// Momenta and trajectories of Hamiltonian Monte Carlo, one stream a chain.
+    Hmc = 16,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

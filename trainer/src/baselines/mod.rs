@@ -3,11 +3,13 @@
 
 mod dropout;
 mod ensemble;
+mod hmc;
 mod laplace;
 mod swag;
 
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
+pub use hmc::{Convergence, Hmc};
 pub use laplace::{Laplace, Linearised};
 pub use swag::Swag;
 
@@ -95,16 +97,31 @@ pub trait Baseline: Sync {
 pub enum Fitted {
     /// An equal mixture of networks, `[N][P]`.
     Networks(Vec<Vec<f32>>),
+    /// Draws from the posterior, `[N][P]`, and how well their chains agree.
+    Sampled {
+        /// An equal mixture of networks.
+        thetas: Vec<Vec<f32>>,
+        /// Agreement of the chains.
+        convergence: Convergence,
+    },
     /// Gaussian outputs of the linearised network.
     Linearised(Linearised),
 }
 
 impl Fitted {
+    /// Agreement of the chains, where there are any.
+    pub fn convergence(&self) -> Option<Convergence> {
+        match self {
+            Self::Sampled { convergence, .. } => Some(*convergence),
+            _ => None,
+        }
+    }
+
     /// The predictive at every row of `batch`.
     pub fn predictive(&self, problem: &Problem<'_>, batch: &Batch) -> Predictive {
         let Problem { architecture, likelihood, .. } = *problem;
         match self {
-            Self::Networks(thetas) => {
+            Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
                 let outputs = outputs_of_each(architecture, thetas, batch);
                 Predictive::of_outputs(likelihood, outputs, batch.rows())
             }
@@ -116,7 +133,9 @@ impl Fitted {
     /// network, and the triangular factor of the posterior's precision in f32.
     pub fn flash_bytes(&self, architecture: &Architecture) -> usize {
         match self {
-            Self::Networks(thetas) => thetas.len() * int8_bytes(architecture),
+            Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
+                thetas.len() * int8_bytes(architecture)
+            }
             Self::Linearised(linearised) => linearised.flash_bytes(architecture),
         }
     }
@@ -125,7 +144,9 @@ impl Fitted {
     /// each output its Jacobian, a triangular solve and its products with the others.
     pub fn products(&self, architecture: &Architecture) -> usize {
         match self {
-            Self::Networks(thetas) => thetas.len() * pass_products(architecture),
+            Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
+                thetas.len() * pass_products(architecture)
+            }
             Self::Linearised(linearised) => linearised.products(architecture),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use fiberwalk::baselines::Hmc;
 use fiberwalk::compare::{CompareOptions, Method, compare};
 use fiberwalk::config::Config;
 use fiberwalk::data::TaskKind;
@@ -74,6 +75,7 @@ impl Arguments {
             repeats: self.repeats,
             methods,
             members: self.members,
+            hmc: Hmc::REFERENCE,
             seed: self.seed,
             device: Arc::new(self.device.open()?),
             progress: super::progress(self.quiet),
