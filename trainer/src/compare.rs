@@ -22,12 +22,12 @@ use crate::baselines::{
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
-use crate::footprint::{Work, int8_bytes, pass_products};
 use crate::data::{Rows, Schema, Table, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
 use crate::folds::cross_validation;
+use crate::footprint::{Work, int8_bytes, pass_products};
 use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
 use crate::particles::{CHOICES, RunAtMap};

@@ -17,11 +17,11 @@ use anyhow::Context;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::footprint::{int8_bytes, pass_products};
 use crate::data::Targets;
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
+use crate::footprint::{int8_bytes, pass_products};
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
