@@ -1,8 +1,8 @@
 //! `report.html`: one page about a finished run, with its figures as inline SVG and nothing that is
 //! loaded from elsewhere. The same run and rows give the same bytes.
 //!
-//! [`Evidence`](evidence::Evidence) predicts with every engine; [`classification`], [`regression`],
-//! [`samples`] and [`training`] draw figures of it with [`plot`]; [`page`] puts them together.
+//! `Evidence` predicts with every engine; `classification`, `regression`,
+//! `samples` and `training` draw figures of it with `plot`; `page` puts them together.
 
 mod classification;
 mod evidence;
