@@ -34,7 +34,7 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Rows that the run was calibrated with, at most [`CALIBRATION_MOST`] of them.
+    /// Rows that the run was calibrated with, at most 2000 of them.
     ///
     /// # Errors
     /// The run was made before such rows were kept, or the file is damaged.
