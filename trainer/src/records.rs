@@ -6,7 +6,7 @@ use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
 use crate::latent::{DecoderShape, Structure};
-use crate::particles::WalkRecord;
+use crate::particles::{CHOICES, WalkRecord};
 use crate::precision::PrecisionCandidate;
 use crate::run_data::{DATA, DataRecord};
 use crate::run_dir::RunDir;
@@ -81,7 +81,7 @@ impl RunRecords {
         let config = Config::read(&dir.path("config.toml"))?;
         Ok(Self {
             data: dir.read_json(DATA)?,
-            choices: dir.read_json("choices.json")?,
+            choices: dir.read_json(CHOICES)?,
             walk: dir.read_json("walk.json")?,
             latent: dir.read_json("latent.json")?,
             decoder: dir.read_tensor(LATENT, "decoder")?.concat(),

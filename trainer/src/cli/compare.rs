@@ -7,25 +7,14 @@ use clap::{Args, ValueEnum};
 
 use fiberwalk::baselines::Hmc;
 use fiberwalk::compare::{CompareOptions, Method, compare};
-use fiberwalk::config::Config;
-use fiberwalk::data::TaskKind;
 use fiberwalk::run_dir::write_atomically;
 
-use super::DeviceArgument;
+use super::{DeviceArgument, TableArguments};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// CSV file with a header; every column but the target is a feature.
-    data: PathBuf,
-    /// Name of the target column.
-    #[arg(long)]
-    target: String,
-    /// What to learn.
-    #[arg(long, value_enum, default_value = "auto")]
-    task: TaskKind,
-    /// TOML file with settings; what it does not set is chosen.
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArguments,
     /// Folder for splits and runs, gone on with where they are there [default: the data file's name
     /// with `-compare`].
     #[arg(long)]
@@ -54,22 +43,16 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
-        let out = self.out.unwrap_or_else(|| {
-            let stem = self.data.file_stem().unwrap_or_default().to_string_lossy();
-            PathBuf::from(format!("{stem}-compare"))
-        });
+        let config = self.table.config()?;
+        let out = self.out.unwrap_or_else(|| self.table.folder("compare"));
         let methods = match self.methods.is_empty() {
             true => Method::value_variants().to_vec(),
             false => self.methods,
         };
         let comparison = compare(&CompareOptions {
-            data: self.data,
-            target: self.target,
-            task: self.task,
+            data: self.table.data,
+            target: self.table.target,
+            task: self.table.task,
             config,
             out,
             repeats: self.repeats,

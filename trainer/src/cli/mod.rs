@@ -15,6 +15,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use fiberwalk::config::{Config, ConfigError};
+use fiberwalk::data::TaskKind;
 use fiberwalk::demo;
 use fiberwalk::device::{Device, DeviceChoice};
 use fiberwalk::engine::{Draws, EngineKind};
@@ -63,6 +65,35 @@ struct DemoArguments {
     /// No progress.
     #[arg(long)]
     quiet: bool,
+}
+
+/// What to learn from: shared by `train` and `compare`.
+#[derive(Args)]
+struct TableArguments {
+    /// CSV file with a header; every column but the target is a feature.
+    data: PathBuf,
+    /// Name of the target column.
+    #[arg(long)]
+    target: String,
+    /// What to learn.
+    #[arg(long, value_enum, default_value = "auto")]
+    task: TaskKind,
+    /// TOML file with settings; what it does not set is chosen.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+impl TableArguments {
+    /// The settings of the file, or the defaults.
+    fn config(&self) -> Result<Config, ConfigError> {
+        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
+    }
+
+    /// The data file's name with `suffix`.
+    fn folder(&self, suffix: &str) -> PathBuf {
+        let stem = self.data.file_stem().unwrap_or_default().to_string_lossy();
+        PathBuf::from(format!("{stem}-{suffix}"))
+    }
 }
 
 /// Where to compute: shared by `train`, `walk`, `compare` and `bench`.

@@ -5,25 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use fiberwalk::config::Config;
-use fiberwalk::data::TaskKind;
 use fiberwalk::pipeline::{TrainOptions, Until, train};
 
-use super::DeviceArgument;
+use super::{DeviceArgument, TableArguments};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// CSV file with a header; every column but the target is a feature.
-    data: PathBuf,
-    /// Name of the target column.
-    #[arg(long)]
-    target: String,
-    /// What to learn.
-    #[arg(long, value_enum, default_value = "auto")]
-    task: TaskKind,
-    /// TOML file with settings; what it does not set is chosen.
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArguments,
     /// Directory of the run [default: the data file's name with `-run`].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -45,18 +34,12 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
-        let out = self.out.unwrap_or_else(|| {
-            let stem = self.data.file_stem().unwrap_or_default().to_string_lossy();
-            PathBuf::from(format!("{stem}-run"))
-        });
+        let config = self.table.config()?;
+        let out = self.out.unwrap_or_else(|| self.table.folder("run"));
         train(&TrainOptions {
-            data: self.data,
-            target: self.target,
-            task: self.task,
+            data: self.table.data,
+            target: self.table.target,
+            task: self.table.task,
             config,
             out,
             device: Arc::new(self.device.open()?),

@@ -1,16 +1,6 @@
 // One step of Adam (Kingma & Ba 2015) for every parameter of every particle, down the gradient of
 // L(θ) − dᵀθ: prior, drift and control variate are added to the likelihood's gradient here.
 
-struct Step {
-    slot: u32,
-    // Learning rate over the bias of the first moment.
-    rate: f32,
-    // Inverse of the bias of the second moment.
-    correction: f32,
-    // All rows over those of the mini-batch.
-    scale: f32,
-}
-
 @group(0) @binding(0) var<uniform> step: Step;
 // Number of parameters P of a particle.
 @group(0) @binding(1) var<uniform> shape: vec4<u32>;

@@ -61,6 +61,9 @@ pub enum GpuError {
     },
 }
 
+/// [`Step`] in WGSL.
+const STEP: &str = include_str!("step.wgsl");
+
 /// A GPU ready to compute.
 pub struct Gpu {
     device: wgpu::Device,
@@ -108,7 +111,7 @@ pub(super) struct Dispatch {
     workgroups: [u32; 3],
 }
 
-/// What a kernel knows of the step under way, in the layout of the shaders' `Step`.
+/// What a kernel knows of the step under way, in the layout of `step.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Step {
@@ -342,9 +345,11 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             ..Default::default()
         });
+        // Kernels that know of the step share its declaration.
+        let step = if kernel.bindings.contains(&Access::Step) { STEP } else { "" };
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&kernel.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.source.as_str().into()),
+            source: wgpu::ShaderSource::Wgsl(format!("{step}{}", kernel.source).into()),
         });
         let constants: Vec<_> =
             kernel.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();

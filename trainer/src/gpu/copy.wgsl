@@ -1,12 +1,5 @@
 // Copies what belongs to the step under way from where all steps of a submission lie.
 
-struct Step {
-    slot: u32,
-    rate: f32,
-    correction: f32,
-    scale: f32,
-}
-
 struct Copy {
     len: u32,
     // Values from one step's data to the next one's; 0 where all steps share them.

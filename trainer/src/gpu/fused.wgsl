@@ -9,16 +9,6 @@
 // What is in braces is written by `fused.rs` for the network, the functions of its layers from
 // `fused_layer.wgsl`.
 
-struct Step {
-    slot: u32,
-    // Learning rate over the bias of the first moment.
-    rate: f32,
-    // Inverse of the bias of the second moment.
-    correction: f32,
-    // All rows over those of the mini-batch.
-    scale: f32,
-}
-
 struct MiniBatch {
     rows: u32,
     // 1 / σ² of a Gaussian likelihood.
