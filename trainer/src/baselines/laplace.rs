@@ -8,10 +8,11 @@
 use std::ops::Range;
 
 use anyhow::Context;
-use nalgebra::{Cholesky, DMatrix, Dyn};
+use nalgebra::{Cholesky, DMatrix};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
+use super::cholesky::LowerFactor;
 use super::{Baseline, Fitted, Problem};
 use crate::footprint::{int8_bytes, pass_products};
 use crate::network::{Architecture, Batch, Likelihood, Tape, outputs, softmax};
@@ -112,13 +113,18 @@ impl Curvature {
         (0..self.range.len()).map(move |q| if last.contains(&q) { output } else { hidden })
     }
 
-    /// Cholesky factor of H + A.
-    fn factor(&self, precision: &Precision) -> anyhow::Result<Cholesky<f64, Dyn>> {
-        let mut precisions = self.ggn.clone();
+    /// H + A, the posterior's precision.
+    fn posterior_precision(&self, precision: &Precision) -> DMatrix<f64> {
+        let mut matrix = self.ggn.clone();
         for (q, alpha) in self.precisions(*precision).enumerate() {
-            precisions[(q, q)] += alpha;
+            matrix[(q, q)] += alpha;
         }
-        Cholesky::new(precisions).with_context(|| {
+        matrix
+    }
+
+    /// Cholesky factor of H + A.
+    fn factor(&self, precision: &Precision) -> anyhow::Result<LowerFactor> {
+        LowerFactor::new(self.posterior_precision(precision)).with_context(|| {
             format!("the Hessian at MAP is not positive definite under a prior of {precision:?}")
         })
     }
@@ -131,8 +137,7 @@ impl Curvature {
             .zip(self.precisions(*precision))
             .map(|(w, alpha)| alpha.ln() - alpha * w * w)
             .sum();
-        let factor = self.factor(precision)?;
-        let determinant: f64 = factor.l_dirty().diagonal().iter().map(|d| 2.0 * d.ln()).sum();
+        let determinant = self.factor(precision)?.ln_determinant();
         Ok(-self.nll + 0.5 * prior - 0.5 * determinant)
     }
 
@@ -164,7 +169,7 @@ pub struct Linearised {
     theta: Vec<f32>,
     range: Range<usize>,
     /// Of the posterior's precision.
-    factor: Cholesky<f64, Dyn>,
+    factor: LowerFactor,
     seed: u64,
 }
 
@@ -194,7 +199,7 @@ impl Linearised {
             .map(|rows| {
                 let count = rows.len();
                 let mut half = jacobians(architecture, &self.theta, batch, rows, &self.range);
-                self.factor.l_dirty().solve_lower_triangular_mut(&mut half);
+                self.factor.solve(&mut half);
                 let of_row = |row: usize| {
                     let half = half.columns(row * outputs, outputs);
                     half.tr_mul(&half)
@@ -341,7 +346,8 @@ mod tests {
         let alpha = f64::from(ALPHA);
         for laplace in [Laplace::Full, Laplace::LastLayer] {
             let curvature = at_the_mode(&linear, laplace);
-            let inverse = curvature.factor(&[alpha; 2]).expect("positive definite").inverse();
+            let inverse =
+                curvature.posterior_precision(&[alpha; 2]).try_inverse().expect("full rank");
             let error = (&inverse - &linear.covariance).abs().max();
             assert!(error < 1e-6 * linear.covariance.abs().max(), "{inverse}");
 

@@ -1,6 +1,7 @@
 //! Other ways to a posterior predictive, for comparison with the walk. Each is fitted to the same
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
+mod cholesky;
 mod dropout;
 mod ensemble;
 mod hmc;
