@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::bail;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
+use fiberwalk_formats::CodeSource;
 use serde::Serialize;
 
 use crate::baselines::{
@@ -28,6 +29,7 @@ use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
 use crate::folds::cross_validation;
 use crate::footprint::{Work, int8_bytes, pass_products};
+use crate::instructions::{Core, Operations};
 use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
 use crate::particles::{CHOICES, RunAtMap};
@@ -100,10 +102,13 @@ pub enum Column {
     FlashBytes,
     /// Multiply-accumulates of a prediction.
     MultiplyAccumulates,
+    /// Executed instructions of a prediction on a Cortex-M4F, by the model of [`crate::instructions`];
+    /// none where there is no int8 implementation.
+    Instructions,
 }
 
 impl Column {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Nll,
         Self::Accuracy,
         Self::Rmse,
@@ -115,6 +120,7 @@ impl Column {
         Self::FitSeconds,
         Self::FlashBytes,
         Self::MultiplyAccumulates,
+        Self::Instructions,
     ];
 
     const fn title(self) -> &'static str {
@@ -130,12 +136,13 @@ impl Column {
             Self::FitSeconds => "seconds to fit",
             Self::FlashBytes => "flash bytes",
             Self::MultiplyAccumulates => "MACs",
+            Self::Instructions => "instructions (M4F)",
         }
     }
 
     const fn decimals(self) -> usize {
         match self {
-            Self::FlashBytes | Self::MultiplyAccumulates => 0,
+            Self::FlashBytes | Self::MultiplyAccumulates | Self::Instructions => 0,
             Self::FitSeconds => 2,
             _ => 4,
         }
@@ -403,6 +410,7 @@ impl Split {
         figures.insert(Column::FitSeconds, fit_seconds);
         let (size, flash, products) = self.cost(&predictor, STAGE_METHODS[stage])?;
         figures.insert(Column::MultiplyAccumulates, products as f64);
+        figures.insert(Column::Instructions, self.instructions(&predictor, STAGE_METHODS[stage])?);
         if let Some(flash) = flash {
             figures.insert(Column::FlashBytes, flash as f64);
         }
@@ -435,6 +443,24 @@ impl Split {
                 (size, Some(count * int8_bytes(architecture)), products)
             }
         })
+    }
+
+    /// Instructions of a stage's prediction. The float decoder's are those of the artifact with its own
+    /// number of samples, drawn.
+    fn instructions(&self, predictor: &Predictor, method: Method) -> anyhow::Result<f64> {
+        let file = self.run.artifact()?;
+        let artifact = fiberwalk_formats::decode(&file)?;
+        let counts = match (&predictor.engine, method) {
+            (Engine::Runtime { .. }, _) => Operations::of(&artifact, artifact.codes.source)
+                .of_samples(artifact.codes.samples.into()),
+            (_, Method::Decoder) => {
+                Operations::of(&artifact, CodeSource::Normal).of_samples(FLOAT_SAMPLES)
+            }
+            (Engine::Networks { architecture, thetas, .. }, _) => {
+                return Ok(thetas.len() as f64 * Core::M4f.of_pass(architecture));
+            }
+        };
+        Ok(Core::M4f.instructions(&counts))
     }
 
     /// The best setting of a method, fitted to the training rows; chosen and calibrated on what their
@@ -472,6 +498,8 @@ impl Split {
         figures.insert(Column::FitSeconds, fit_seconds);
         figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
         figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
+        figures
+            .extend(fitted.instructions(architecture).map(|count| (Column::Instructions, count)));
         Ok(Outcome { name, predictions, figures, convergence: fitted.convergence() })
     }
 
@@ -766,6 +794,10 @@ steps = 50
         let ensemble = figures(Method::Ensemble);
         assert_eq!(ensemble[&Column::MultiplyAccumulates].mean, 72.0);
         assert_eq!(ensemble[&Column::FlashBytes].mean, 120.0);
+        let instructions = |method| figures(method)[&Column::Instructions].mean;
+        assert_eq!(instructions(Method::Ensemble), 3.0 * instructions(Method::Map));
+        assert!(instructions(Method::Artifact) > instructions(Method::Map));
+        assert!(!figures(Method::Laplace).contains_key(&Column::Instructions));
         assert!(!figures(Method::Decoder).contains_key(&Column::FlashBytes));
         assert_eq!(figures(Method::Hmc)[&Column::TotalVariation].mean, 0.0);
         assert!(figures(Method::Map)[&Column::TotalVariation].mean > 0.0);

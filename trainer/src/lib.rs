@@ -21,6 +21,7 @@ pub mod folds;
 pub mod footprint;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod instructions;
 pub mod latent;
 pub mod metrics;
 pub mod network;

@@ -23,6 +23,7 @@ use crate::descent::{Descent, Particle, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
 use crate::footprint::{int8_bytes, pass_products};
+use crate::instructions::Core;
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::random::{Purpose, stream};
@@ -149,6 +150,17 @@ impl Fitted {
                 thetas.len() * pass_products(architecture)
             }
             Self::Linearised(linearised) => linearised.products(architecture),
+        }
+    }
+
+    /// Instructions of a prediction on a Cortex-M4F, N passes of a mixture of networks; none where
+    /// linearised, which the runtime does not implement.
+    pub fn instructions(&self, architecture: &Architecture) -> Option<f64> {
+        match self {
+            Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
+                Some(thetas.len() as f64 * Core::M4f.of_pass(architecture))
+            }
+            Self::Linearised(_) => None,
         }
     }
 }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use fiberwalk::footprint::{Flash, Work, dense_bytes, factor_bytes};
+use fiberwalk::instructions::{self, Core, Row};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, Factors, Normalisation, Output, Reading, TEMPERATURE_BITS,
@@ -43,6 +45,7 @@ struct Report<'a> {
     flash_bytes: Flash,
     scratch_bytes: usize,
     multiply_accumulates: Work,
+    executed_instructions: Vec<Row>,
 }
 
 #[derive(Serialize)]
@@ -167,6 +170,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         scratch_bytes: flash_bytes.scratch,
         flash_bytes,
         multiply_accumulates: Work::of(artifact),
+        executed_instructions: instructions::table(artifact),
     }
 }
 
@@ -245,5 +249,16 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
         shown,
         "work       {} multiply-accumulates a deterministic pass; {} shared by all samples, {} each",
         work.deterministic_pass, work.shared_by_samples, work.each_sample
-    )
+    )?;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([String::new()].into_iter().chain(Core::ALL.map(|core| core.to_string())));
+    for Row { prediction, instructions } in &report.executed_instructions {
+        let figures = instructions.values().map(u64::to_string);
+        table.add_row([prediction.clone()].into_iter().chain(figures));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(shown, "\n{}:\n{}", instructions::TITLE, table.trim_fmt())
 }

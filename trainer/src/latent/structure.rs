@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::instructions::{Core, Operation, Operations};
 use crate::network::Architecture;
 
 /// How the decoder makes the weights of one layer. `W̃ = [W b]` acts on the input with a 1
@@ -95,83 +96,27 @@ pub fn modulation_len(structure: &[LayerDecoder]) -> usize {
     structure.iter().map(|layer| layer.modulations()).sum()
 }
 
-/// Instructions of the runtime on a Cortex-M4F, a fit to what emulated boards executed; on cores
-/// without its two products an instruction, what is not a product weighs less.
-mod price {
-    /// A multiply-accumulate.
-    pub const PRODUCT: f64 = 2.0;
-    /// An input's normalisation.
-    pub const INPUT: f64 = 20.0;
-    /// Bias and activation of a hidden unit.
-    pub const ACTIVATION: f64 = 27.0;
-    /// What a low-rank or dense factor adds to an output, besides its products.
-    pub const FACTOR: f64 = 18.0;
-    /// An output's softmax and entropy in one sample.
-    pub const OUTPUT: f64 = 60.0;
-    /// An output's share of the final summary.
-    pub const SUMMARY: f64 = 75.0;
-    /// Anything else in a sample.
-    pub const SAMPLE: f64 = 450.0;
-}
-
-/// What a prediction costs, instructions.
-struct Cost {
-    /// A deterministic pass.
-    pass: f64,
-    /// What all samples share.
-    shared: f64,
-    /// Each sample.
-    each: f64,
-}
-
-fn instructions(architecture: &Architecture, structure: &[LayerDecoder]) -> Cost {
-    let depth = architecture.depth();
-    let first = structure.iter().position(|layer| layer.is_stochastic()).unwrap_or(depth);
-    let outputs = architecture.outputs() as f64;
-    let sample = price::SAMPLE + price::OUTPUT * outputs;
-    let once = price::INPUT * architecture.inputs() as f64 + price::SUMMARY * outputs;
-    let mut cost = Cost { pass: once + sample, shared: once, each: sample };
-    for (index, (layer, decoder)) in architecture.layers().zip(structure).enumerate() {
-        let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
-        let mean = price::PRODUCT * inputs * outputs;
-        let activation = if index + 1 < depth { price::ACTIVATION * outputs } else { 0.0 };
-        let (projection, factors) = match *decoder {
-            LayerDecoder::Frozen => (0.0, 0.0),
-            LayerDecoder::LowRank(rank) => (
-                price::PRODUCT * rank as f64 * inputs,
-                (price::PRODUCT * rank as f64 + price::FACTOR) * outputs,
-            ),
-            LayerDecoder::Dense(count) => (
-                price::PRODUCT * count as f64 * inputs * outputs,
-                price::FACTOR * count as f64 * outputs,
-            ),
-        };
-        cost.pass += mean + activation;
-        if index <= first {
-            cost.shared += mean + projection;
-        } else {
-            cost.each += mean + projection;
-        }
-        if index < first {
-            cost.shared += activation;
-        } else {
-            cost.each += activation + factors;
-        }
-    }
-    cost
-}
+/// The core that structures are priced on; on cores without its two products an instruction, what is not
+/// a product weighs less.
+const PRICED_ON: Core = Core::M4f;
 
 /// Cost of `samples` samples in deterministic passes.
 pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
-    let cost = instructions(architecture, structure);
-    (cost.shared + samples as f64 * cost.each) / cost.pass
+    let operations = Operations::planned(architecture, structure);
+    let [all, pass] = [operations.of_samples(samples), operations.pass];
+    PRICED_ON.instructions(&all) / PRICED_ON.instructions(&pass)
 }
 
 /// [`cost`] without what every sample costs whatever the decoder.
 fn cost_of_decoder(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
-    let whole = instructions(architecture, structure);
-    let sample = price::SAMPLE + price::OUTPUT * architecture.outputs() as f64;
-    (whole.shared + samples as f64 * (whole.each - sample)) / (whole.pass - sample)
+    let operations = Operations::planned(architecture, structure);
+    let [all, pass] = [operations.of_samples(samples), operations.pass].map(|mut counts| {
+        for outcome in [Operation::ClassSample, Operation::ValueSample, Operation::Softmax] {
+            counts[outcome as usize] = 0;
+        }
+        PRICED_ON.instructions(&counts)
+    });
+    all / pass
 }
 
 /// For every first stochastic layer the decoder of the highest rank whose `samples` samples cost at
@@ -225,9 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_network_still_gets_a_decoder() {
-        let architecture = Architecture { widths: vec![2, 4, 2], activation: Activation::Tanh };
-        assert!(!affordable_structures(&architecture, 16, 4.0).is_empty());
+    fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
+        let architecture = Architecture { widths: vec![2, 4, 100], activation: Activation::Tanh };
+        let structures = affordable_structures(&architecture, 16, 4.0);
+        assert!(!structures.is_empty());
+        for structure in &structures {
+            assert!(cost(&architecture, structure, 16) > 4.0, "{structure:?}");
+        }
     }
 
     #[test]

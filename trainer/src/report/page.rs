@@ -8,7 +8,7 @@ use super::figure::Figure;
 use super::{classification, inputs, latent, regression, samples, training};
 use crate::data::Task;
 use crate::footprint::{Flash, Work};
-use crate::latent::cost;
+use crate::instructions::{self, Core, Row};
 use crate::metrics::Scores;
 
 const STYLE: &str = include_str!("style.css");
@@ -48,6 +48,7 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
                         h2 { "Size and work" }
                         (samples::cost_curve(evidence).html("cost"))
                         (footprint(evidence, &Flash::of(&artifact, evidence.artifact.len()), &Work::of(&artifact)))
+                        (executed(&instructions::table(&artifact)))
                     }
                     section {
                         h2 { "Training" }
@@ -214,8 +215,7 @@ fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
 
 /// Bytes and products of the artifact.
 fn footprint(evidence: &Evidence, flash: &Flash, work: &Work) -> Markup {
-    let (records, samples) = (&evidence.records, evidence.records.config.export.samples);
-    let passes = cost(&records.latent.shape.architecture, &records.latent.shape.structure, samples);
+    let samples = evidence.records.config.export.samples;
     let rest = flash.total - flash.mean_weights - flash.factors - flash.trunk - flash.codes;
     let all = work.shared_by_samples + samples * work.each_sample;
     let rows = [
@@ -228,7 +228,6 @@ fn footprint(evidence: &Evidence, flash: &Flash, work: &Work) -> Markup {
         ("scratch memory, bytes", thousands(flash.scratch)),
         ("multiply-accumulates, one pass of the mean network", thousands(work.deterministic_pass)),
         ("multiply-accumulates, a prediction of all samples", thousands(all)),
-        ("instructions on a Cortex-M4F, in passes of the mean network", format!("{passes:.1}")),
     ];
     html! {
         figure {
@@ -242,9 +241,36 @@ fn footprint(evidence: &Evidence, flash: &Flash, work: &Work) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Instructions of predictions on every kind of core.
+fn executed(rows: &[Row]) -> Markup {
+    html! {
+        figure {
+            h3 { "What a prediction takes" }
+            div.scroll {
+                table {
+                    thead { tr {
+                        th scope="col" { "prediction" }
+                        @for core in Core::ALL { th.number scope="col" { (core) } }
+                    } }
+                    tbody {
+                        @for Row { prediction, instructions } in rows {
+                            tr {
+                                th scope="row" { (prediction) }
+                                @for &count in instructions.values() {
+                                    td.number { (thousands(count as usize)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
             figcaption {
-                "Flash and scratch memory are exact; instructions are estimated from a fit to \
-                 emulated boards."
+                (instructions::TITLE) ". Of the predictions that it was fitted to, none takes more than "
+                (format!("{:.0}", 100.0 * instructions::worst_error())) " % more or less."
             }
         }
     }
