@@ -341,3 +341,38 @@ fn a_write_that_fails_midway() {
     // With room on the disk the run goes on.
     Finished::success(folder.path(), train.split_whitespace());
 }
+
+/// What is logged, only where it is asked for: what is read and written, tried and chosen.
+#[test]
+fn a_log_on_demand() {
+    let config = REGRESSION_CONFIG.replace("temperature = 1.0\n", "");
+    let folder =
+        folder(&[("waves.csv", waves(0..120).as_bytes()), ("small.toml", config.as_bytes())]);
+    let train = "train waves.csv --target height --config small.toml --out";
+    let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
+    let plain = run(&format!("{train} plain"));
+    let logged = run(&format!("--verbose {train} logged"));
+    let events = |finished: &Finished, place: &str| {
+        let lines = finished.stderr.lines();
+        lines.filter(|line| line.contains(place)).count()
+    };
+    for (place, least) in [
+        ("fiberwalk::run_dir: wrote path=logged/model.fwk bytes=", 1),
+        ("fiberwalk::choose: scored", 4),
+        ("fiberwalk::choose: prior of the least NLL", 1),
+        ("fiberwalk::particles::stage: walked first=0 end=16", 1),
+        ("fiberwalk::pipeline: fitted decoder=", 1),
+        ("fiberwalk::precision: tried", 3),
+    ] {
+        assert!(events(&logged, place) >= least, "no {place} in {}", logged.stderr);
+    }
+    assert_eq!((events(&plain, "DEBUG"), events(&plain, "INFO")), (0, 0), "{}", plain.stderr);
+    let files = |run: &str| contents(&folder.path().join(run));
+    let differing = difference(&files("plain"), &files("logged"));
+    assert!(differing.is_empty(), "a log changed {differing:?}");
+    for both in ["--quiet --verbose devices", "--quiet devices --verbose"] {
+        let refused = Finished::run(folder.path(), both.split_whitespace());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("--quiet and --verbose"), "{refused:?}");
+    }
+}

@@ -1,8 +1,9 @@
-//! A run killed at any moment and resumed leaves the same bytes as one that was never disturbed,
-//! on any number of threads.
+//! A run killed or interrupted at any moment and resumed leaves the same bytes as one that was never
+//! disturbed, on any number of threads; one that is interrupted says how to go on.
 
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -86,14 +87,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     let mut interrupted = 0;
     for mark in MARKS {
         let folder = prepared();
-        let wait = |run: &Path| {
-            let start = Instant::now();
-            while !run.join(mark).exists() {
-                assert!(start.elapsed() < PATIENCE, "no {mark} so far");
-                sleep(Duration::from_millis(1));
-            }
-        };
-        interrupted += usize::from(killed(folder.path(), false, wait));
+        interrupted += usize::from(killed(folder.path(), false, |run| appears(&run.join(mark))));
         let found = resumed(folder.path());
         assert_eq!(difference(&found, &expected).len(), 0, "killed after {mark}");
     }
@@ -117,4 +111,107 @@ fn a_run_killed_again_and_again_still_ends_in_the_same_bytes() {
     }
     let found = resumed(folder.path());
     assert_eq!(difference(&found, &expected).len(), 0);
+}
+
+/// Waits until there is such a file.
+fn appears(path: &Path) {
+    let start = Instant::now();
+    while !path.exists() {
+        assert!(start.elapsed() < PATIENCE, "no {} so far", path.display());
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// Starts `fiberwalk` in `folder`.
+#[cfg(unix)]
+fn started(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command = fiberwalk();
+    command.args(arguments).current_dir(folder).stderr(Stdio::piped());
+    command.spawn().expect("fiberwalk starts")
+}
+
+/// Sends a signal to a process; what it says to that.
+#[cfg(unix)]
+fn signalled(child: Child, signal: &str) -> Finished {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.expect("kill is there").success());
+    child.wait_with_output().expect("the child is ours").into()
+}
+
+/// What a shell makes of the command that an interrupted one told.
+#[cfg(unix)]
+fn told(folder: &Path, interrupted: &Finished) -> Finished {
+    let last = interrupted.stderr.lines().last().unwrap_or_default();
+    let command =
+        last.strip_prefix("interrupted; go on with: ").unwrap_or_else(|| panic!("{last}"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(folder).env("FIBERWALK_DEVICE", "cpu");
+    shell.output().expect("there is a shell").into()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_how_to_go_on() {
+    let (expected, _) = undisturbed("2");
+    for (signal, code, mark) in [
+        ("-INT", 130, "data.json"),
+        ("-TERM", 143, "particles/group-000.safetensors"),
+        ("-INT", 130, "latent.safetensors"),
+    ] {
+        let folder = prepared();
+        // A name that a shell would take apart.
+        fs::rename(folder.path().join("digits.csv"), folder.path().join("the $digits.csv"))
+            .expect("writable");
+        let mut arguments = TRAIN;
+        arguments[1] = "the $digits.csv";
+        let child = started(folder.path(), &arguments);
+        appears(&folder.path().join("run").join(mark));
+        let interrupted = signalled(child, signal);
+        assert_eq!(interrupted.code, Some(code), "{interrupted:?}");
+        let run = contents(&folder.path().join("run"));
+        let unfinished =
+            |path: &&std::path::PathBuf| path.to_string_lossy().contains(".fiberwalk-");
+        assert_eq!(run.keys().find(unfinished), None);
+        let resumed = told(folder.path(), &interrupted);
+        assert_eq!(resumed.code, Some(0), "{resumed:?}");
+        let found = contents(&folder.path().join("run"));
+        assert_eq!(difference(&found, &expected).len(), 0, "{signal} after {mark}");
+    }
+}
+
+/// A shard is gone on with by the same command.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_shard_says_how_to_go_on() {
+    let folder = prepared();
+    let path = folder.path();
+    Finished::success(path, TRAIN.into_iter().chain(["--until", "map"]));
+    let walk = ["walk", "run", "--shard", "1/1"];
+    Finished::success(path, walk.into_iter().chain(["--out", "expected"]));
+    let child = started(path, &walk);
+    appears(&path.join("shard-1-of-1.safetensors.parts/particles/group-000.safetensors"));
+    let interrupted = signalled(child, "-INT");
+    assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
+    let resumed = told(path, &interrupted);
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    let shard = |name: &str| fs::read(path.join(name)).expect("the shard is there");
+    assert_eq!(shard("shard-1-of-1.safetensors"), shard("expected"));
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_to_go_on_with_is_said_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data.csv");
+    let made = Command::new("mkfifo").arg(&data).status().expect("mkfifo is there");
+    assert!(made.success());
+    let child = started(folder.path(), &["train", "data.csv", "--target", "digit"]);
+    // Opens once the child waits for rows that never come.
+    let rows = fs::OpenOptions::new().write(true).open(&data).expect("a pipe");
+    let interrupted = signalled(child, "-INT");
+    drop(rows);
+    assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
+    assert!(interrupted.stderr.contains("before there was anything"), "{interrupted:?}");
+    assert!(!interrupted.stderr.contains("--resume"), "{interrupted:?}");
+    assert!(!folder.path().join("data-run").exists());
 }

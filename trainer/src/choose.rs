@@ -6,6 +6,7 @@
 //! drift and temperature under the best prior, then the neighbouring priors under those.
 
 use serde::{Deserialize, Serialize};
+use tracing::{debug, info};
 
 use crate::data::{Rows, Targets};
 use crate::descent::{Descent, Particle, Schedule};
@@ -183,15 +184,18 @@ impl Search<'_> {
             // The noise is at most the error of the best predictor so far, the walk's mean.
             let error = scored[chosen].predictive.rmse(&context.held_out);
             noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
+            info!(noise_std, "the held-out error of the best prior's mean");
         }
 
         let prior = scored[chosen].candidate.prior_precision.clone();
+        info!(?prior, nll = scored[chosen].candidate.nll, "prior of the least NLL so far");
         let start = scored.len();
         let tempered = self.tempered(fixed, &prior);
         scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context)?);
         chosen = spread_at_little_cost(&scored[start..]) + start;
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
+        info!(%drift, temperature, "the most spread within one standard error of the least NLL");
         let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
         let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
         let start = scored.len();
@@ -201,6 +205,7 @@ impl Search<'_> {
             .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
 
         let chosen = scored[chosen].candidate.clone();
+        info!(prior = ?chosen.prior_precision, nll = chosen.nll, "prior of the least NLL");
         let likelihood = likelihood(noise_std);
         let maps = self.maps(&chosen.prior_precision, likelihood, &context)?;
         let full = self.walk_folds(
@@ -248,6 +253,15 @@ impl Search<'_> {
             let row_nll = predictive.nll(&context.held_out, calibration);
             let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
             let candidate = Candidate { nll, standard_error, ..candidate.clone() };
+            debug!(
+                prior = ?candidate.prior_precision,
+                drift = %candidate.drift,
+                temperature = candidate.temperature,
+                particles,
+                nll,
+                standard_error,
+                "scored"
+            );
             Ok(Scored { candidate, predictive, row_nll })
         })
     }

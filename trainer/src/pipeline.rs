@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rayon::prelude::*;
+use tracing::{debug, info};
 
 use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 
@@ -15,11 +16,12 @@ use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
 use crate::descent::{Descent, Particle, Schedule, TrainingSet};
-use crate::device::Device;
+use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
     DecoderShape, Fit, ProbePool, affordable_structures, choose_codes, cost, energy_score,
+    structure_name,
 };
 use crate::metrics::auroc;
 use crate::network::{Architecture, Batch};
@@ -199,6 +201,18 @@ impl<'a> Training<'a> {
                 constant.join(", ")
             ));
         }
+        info!(
+            data = %options.data.display(),
+            rows = record.rows,
+            training = record.split.training.len(),
+            calibration = record.split.calibration.len(),
+            features = architecture.inputs(),
+            network = ?architecture.widths,
+            parameters = architecture.parameters(),
+            threads = threads(),
+            seed = options.seed,
+            "data"
+        );
         let dir = open_run(options, &record)?;
         let rows = record.schema.rows(&raw, &target);
         Ok(Self { options, dir, record, raw, target, rows, architecture })
@@ -311,6 +325,7 @@ impl<'a> Training<'a> {
         let mut maps: Vec<(f64, Vec<f32>)> =
             ends.into_par_iter().map(|theta| (descent.loss(&theta), theta)).collect();
         maps.sort_by(|a, b| a.0.total_cmp(&b.0));
+        debug!(losses = ?maps.iter().map(|map| map.0).collect::<Vec<_>>(), "the best MAP first");
         stage.finish(&format!("loss {:.2} over {} rows", maps[0].0, set.rows()));
         let maps: Vec<Vec<f32>> = maps.into_iter().map(|(_, theta)| theta).collect();
         self.dir.write_tensors(MAP, &[("theta", &maps)])?;
@@ -381,6 +396,13 @@ impl<'a> Training<'a> {
                 let device = &self.options.device;
                 let fitted = fit.run(device, &maps[0], &|steps| stage.advance(steps))?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
+                debug!(
+                    decoder = structure_name(&shape.structure),
+                    energy_score = score,
+                    passes = cost(&self.architecture, &shape.structure, config.export.samples),
+                    parameters = fitted.decoder.len(),
+                    "fitted"
+                );
                 Ok((shape, fitted, score))
             })
             .collect::<anyhow::Result<_>>()?;
@@ -392,11 +414,10 @@ impl<'a> Training<'a> {
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
-        let names: Vec<String> = shape.structure.iter().map(ToString::to_string).collect();
         let passes = cost(&self.architecture, &shape.structure, config.export.samples);
         stage.finish(&format!(
             "{}, {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
-            names.join(", ")
+            structure_name(&shape.structure)
         ));
         let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];
         if let Some((_, encoder)) = fitted.encoder {
@@ -535,6 +556,8 @@ impl<'a> Training<'a> {
             float: self.thresholds(self.networks(&drawn, of_float), of_float)?,
             runtime: self.thresholds(runtime(&precision, of_runtime)?, of_runtime)?,
         };
+        let Thresholds { calibration, conformal, epistemic } = record.runtime;
+        info!(?calibration, conformal, epistemic, "thresholds of the artifact");
         let file = artifact(&precision, record.runtime)?;
         self.dir.write_json("calibration.json", &record)?;
         self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;

@@ -1,6 +1,7 @@
 //! The fewest bits that cost little: int4 where the predictive hardly changes.
 
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
 use fiberwalk_formats::Bits;
 
@@ -53,12 +54,22 @@ pub fn choose_precision(
             Some(layer) => candidate.layers[layer] = Bits::Four,
         }
         let cost = loss(&candidate)?;
-        candidates.push(PrecisionCandidate {
+        let tried = PrecisionCandidate {
             weight_bits: candidate.layers.iter().map(|bits| bits.count()).collect(),
             factor_bits: candidate.factors.count(),
             loss: cost,
-        });
-        if cost <= config.loss {
+        };
+        let kept = cost <= config.loss;
+        debug!(
+            weight_bits = ?tried.weight_bits,
+            factor_bits = tried.factor_bits,
+            loss = cost,
+            allowed = config.loss,
+            kept,
+            "tried"
+        );
+        candidates.push(tried);
+        if kept {
             chosen = candidate;
         }
     }

@@ -1,9 +1,14 @@
 //! What the user sees while long work goes on.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::debug;
+
+/// All bars that are shown.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// How to show progress, on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,35 +24,32 @@ pub struct Stage {
     bar: ProgressBar,
     name: String,
     started: Instant,
-    lines: bool,
+    shown: bool,
 }
 
 impl Progress {
     /// Starts a stage of `total` steps.
     pub fn stage(self, name: &str, total: usize) -> Stage {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            Some(total as u64),
-            if self == Self::Shown && terminal {
-                ProgressDrawTarget::stderr()
-            } else {
-                ProgressDrawTarget::hidden()
-            },
-        );
+        debug!(steps = total, "{name} begins");
+        let hidden = ProgressDrawTarget::hidden();
+        let mut bar = ProgressBar::with_draw_target(Some(total as u64), hidden);
+        let shown = self == Self::Shown;
+        if shown && stderr().is_terminal() {
+            bar = BARS.add(bar);
+        }
         let template = "{msg:24} {bar:32} {percent:>3}%  {per_sec} steps  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        let lines = self == Self::Shown && !terminal;
-        Stage { bar, name: name.to_owned(), started: Instant::now(), lines }
+        Stage { bar, name: name.to_owned(), started: Instant::now(), shown }
     }
 
     /// A line for the user.
     pub fn note(self, text: &str) {
         if self == Self::Shown {
-            eprintln!("{text}");
+            line(text);
         }
     }
 }
@@ -62,8 +64,34 @@ impl Stage {
     pub fn finish(self, result: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
-        if self.lines || !self.bar.is_hidden() {
-            eprintln!("{:24} {seconds:6.1} s  {result}", self.name);
+        BARS.remove(&self.bar);
+        if self.shown {
+            line(&format!("{:24} {seconds:6.1} s  {result}", self.name));
         }
     }
+}
+
+/// Standard error for lines from elsewhere, such as a log: bars make way for each write.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BesideBars;
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        BARS.suspend(|| stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        stderr().flush()
+    }
+}
+
+/// Takes the bars away for good, for a program that is about to end.
+pub fn hide() {
+    let _ = BARS.clear();
+    BARS.set_draw_target(ProgressDrawTarget::hidden());
+}
+
+/// A line on standard error; where that is closed nobody misses it.
+fn line(text: &str) {
+    let _ = BesideBars.write_all(format!("{text}\n").as_bytes());
 }

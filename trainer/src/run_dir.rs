@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
 use crate::tensors::TensorFile;
 
@@ -17,6 +19,15 @@ const TEMPORARY: &str = ".fiberwalk-";
 pub const REQUESTED: &str = "requested.toml";
 /// Folder of the walked particles.
 pub const PARTICLES: &str = "particles";
+
+/// Read while a file is written, so that whoever writes to it waits for files to be whole.
+static WRITES: RwLock<()> = RwLock::new(());
+
+/// Waits until no file is being written by [`write_atomically`]; none is begun while the guard
+/// lives. A program that exits then leaves no temporary file.
+pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
+    WRITES.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
 /// the new one. A link stays a link to the file written. A device or a pipe, such as
@@ -47,10 +58,12 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // As any new file: the user's umask decides who else may read it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let _written = WRITES.read().unwrap_or_else(PoisonError::into_inner);
     let mut file = builder.tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path)?;
+    debug!(path = %path.display(), bytes = bytes.len(), "wrote");
     Ok(())
 }
 
@@ -156,7 +169,9 @@ impl RunDir {
     /// The file cannot be read.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.path(name);
-        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        debug!(path = %path.display(), bytes = bytes.len(), "read");
+        Ok(bytes)
     }
 
     /// Writes a value as JSON.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use tracing::debug;
 
 /// Bytes before the header: its length.
 const PREFIX: usize = 8;
@@ -73,6 +74,7 @@ impl TensorFile {
         if length != expected {
             bail!("{}: it has {length} bytes, expected {expected}", wrong());
         }
+        debug!(path = %path.display(), bytes = length, "read");
         Ok(Self { path: path.to_owned(), metadata, start })
     }
 

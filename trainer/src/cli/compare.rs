@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 
 use fiberwalk::baselines::Hmc;
 use fiberwalk::compare::{CompareOptions, Method, compare};
+use fiberwalk::progress::Progress;
 use fiberwalk::run_dir::write_atomically;
 
+use super::interrupt::Resumption;
 use super::{DeviceArgument, TableArguments};
 
 #[derive(Args)]
@@ -36,15 +38,13 @@ pub struct Arguments {
     /// File to write every figure to, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
 }
 
 impl Arguments {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let config = self.table.config()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("compare"));
+        Resumption { begun: out.clone(), flag: None }.on_interruption()?;
         let methods = match self.methods.is_empty() {
             true => Method::value_variants().to_vec(),
             false => self.methods,
@@ -61,7 +61,7 @@ impl Arguments {
             hmc: Hmc::REFERENCE,
             seed: self.seed,
             device: Arc::new(self.device.open()?),
-            progress: super::progress(self.quiet),
+            progress,
         })?;
         println!("{comparison}");
         match self.json {

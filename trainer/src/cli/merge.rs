@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use fiberwalk::particles::merge;
+use fiberwalk::progress::Progress;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -13,13 +14,10 @@ pub struct Arguments {
     /// Files of all its shards, in any order.
     #[arg(required = true)]
     shards: Vec<PathBuf>,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
 }
 
 impl Arguments {
-    pub fn run(self) -> anyhow::Result<()> {
-        merge(&self.run, &self.shards, super::progress(self.quiet))
+    pub fn run(self, progress: Progress) -> anyhow::Result<()> {
+        merge(&self.run, &self.shards, progress)
     }
 }

@@ -5,6 +5,7 @@ mod compare;
 mod devices;
 mod evaluate;
 mod inspect;
+mod interrupt;
 mod merge;
 mod predict;
 mod report;
@@ -13,14 +14,18 @@ mod walk;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing::{Level, info};
+use tracing_subscriber::fmt::time::uptime;
 
 use fiberwalk::config::{Config, ConfigError};
 use fiberwalk::data::TaskKind;
 use fiberwalk::demo;
 use fiberwalk::device::{Device, DeviceChoice};
 use fiberwalk::engine::{Draws, EngineKind};
-use fiberwalk::progress::Progress;
+use fiberwalk::progress::{BesideBars, Progress};
 use fiberwalk_runtime::CodeSource;
 
 /// Bayesian neural networks for microcontrollers: train on a workstation, sample on the board.
@@ -29,6 +34,12 @@ use fiberwalk_runtime::CodeSource;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// No progress.
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Log what is read, tried, chosen and written.
+    #[arg(long, global = true)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -62,9 +73,6 @@ struct DemoArguments {
     /// Directory for data, run and artifact; emptied of an earlier demo.
     #[arg(long, default_value = "fiberwalk-demo")]
     out: PathBuf,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
 }
 
 /// What to learn from: shared by `train` and `compare`.
@@ -107,7 +115,9 @@ struct DeviceArgument {
 
 impl DeviceArgument {
     fn open(&self) -> anyhow::Result<Device> {
-        self.device.open()
+        let device = self.device.open()?;
+        info!(asked = %self.device, computes = device.describe(), "device");
+        Ok(device)
     }
 }
 
@@ -152,22 +162,34 @@ impl EngineArguments {
 impl Cli {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
+        if self.quiet && self.verbose {
+            // Not by `conflicts_with`, which misses the one before and the other after a command.
+            let message = "--quiet and --verbose exclude each other";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        if self.verbose {
+            log()?;
+        }
+        let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         match self.command {
-            Command::Train(arguments) => arguments.run(),
-            Command::Walk(arguments) => arguments.run(),
-            Command::Merge(arguments) => arguments.run(),
+            Command::Train(arguments) => arguments.run(progress),
+            Command::Walk(arguments) => arguments.run(progress),
+            Command::Merge(arguments) => arguments.run(progress),
             Command::Predict(arguments) => arguments.run(),
             Command::Evaluate(arguments) => arguments.run(),
             Command::Report(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),
-            Command::Demo(arguments) => demo::run(&arguments.out, progress(arguments.quiet)),
-            Command::Compare(arguments) => arguments.run(),
+            Command::Demo(arguments) => demo::run(&arguments.out, progress),
+            Command::Compare(arguments) => arguments.run(progress),
             Command::Bench(arguments) => arguments.run(),
         }
     }
 }
 
-fn progress(quiet: bool) -> Progress {
-    if quiet { Progress::Quiet } else { Progress::Shown }
+/// Writes all events to standard error from now on, with the seconds since the start.
+fn log() -> anyhow::Result<()> {
+    let log = tracing_subscriber::fmt().with_max_level(Level::DEBUG).with_timer(uptime());
+    let log = log.with_ansi(false).with_writer(BesideBars::default);
+    log.try_init().map_err(anyhow::Error::from_boxed).context("cannot log")
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use fiberwalk::pipeline::{TrainOptions, Until, train};
+use fiberwalk::progress::Progress;
+use fiberwalk::run_dir::REQUESTED;
 
+use super::interrupt::Resumption;
 use super::{DeviceArgument, TableArguments};
 
 #[derive(Args)]
@@ -27,15 +30,14 @@ pub struct Arguments {
     /// Stop after a stage.
     #[arg(long, value_enum)]
     until: Option<Until>,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
 }
 
 impl Arguments {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let config = self.table.config()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("run"));
+        let begun = out.join(REQUESTED);
+        Resumption { begun, flag: Some("--resume") }.on_interruption()?;
         train(&TrainOptions {
             data: self.table.data,
             target: self.table.target,
@@ -46,7 +48,7 @@ impl Arguments {
             seed: self.seed,
             resume: self.resume,
             until: self.until,
-            progress: super::progress(self.quiet),
+            progress,
         })
     }
 }

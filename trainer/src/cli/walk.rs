@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::particles::{Shard, walk_shard};
+use fiberwalk::particles::{Shard, parts_of, walk_shard};
+use fiberwalk::progress::Progress;
 
 use super::DeviceArgument;
+use super::interrupt::Resumption;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -20,15 +22,13 @@ pub struct Arguments {
     out: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgument,
-    /// No progress.
-    #[arg(long)]
-    quiet: bool,
 }
 
 impl Arguments {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let shard: Shard = self.shard.parse()?;
         let out = self.out.unwrap_or_else(|| shard.file_name().into());
-        walk_shard(&self.run, shard, &out, &self.device.open()?, super::progress(self.quiet))
+        Resumption { begun: parts_of(&out), flag: None }.on_interruption()?;
+        walk_shard(&self.run, shard, &out, &self.device.open()?, progress)
     }
 }

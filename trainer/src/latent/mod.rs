@@ -25,4 +25,6 @@ pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, 
 pub use fit::{Fit, Fitted};
 pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
-pub use structure::{LayerDecoder, Structure, affordable_structures, cost, modulation_len};
+pub use structure::{
+    LayerDecoder, Structure, affordable_structures, cost, modulation_len, structure_name,
+};

@@ -91,6 +91,11 @@ impl TryFrom<String> for LayerDecoder {
 /// The decoders of all layers, from the input to the output.
 pub type Structure = Vec<LayerDecoder>;
 
+/// A structure for the user: every layer's decoder.
+pub fn structure_name(structure: &[LayerDecoder]) -> String {
+    structure.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Total number of modulation values s(z).
 pub fn modulation_len(structure: &[LayerDecoder]) -> usize {
     structure.iter().map(|layer| layer.modulations()).sum()

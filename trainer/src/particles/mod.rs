@@ -16,5 +16,5 @@ pub use at_map::{CHOICES, MAP, RunAtMap};
 pub use groups::read;
 pub use merge::merge;
 pub use need::Need;
-pub use shard::{Shard, walk_shard};
+pub use shard::{Shard, parts_of, walk_shard};
 pub use stage::{WalkRecord, WalkStage};

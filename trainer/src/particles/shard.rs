@@ -199,8 +199,8 @@ pub fn walk_shard(
     remove(&parts)
 }
 
-/// The folder of a shard under way.
-fn parts_of(out: &Path) -> PathBuf {
+/// The folder of a shard that is under way to the file `out`.
+pub fn parts_of(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".parts");
     PathBuf::from(name)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
 use super::at_map::{CHOICES, MAP, RunAtMap};
 use super::groups::{GROUP, Group, THETA, groups, read_groups};
@@ -109,8 +110,10 @@ impl WalkStage {
         device: &Device,
         progress: Progress,
     ) -> anyhow::Result<(Stage, Walked)> {
-        let missing: Vec<Group> = groups(particles).filter(|group| !dir.has(&group.file)).collect();
+        let missing: Vec<Group> =
+            groups(particles.clone()).filter(|group| !dir.has(&group.file)).collect();
         let threads = rayon::current_num_threads();
+        debug!(?particles, threads, groups_left = missing.len(), "to walk");
         let largest_tile = self.set.largest_tile();
         let at_once = device.particles_at_once(&self.run.architecture, largest_tile);
         // As many groups together as the device walks at the same time.
@@ -142,7 +145,9 @@ impl WalkStage {
         for groups in missing.chunk_by(follows).flat_map(|run| run.chunks(together)) {
             let first = groups[0].particles.start;
             let end = groups[groups.len() - 1].particles.end;
+            let began = Instant::now();
             let walked = walk.run(device, &self.maps, first..end, &|steps| stage.advance(steps))?;
+            debug!(first, end, seconds = began.elapsed().as_secs_f64(), "walked");
             for group in groups {
                 let own = &walked[group.particles.start - first..group.particles.end - first];
                 dir.write_tensors(&group.file, &[(THETA, own)])?;

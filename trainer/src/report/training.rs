@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, number};
+use crate::latent::structure_name;
 
 /// Size of a candidate's little plot.
 const STRIP_WIDTH: f64 = 160.0;
@@ -88,14 +89,11 @@ pub fn structures(evidence: &Evidence) -> Markup {
     let mut candidates: Vec<Candidate> = record
         .candidates
         .iter()
-        .map(|(structure, score)| {
-            let names: Vec<_> = structure.iter().map(ToString::to_string).collect();
-            Candidate {
-                cells: vec![names.join(", "), number(*score, 4)],
-                score: *score,
-                error: 0.0,
-                chosen: *structure == record.shape.structure,
-            }
+        .map(|(structure, score)| Candidate {
+            cells: vec![structure_name(structure), number(*score, 4)],
+            score: *score,
+            error: 0.0,
+            chosen: *structure == record.shape.structure,
         })
         .collect();
     candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
