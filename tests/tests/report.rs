@@ -173,7 +173,10 @@ fn a_classifier_has_a_page_that_any_window_shows() {
             "Doubt of held-out and of foreign rows",
             "NLL against samples and bytes",
             "What a board needs",
+            "Loss of MAP",
+            "The walk",
             "Ends of the walk",
+            "Objective of the fit",
             "Latent codes of the particles",
             "Predictive along each latent axis",
             "Hyper-parameters tried",
@@ -181,7 +184,29 @@ fn a_classifier_has_a_page_that_any_window_shows() {
         ],
     );
     let page = fs::read_to_string(path.join("page.html")).expect("text");
+    // A line for every particle of the walk, in both of its plots, and short ones.
+    let walk = page.split_once("id=\"paths\"").and_then(|(_, rest)| rest.split_once("</figure>"));
+    let (walk, _) = walk.expect("the walk");
+    let lines = walk.split("class=\"thread\"").skip(1).map(|path| path.matches('M').count());
+    assert_eq!(lines.sum::<usize>(), 2 * 32);
+    assert!(walk.len() < 40_000, "{} bytes", walk.len());
     assert!(page.contains("test.csv") && !String::from_utf8_lossy(&own).contains("test.csv"));
+}
+
+/// Runs made before traces were kept have a page without their figures.
+#[test]
+fn what_was_not_recorded_is_left_out() {
+    let folder = trained(&waves(0..200), REGRESSION_CONFIG, "height");
+    let run = folder.path().join("run");
+    let traces = ["map-trace", "latent-trace", "particles/trace-000"];
+    for (kept, figure) in traces.iter().zip(["Loss of MAP", "Objective of the fit", "The walk"]) {
+        let title = format!("<h3>{figure}</h3>");
+        let page = || fs::read_to_string(run.join("report.html")).expect("a page");
+        assert!(page().contains(&title), "no {figure}");
+        fs::remove_file(run.join(format!("{kept}.safetensors"))).expect("it was kept");
+        Finished::success(folder.path(), ["report", "run"]);
+        assert!(!page().contains(&title), "{figure}");
+    }
 }
 
 #[test]

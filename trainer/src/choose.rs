@@ -329,7 +329,7 @@ impl Search<'_> {
                 prior_precision: &prior_precision,
                 schedule: self.map_schedule,
             };
-            let particle = Particle { start: &start, drift: None, control: None };
+            let particle = Particle { start: &start, drift: None, control: None, watch: None };
             Ok(descent.run(self.device, &[particle], context.report)?.remove(0))
         })
     }

@@ -7,6 +7,7 @@ use crate::data::Targets;
 use crate::device::Device;
 use crate::network::{Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step};
 use crate::random::{Purpose, stream};
+use crate::trace::Checkpoints;
 
 /// Steps between two reports of progress.
 const REPORT_EVERY: usize = 25;
@@ -235,6 +236,29 @@ pub struct Particle<'a> {
     pub drift: Option<Vec<f32>>,
     /// Control variate for mini-batches; all have one or none has.
     pub control: Option<&'a ControlVariate>,
+    /// Is called with the particle's parameters, `[P]`, at every checkpoint.
+    pub watch: Option<&'a (dyn Fn(&[f32]) + Sync)>,
+}
+
+/// Where a particle ended, and how it got there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descended {
+    /// Its parameters, `[P]`.
+    pub theta: Vec<f32>,
+    /// What was measured at every checkpoint.
+    pub trace: Vec<Measured>,
+}
+
+/// What is measured of a particle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// Mean −log p(y | x, θ) of the first mini-batch, nats: of all rows where there is one, else of a
+    /// random sample of them.
+    pub nll: f64,
+    /// ½ Σ α θ², nats.
+    pub prior: f64,
+    /// Euclidean distance from the start.
+    pub distance: f64,
 }
 
 impl Descent<'_> {
@@ -249,57 +273,104 @@ impl Descent<'_> {
         particles: &[Particle<'_>],
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let ends = self.run_traced(device, particles, &Checkpoints::none(), report)?;
+        Ok(ends.into_iter().map(|end| end.theta).collect())
+    }
+
+    /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run_traced(
+        &self,
+        device: &Device,
+        particles: &[Particle<'_>],
+        checkpoints: &Checkpoints,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Descended>> {
         match device {
             Device::Cpu => {
-                Ok(particles.par_iter().map(|particle| self.descend(particle, report)).collect())
+                let each = particles.par_iter();
+                Ok(each.map(|particle| self.descend(particle, checkpoints, report)).collect())
             }
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpus) => gpus.descend(self, particles, report),
+            Device::Gpu(gpus) => gpus.descend(self, particles, checkpoints, report),
         }
     }
 
     /// One particle's descent, on the calling thread.
-    fn descend(&self, particle: &Particle<'_>, report: &(dyn Fn(usize) + Sync)) -> Vec<f32> {
+    fn descend(
+        &self,
+        particle: &Particle<'_>,
+        checkpoints: &Checkpoints,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Descended {
+        let mut trace = Vec::with_capacity(checkpoints.steps().len());
         let mut theta = particle.start.to_vec();
         let mut adam = Adam::new(theta.len());
         let mut gradient = vec![0.0; theta.len()];
         let mut tape = Tape::default();
         for step in 0..self.schedule.steps {
-            self.gradient(particle, step, &theta, &mut tape, &mut gradient);
+            let part = self.set.part(step);
+            let nll = self.gradient(particle, part, &theta, &mut tape, &mut gradient);
+            if checkpoints.has(step) {
+                trace.push(self.measure(particle, &theta, (part == 0).then_some(nll)));
+            }
             adam.step(&mut theta, &gradient, self.schedule.rate(step));
             if (step + 1) % REPORT_EVERY == 0 {
                 report(REPORT_EVERY);
             }
         }
         report(self.schedule.steps % REPORT_EVERY);
-        theta
+        if checkpoints.has(self.schedule.steps) {
+            trace.push(self.measure(particle, &theta, None));
+        }
+        Descended { theta, trace }
+    }
+
+    /// Measures a particle that has come to `theta`. `nll` is the sum over the rows of the first
+    /// mini-batch where it is known.
+    fn measure(&self, particle: &Particle<'_>, theta: &[f32], nll: Option<f64>) -> Measured {
+        if let Some(watch) = particle.watch {
+            watch(theta);
+        }
+        let objective = self.objective(0);
+        let nll = nll.unwrap_or_else(|| objective.nll(theta));
+        Measured {
+            nll: nll / objective.batch.rows() as f64,
+            prior: self.prior(theta),
+            distance: distance(theta, particle.start),
+        }
     }
 
     /// Σ −log p(y | x, θ) + ½ Σ α θ², without the drift.
     pub fn loss(&self, theta: &[f32]) -> f64 {
-        let squares = theta.iter().zip(self.prior_precision);
-        let prior: f64 = squares.map(|(&t, &a)| 0.5 * f64::from(a) * f64::from(t).powi(2)).sum();
-        self.set.nll(self.architecture, self.likelihood, theta) + prior
+        self.set.nll(self.architecture, self.likelihood, theta) + self.prior(theta)
     }
 
+    /// ½ Σ α θ².
+    fn prior(&self, theta: &[f32]) -> f64 {
+        let squares = theta.iter().zip(self.prior_precision);
+        squares.map(|(&t, &a)| 0.5 * f64::from(a) * f64::from(t).powi(2)).sum()
+    }
+
+    /// The objective of a mini-batch.
+    fn objective(&self, part: usize) -> Objective<'_> {
+        let (batch, targets) = self.set.mini_batch(part);
+        Objective { architecture: self.architecture, batch, targets, likelihood: self.likelihood }
+    }
+
+    /// Writes the gradient on a mini-batch and returns the likelihood's share of its value.
     fn gradient(
         &self,
         particle: &Particle<'_>,
-        step: usize,
+        part: usize,
         theta: &[f32],
         tape: &mut Tape,
         gradient: &mut [f32],
-    ) {
-        let part = self.set.part(step);
-        let (batch, targets) = self.set.mini_batch(part);
-        let objective = Objective {
-            architecture: self.architecture,
-            batch,
-            targets,
-            likelihood: self.likelihood,
-        };
+    ) -> f64 {
         gradient.fill(0.0);
-        objective.nll_gradient(theta, tape, gradient);
+        let nll = self.objective(part).nll_gradient(theta, tape, gradient);
         let scale = self.set.scale(part);
         if let Some(control) = particle.control {
             for ((g, &own), &all) in
@@ -316,5 +387,12 @@ impl Descent<'_> {
         if let Some(drift) = &particle.drift {
             gradient.iter_mut().zip(drift).for_each(|(g, &d)| *g -= d);
         }
+        nll
     }
+}
+
+/// Euclidean distance between two parameter vectors.
+pub(crate) fn distance(one: &[f32], other: &[f32]) -> f64 {
+    let squares = one.iter().zip(other).map(|(&a, &b)| f64::from(a - b).powi(2));
+    squares.sum::<f64>().sqrt()
 }

@@ -7,10 +7,12 @@ use anyhow::bail;
 use rayon::prelude::*;
 
 #[cfg(feature = "gpu")]
-use crate::descent::{Descent, Particle};
+use crate::descent::{Descended, Descent, Particle};
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuError, hardware};
 use crate::network::{Architecture, Batch, outputs_of_each};
+#[cfg(feature = "gpu")]
+use crate::trace::Checkpoints;
 
 /// Most particles that are walked between two checkpoints, each GPU.
 #[cfg(feature = "gpu")]
@@ -185,9 +187,10 @@ impl Gpus {
         &self,
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
+        checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
-        self.split(particles, |gpu, part| gpu.descend(descent, part, report))
+    ) -> anyhow::Result<Vec<Descended>> {
+        self.split(particles, |gpu, part| gpu.descend(descent, part, checkpoints, report))
     }
 
     fn outputs(
@@ -200,11 +203,11 @@ impl Gpus {
     }
 
     /// Applies `f` to consecutive parts of the items, one a GPU, and joins the results in order.
-    fn split<T: Sync>(
+    fn split<T: Sync, R: Send>(
         &self,
         items: &[T],
-        f: impl Fn(&Gpu, &[T]) -> Result<Vec<Vec<f32>>, GpuError> + Sync,
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        f: impl Fn(&Gpu, &[T]) -> Result<Vec<R>, GpuError> + Sync,
+    ) -> anyhow::Result<Vec<R>> {
         let share = items.len().div_ceil(self.0.len()).max(1);
         let parts = self.0.iter().zip(items.chunks(share));
         let results = std::thread::scope(|scope| {
@@ -215,6 +218,6 @@ impl Gpus {
                 running.into_iter().map(|one| one.join().expect("no panic on a GPU's thread"));
             joined.collect::<Result<Vec<_>, _>>()
         })?;
-        Ok(results.concat())
+        Ok(results.into_iter().flatten().collect())
     }
 }

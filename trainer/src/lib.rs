@@ -38,4 +38,6 @@ pub mod report;
 pub mod run_data;
 pub mod run_dir;
 pub mod tensors;
+pub mod trace;
+pub mod validation;
 pub mod walk;

@@ -15,13 +15,13 @@ use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
-use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet};
 use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
-    DecoderShape, Fit, ProbePool, affordable_structures, choose_codes, cost, energy_score,
-    structure_name,
+    DecoderShape, Fit, Fitted, Objective, ProbePool, affordable_structures, choose_codes, cost,
+    energy_score, structure_name,
 };
 use crate::metrics::auroc;
 use crate::network::{Architecture, Batch};
@@ -32,16 +32,21 @@ use crate::predictive::{Calibration, Predictive, mean};
 use crate::progress::Progress;
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
-use crate::records::{CalibrationRecord, LatentRecord, PrecisionRecord};
+use crate::records::{CalibrationRecord, LATENT_TRACE, LatentRecord, MAP_TRACE, PrecisionRecord};
 use crate::report::{self, HeldOut, REPORT};
 use crate::run_data::{DATA, DataRecord, write_calibration_rows, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
+use crate::trace::{Checkpoints, Trace};
+use crate::validation::Validation;
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
+/// Draws from a decoder under way whose mixture is validated, and how often that is.
+const VALIDATION_DRAWS: usize = 32;
+const VALIDATIONS: usize = 10;
 /// Random codes and inputs that activation ranges are measured on.
 const RANGE_CODES: usize = 256;
 const RANGE_INPUTS: usize = 512;
@@ -142,8 +147,9 @@ pub fn train_with(
         return Ok(());
     }
     // From the files, as any machine that walks a shard of them.
-    let particles =
-        WalkStage::open(RunAtMap::open(&options.out)?)?.run(&options.device, options.progress)?;
+    let walk = WalkStage::open(RunAtMap::open(&options.out)?)?;
+    let validation = training.validation();
+    let particles = walk.run(&options.device, options.progress, validation.as_ref())?;
     after("walk");
     if training.stops_after(Until::Walk) {
         return Ok(());
@@ -247,6 +253,13 @@ impl<'a> Training<'a> {
         TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, self.options.seed)
     }
 
+    /// The calibration rows, for the eyes of the user; none where nobody looks.
+    fn validation(&self) -> Option<Validation<'_>> {
+        let calibration = &self.record.split.calibration;
+        (self.options.progress == Progress::Shown)
+            .then(|| Validation::new(&self.architecture, &self.rows, calibration))
+    }
+
     /// Hyper-parameters: `choices.json`.
     fn choose(&self) -> anyhow::Result<Choices> {
         if self.dir.has(CHOICES) {
@@ -293,7 +306,7 @@ impl<'a> Training<'a> {
         Ok(choices)
     }
 
-    /// MAP training: `map.safetensors`, the best one first.
+    /// MAP training: `map-trace.safetensors`, then `map.safetensors`, the best one first.
     fn maps(&self, choices: &Choices) -> anyhow::Result<Vec<Vec<f32>>> {
         let rows = self.training_rows();
         // First, so that a run with its MAP is all that a walk needs.
@@ -319,20 +332,47 @@ impl<'a> Training<'a> {
                 self.architecture.initialise(&mut rng)
             })
             .collect();
-        let particles: Vec<_> =
-            starts.iter().map(|start| Particle { start, drift: None, control: None }).collect();
-        let ends = descent.run(&self.options.device, &particles, &|steps| stage.advance(steps))?;
-        let mut maps: Vec<(f64, Vec<f32>)> =
-            ends.into_par_iter().map(|theta| (descent.loss(&theta), theta)).collect();
-        maps.sort_by(|a, b| a.0.total_cmp(&b.0));
-        debug!(losses = ?maps.iter().map(|map| map.0).collect::<Vec<_>>(), "the best MAP first");
-        stage.finish(&format!("loss {:.2} over {} rows", maps[0].0, set.rows()));
-        let maps: Vec<Vec<f32>> = maps.into_iter().map(|(_, theta)| theta).collect();
+        let validation = self.validation();
+        let validate = |theta: &[f32]| {
+            if let Some(validation) = &validation {
+                stage.validated(validation.nll(&[theta.to_vec()], choices.map_calibration));
+            }
+        };
+        let first: &(dyn Fn(&[f32]) + Sync) = &validate;
+        let particles: Vec<_> = starts
+            .iter()
+            .enumerate()
+            .map(|(index, start)| Particle {
+                start,
+                drift: None,
+                control: None,
+                watch: (index == 0).then_some(first),
+            })
+            .collect();
+        let checkpoints = Checkpoints::of(schedule.steps);
+        let advance = |steps| stage.advance(steps);
+        let ends = descent.run_traced(&self.options.device, &particles, &checkpoints, &advance)?;
+        let mut ends: Vec<(f64, Descended)> =
+            ends.into_par_iter().map(|end| (descent.loss(&end.theta), end)).collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        validate(&ends[0].1.theta);
+        debug!(losses = ?ends.iter().map(|end| end.0).collect::<Vec<_>>(), "the best MAP first");
+        stage.finish(&format!("loss {:.2} over {} rows", ends[0].0, set.rows()));
+        let curves = |value: &dyn Fn(&Measured) -> f64| -> Vec<Vec<f32>> {
+            let curve = |(_, end): &(f64, Descended)| {
+                end.trace.iter().map(|measured| value(measured) as f32).collect()
+            };
+            ends.iter().map(curve).collect()
+        };
+        let nll = curves(&|measured| measured.nll);
+        let loss = curves(&|measured| set.rows() as f64 * measured.nll + measured.prior);
+        Trace::write(&self.dir, MAP_TRACE, &checkpoints, &[("nll", &nll), ("loss", &loss)])?;
+        let maps: Vec<Vec<f32>> = ends.into_iter().map(|(_, end)| end.theta).collect();
         self.dir.write_tensors(MAP, &[("theta", &maps)])?;
         Ok(maps)
     }
 
-    /// The latent posterior: `latent.safetensors`, `latent.json`.
+    /// The latent posterior: `latent.safetensors`, `latent-trace.safetensors`, `latent.json`.
     fn latent(
         &self,
         choices: &Choices,
@@ -377,6 +417,15 @@ impl<'a> Training<'a> {
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
+        let validation = self.validation();
+        let checkpoints = Checkpoints::of(config.latent.steps);
+        let every = checkpoints.steps().len().div_ceil(VALIDATIONS);
+        let validate = |shape: &DecoderShape, decoder: &[f32]| {
+            if let Some(validation) = &validation {
+                let drawn = draw_networks(shape, decoder, VALIDATION_DRAWS, self.options.seed);
+                stage.validated(validation.nll(&drawn, choices.particle_calibration));
+            }
+        };
         let fits: Vec<_> = structures
             .into_iter()
             .map(|structure| {
@@ -394,7 +443,15 @@ impl<'a> Training<'a> {
                     seed: self.options.seed,
                 };
                 let device = &self.options.device;
-                let fitted = fit.run(device, &maps[0], &|steps| stage.advance(steps))?;
+                let mut seen = 0;
+                let mut watch = |decoder: &[f32]| {
+                    if seen % every == 0 {
+                        validate(&shape, decoder);
+                    }
+                    seen += 1;
+                };
+                let advance = |steps| stage.advance(steps);
+                let fitted = fit.run(device, &maps[0], &checkpoints, &mut watch, &advance)?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
                 debug!(
                     decoder = structure_name(&shape.structure),
@@ -406,11 +463,20 @@ impl<'a> Training<'a> {
                 Ok((shape, fitted, score))
             })
             .collect::<anyhow::Result<_>>()?;
+        let curves = |value: &dyn Fn(&Objective) -> f64| -> Vec<Vec<f32>> {
+            let curve = |(_, fitted, _): &(DecoderShape, Fitted, f64)| {
+                fitted.trace.iter().map(|objective| value(objective) as f32).collect()
+            };
+            fits.iter().map(curve).collect()
+        };
+        let energy = curves(&|objective| objective.energy_score);
+        let divergence = curves(&|objective| objective.divergence);
         let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
         let (shape, fitted, score) = fits
             .into_iter()
             .min_by(|a, b| a.2.total_cmp(&b.2))
             .context("there is at least one decoder structure")?;
+        validate(&shape, &fitted.decoder);
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
@@ -426,6 +492,8 @@ impl<'a> Training<'a> {
         }
         let views: Vec<_> = tensors.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
         self.dir.write_tensors("latent.safetensors", &views)?;
+        let curves = [("energy_score", energy.as_slice()), ("divergence", &divergence)];
+        Trace::write(&self.dir, LATENT_TRACE, &checkpoints, &curves)?;
         let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
         self.dir.write_json("latent.json", &record)?;
         Ok((shape, fitted.decoder))

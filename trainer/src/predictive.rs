@@ -145,6 +145,34 @@ impl Predictive {
         }
     }
 
+    /// The mixture of the `own` networks of this predictive and the `its` networks of `other`, which
+    /// is of the same kind and rows.
+    #[must_use]
+    pub fn mixed(&self, own: usize, other: &Self, its: usize) -> Self {
+        let share = its as f32 / (own + its) as f32;
+        let between = |a: f32, b: f32| a + share * (b - a);
+        let each = |one: &[f32], other: &[f32]| -> Vec<f32> {
+            one.iter().zip(other).map(|(&a, &b)| between(a, b)).collect()
+        };
+        match (self, other) {
+            (
+                Self::Classification { classes, probabilities, expected_entropy },
+                Self::Classification { probabilities: p, expected_entropy: h, .. },
+            ) => Self::Classification {
+                classes: *classes,
+                probabilities: each(probabilities, p),
+                expected_entropy: each(expected_entropy, h),
+            },
+            (Self::Regression { mean, variance }, Self::Regression { mean: m, variance: v }) => {
+                let apart =
+                    mean.iter().zip(m).map(|(a, b)| share * (1.0 - share) * (b - a).powi(2));
+                let variance = each(variance, v).into_iter().zip(apart).map(|(v, apart)| v + apart);
+                Self::Regression { mean: each(mean, m), variance: variance.collect() }
+            }
+            _ => unreachable!("both sides are predictives of one task"),
+        }
+    }
+
     /// −log p(y | x) of every row after `calibration`, nats; regression in standardised units.
     pub fn nll(&self, targets: &Targets, calibration: Calibration) -> Vec<f64> {
         match (self, targets, calibration) {

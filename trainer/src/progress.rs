@@ -1,7 +1,7 @@
 //! What the user sees while long work goes on.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,6 +25,14 @@ pub struct Stage {
     name: String,
     started: Instant,
     shown: bool,
+    said: Mutex<Said>,
+}
+
+/// What a stage says of itself beside its bar.
+#[derive(Default)]
+struct Said {
+    part: Option<String>,
+    validation: Option<String>,
 }
 
 impl Progress {
@@ -37,13 +45,13 @@ impl Progress {
         if shown && stderr().is_terminal() {
             bar = BARS.add(bar);
         }
-        let template = "{msg:24} {bar:32} {percent:>3}%  {per_sec} steps  {eta} left";
+        let template = "{prefix:8} {wide_bar} {percent:>3}%  {per_sec:0} steps  {eta} left  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_message(name.to_owned());
+        bar.set_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Stage { bar, name: name.to_owned(), started: Instant::now(), shown }
+        Stage { bar, name: name.to_owned(), started: Instant::now(), shown, said: Mutex::default() }
     }
 
     /// A line for the user.
@@ -60,13 +68,33 @@ impl Stage {
         self.bar.inc(steps as u64);
     }
 
+    /// Names the part of the stage that is under way.
+    pub fn part(&self, name: String) {
+        self.say(|said| said.part = Some(name));
+    }
+
+    /// Shows the mean NLL of held-out rows at this point, nats.
+    pub fn validated(&self, nll: f64) {
+        self.say(|said| said.validation = Some(format!("validation NLL {nll:.4}")));
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Said)) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut said);
+        let parts: Vec<&str> =
+            [&said.part, &said.validation].into_iter().flatten().map(String::as_str).collect();
+        self.bar.set_message(parts.join(", "));
+    }
+
     /// Ends the stage; `result` says what came out of it.
     pub fn finish(self, result: &str) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
         BARS.remove(&self.bar);
         if self.shown {
-            line(&format!("{:24} {seconds:6.1} s  {result}", self.name));
+            let said = self.said.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let validation = said.validation.map_or_else(String::new, |nll| format!(", {nll}"));
+            line(&format!("{:24} {seconds:6.1} s  {result}{validation}", self.name));
         }
     }
 }

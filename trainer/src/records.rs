@@ -6,10 +6,11 @@ use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
 use crate::latent::{DecoderShape, Structure};
-use crate::particles::{CHOICES, WalkRecord};
+use crate::particles::{CHOICES, WalkRecord, read_trace};
 use crate::precision::PrecisionCandidate;
 use crate::run_data::{DATA, DataRecord};
 use crate::run_dir::RunDir;
+use crate::trace::Trace;
 
 /// `latent.json`: the decoder's shape and what it was chosen from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,12 @@ pub struct CalibrationRecord {
 /// The decoder, and the encoder with its codes where there is one.
 const LATENT: &str = "latent.safetensors";
 
+/// Curves of MAP training, a row a MAP, the best one first: `nll`, mean NLL of the training rows, and
+/// `loss`, L(θ).
+pub const MAP_TRACE: &str = "map-trace.safetensors";
+/// Curves of the fit, a row a structure as in `latent.json`: `energy_score` and `divergence`.
+pub const LATENT_TRACE: &str = "latent-trace.safetensors";
+
 /// All records of a finished run.
 #[derive(Clone, Debug)]
 pub struct RunRecords {
@@ -70,6 +77,19 @@ pub struct RunRecords {
     pub precision: PrecisionRecord,
     /// `calibration.json`.
     pub calibration: CalibrationRecord,
+    /// How MAP training, walk and fit went; none of a run made before that was kept.
+    pub traces: Traces,
+}
+
+/// How the stages of a run went, each over its steps.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// `loss` of every MAP, the best one first.
+    pub map: Option<Trace>,
+    /// `nll` and `distance` of every particle.
+    pub walk: Option<Trace>,
+    /// `energy_score` and `divergence` of every structure tried.
+    pub latent: Option<Trace>,
 }
 
 impl RunRecords {
@@ -79,10 +99,16 @@ impl RunRecords {
     /// A file is missing or damaged.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
         let config = Config::read(&dir.path("config.toml"))?;
+        let walk: WalkRecord = dir.read_json("walk.json")?;
         Ok(Self {
             data: dir.read_json(DATA)?,
             choices: dir.read_json(CHOICES)?,
-            walk: dir.read_json("walk.json")?,
+            traces: Traces {
+                map: Trace::read(dir, MAP_TRACE, &["loss"])?,
+                walk: read_trace(dir, walk.particles.len())?,
+                latent: Trace::read(dir, LATENT_TRACE, &["energy_score", "divergence"])?,
+            },
+            walk,
             latent: dir.read_json("latent.json")?,
             decoder: dir.read_tensor(LATENT, "decoder")?.concat(),
             codes: match config.latent.reconstruction > 0.0 {

@@ -18,23 +18,23 @@ const LONGEST_HEADER: u64 = 1 << 26;
 /// Values that are read at once.
 const CHUNK: usize = 1 << 18;
 
-/// What a file of one matrix `[rows, columns]` starts with; the values follow, row by row, each in
-/// four bytes, least first. `note` is a named text for the reader.
+/// What a file of `matrices`, named and `[rows, columns]`, starts with; their values follow, one matrix
+/// after another, row by row, each value in four bytes, least first. `note` is a named text for the
+/// reader.
 ///
 /// # Errors
-/// The matrix has more bytes than can be counted.
-pub fn header(
-    tensor: &str,
-    [rows, columns]: [usize; 2],
-    note: (&str, String),
-) -> anyhow::Result<Vec<u8>> {
-    let info = TensorInfo {
-        dtype: Dtype::F32,
-        shape: vec![rows, columns],
-        data_offsets: (0, rows * columns * size_of::<f32>()),
-    };
+/// The matrices have more bytes than can be counted.
+pub fn header(matrices: &[(&str, [usize; 2])], note: (&str, String)) -> anyhow::Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = matrices.iter().map(|&(name, [rows, columns])| {
+        let start = end;
+        end += rows * columns * size_of::<f32>();
+        let shape = vec![rows, columns];
+        (name.to_owned(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
+    });
+    let infos = infos.collect();
     let notes = HashMap::from([(note.0.to_owned(), note.1)]);
-    let metadata = Metadata::new(Some(notes), vec![(tensor.to_owned(), info)])?;
+    let metadata = Metadata::new(Some(notes), infos)?;
     let mut text = serde_json::to_vec(&metadata)?;
     text.resize(text.len().next_multiple_of(PREFIX), b' ');
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
@@ -157,7 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("matrix");
         let values: Vec<f32> = (0..12).map(|value| value as f32 - 5.5).collect();
-        let mut bytes = header("theta", [4, 3], ("made", "here".to_owned())).expect("small");
+        let mut bytes = header(&[("theta", [4, 3])], ("made", "here".to_owned())).expect("small");
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         std::fs::write(&path, &bytes).expect("writable");
         let file = TensorFile::open(&path).expect("as written");
@@ -174,7 +174,7 @@ mod tests {
     fn a_file_that_is_cut_or_something_else_is_refused() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("matrix");
-        let mut whole = header("theta", [1, 2], ("made", "here".to_owned())).expect("small");
+        let mut whole = header(&[("theta", [1, 2])], ("made", "here".to_owned())).expect("small");
         whole.extend([0; 8]);
         for bytes in [&whole[..whole.len() - 1], &whole[..20], &whole[..3], b"a,b,class\n1,2,x\n"] {
             std::fs::write(&path, bytes).expect("writable");

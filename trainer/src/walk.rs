@@ -10,10 +10,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::descent::{ControlVariate, Descent, Particle, Schedule, TrainingSet};
+use crate::descent::{
+    ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance,
+};
 use crate::device::Device;
 use crate::network::{Architecture, Likelihood, Tape};
 use crate::random::{Purpose, stream};
+use crate::trace::Checkpoints;
 
 /// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +82,22 @@ impl Walk<'_> {
         range: std::ops::Range<usize>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let ends = self.run_traced(device, maps, range, &Checkpoints::none(), report)?;
+        Ok(ends.into_iter().map(|end| end.theta).collect())
+    }
+
+    /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn run_traced(
+        &self,
+        device: &Device,
+        maps: &[Vec<f32>],
+        range: std::ops::Range<usize>,
+        checkpoints: &Checkpoints,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Descended>> {
         let controls: Vec<_> = maps
             .par_iter()
             .map(|map| ControlVariate::at(map, self.set, self.architecture, self.likelihood))
@@ -89,7 +108,7 @@ impl Walk<'_> {
                 let map = particle % maps.len();
                 let start = &maps[map];
                 let drift = Some(self.draw_drift(start, particle));
-                Particle { start, drift, control: controls[map].as_ref() }
+                Particle { start, drift, control: controls[map].as_ref(), watch: None }
             })
             .collect();
         let descent = Descent {
@@ -99,7 +118,7 @@ impl Walk<'_> {
             prior_precision: self.prior_precision,
             schedule: self.schedule,
         };
-        descent.run(device, &particles, report)
+        descent.run_traced(device, &particles, checkpoints, report)
     }
 
     /// Loss and distance of every particle from the MAP that it started at. `baseline_nll` is the
@@ -120,11 +139,9 @@ impl Walk<'_> {
             .map(|(index, particle)| {
                 let nll = mean_nll(particle);
                 let map = index % maps.len();
-                let squares =
-                    particle.iter().zip(&maps[map]).map(|(&a, &b)| f64::from(a - b).powi(2));
                 Diagnostics {
                     nll,
-                    distance: squares.sum::<f64>().sqrt(),
+                    distance: distance(particle, &maps[map]),
                     in_valley: nll <= 0.5 * (map_nll[map] + baseline_nll),
                 }
             })
@@ -204,6 +221,47 @@ fn sampled_gradient(
 mod tests {
     use super::*;
     use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
+    use crate::data::Targets;
+    use crate::network::Activation;
+
+    /// What is measured at the end is what the walk's record says of it; that it is measured changes
+    /// nothing, with mini-batches either.
+    #[test]
+    fn a_traced_walk_ends_where_it_does_untraced() {
+        let architecture = Architecture { widths: vec![2, 6, 3], activation: Activation::Tanh };
+        let x: Vec<f32> = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
+        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
+        let maps: Vec<_> = (0..2)
+            .map(|index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index)))
+            .collect();
+        let prior_precision = vec![1.0; architecture.parameters()];
+        for batch_rows in [15, 40] {
+            let set = TrainingSet::new(&x, 2, &targets, batch_rows, 7);
+            let walk = Walk {
+                architecture: &architecture,
+                set: &set,
+                likelihood: Likelihood::Categorical,
+                prior_precision: &prior_precision,
+                drift: Drift::Isotropic,
+                temperature: 1.0,
+                schedule: Schedule { steps: 100, learning_rate: 0.02 },
+                seed: 3,
+            };
+            let device = Device::Cpu;
+            let plain = walk.run(&device, &maps, 0..5, &|_| {}).expect("the processor");
+            let checkpoints = Checkpoints::of(100);
+            let traced = walk.run_traced(&device, &maps, 0..5, &checkpoints, &|_| {});
+            let traced = traced.expect("the processor");
+            let ends: Vec<_> = traced.iter().map(|end| end.theta.clone()).collect();
+            assert_eq!(ends, plain);
+            for (end, expected) in traced.iter().zip(walk.diagnose(&maps, &plain, 1.0)) {
+                assert_eq!(end.trace.len(), 41);
+                assert_eq!(end.trace[0].distance, 0.0);
+                assert_eq!(end.trace[40].distance, expected.distance);
+                assert!(batch_rows < 40 || end.trace[40].nll == expected.nll);
+            }
+        }
+    }
 
     /// Linear regression has a Gaussian posterior in closed form, N(m, (XᵀX/σ² + αI)⁻¹): the
     /// data-noise walk must end at samples of it.

@@ -67,8 +67,10 @@ impl Problem<'_> {
                 self.architecture.initialise(&mut rng)
             })
             .collect();
-        let particles: Vec<_> =
-            starts.iter().map(|start| Particle { start, drift: None, control: None }).collect();
+        let particles: Vec<_> = starts
+            .iter()
+            .map(|start| Particle { start, drift: None, control: None, watch: None })
+            .collect();
         descent.run(self.device, &particles, &|_| {})
     }
 

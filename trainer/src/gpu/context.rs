@@ -9,6 +9,8 @@ use thiserror::Error;
 
 pub(super) use wgpu::Buffer;
 
+use crate::trace::Checkpoints;
+
 /// Most steps in one submission.
 pub(super) const MAX_STEPS: usize = 64;
 /// Submissions grow until one takes this long: long enough to hide their overhead, far below the
@@ -395,22 +397,29 @@ impl Gpu {
         self.wait(None)
     }
 
-    /// Runs `count` steps, as many in a submission as take some 50 ms, at most `at_once`. `prepare` is asked for ranges
-    /// of steps one after another and uploads what they read; `report` is called with the number of
-    /// steps done since its last call.
+    /// Runs `count` steps, as many in a submission as take some 50 ms, at most `at_once`. `prepare` is
+    /// asked for ranges of steps one after another and uploads what they read; `look` is called at
+    /// every checkpoint, when the steps before it are done and none after it has begun; `report` is
+    /// called with the number of steps done since its last call.
     pub(super) fn run_steps<'a>(
         &self,
         count: usize,
         at_once: usize,
         constants: &Buffer,
         mut prepare: impl FnMut(std::ops::Range<usize>) -> Steps<'a>,
+        checkpoints: &Checkpoints,
+        mut look: impl FnMut() -> Result<(), GpuError>,
         report: &dyn Fn(usize),
     ) -> Result<(), GpuError> {
+        if checkpoints.has(0) {
+            look()?;
+        }
         let (mut done, mut length) = (0, 1);
         let mut last: Option<(wgpu::SubmissionIndex, usize)> = None;
         let mut finished = Instant::now();
         while done < count {
-            let range = done..(done + length).min(count);
+            let end = checkpoints.after(done).unwrap_or(count);
+            let range = done..(done + length).min(end);
             let steps = prepare(range.clone());
             let stride = self.step_stride();
             let mut bytes = vec![0; range.len() * stride];
@@ -437,6 +446,14 @@ impl Gpu {
                 };
             }
             done = range.end;
+            if checkpoints.has(done)
+                && let Some((previous, steps)) = last.take()
+            {
+                self.wait(Some(previous))?;
+                report(steps);
+                look()?;
+                finished = Instant::now();
+            }
         }
         if let Some((previous, steps)) = last {
             self.wait(Some(previous))?;

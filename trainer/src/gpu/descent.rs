@@ -4,18 +4,20 @@
 use std::ops::Range;
 
 use crate::data::Targets;
-use crate::descent::{AdamBias, ControlVariate, Descent, Particle};
+use crate::descent::{AdamBias, ControlVariate, Descended, Descent, Particle};
 use crate::network::Batch;
+use crate::trace::Checkpoints;
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
 use super::fused::{FusedBuffers, FusedStep};
 use super::groups::in_groups;
+use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{View, index};
 
 impl Gpu {
-    /// Runs `descent` for all particles, as many at once as fit, to their ends `[N][P]`. `report` is
-    /// called with the number of particle-steps done since its last call.
+    /// Runs `descent` for all particles, as many at once as fit, to their ends, and measures them at the
+    /// checkpoints. `report` is called with the number of particle-steps done since its last call.
     ///
     /// # Errors
     /// The device is lost, or has not even memory for one particle.
@@ -23,10 +25,11 @@ impl Gpu {
         &self,
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
+        checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
+    ) -> Result<Vec<Descended>, GpuError> {
         let fused = FusedStep::new(self, descent);
-        self.descend_by(fused.as_ref(), descent, particles, report)
+        self.descend_by(fused.as_ref(), descent, particles, checkpoints, report)
     }
 
     /// As [`Self::descend`], by the fused step or, without one, by products one after another.
@@ -35,13 +38,16 @@ impl Gpu {
         fused: Option<&FusedStep>,
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
+        checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
+    ) -> Result<Vec<Descended>, GpuError> {
         let most = match fused {
             Some(_) => self.fused_at_once(descent),
             None => self.particles_at_once(descent.architecture, descent.set.largest_tile()),
         };
-        in_groups(particles, most, |group| self.descend_group(fused, descent, group, report))
+        in_groups(particles, most, |group| {
+            self.descend_group(fused, descent, group, checkpoints, report)
+        })
     }
 
     fn descend_group(
@@ -49,14 +55,28 @@ impl Gpu {
         fused: Option<&FusedStep>,
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
+        checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
+    ) -> Result<Vec<Descended>, GpuError> {
         let (count, size) = (particles.len(), descent.architecture.parameters());
         let group = Group::new(self, fused, descent, particles)?;
         let set = descent.set;
         let programs: Vec<_> =
             (0..set.parts()).map(|part| group.record_step(descent, part)).collect();
+        let watched = !checkpoints.steps().is_empty();
+        let measure = watched.then(|| group.measure(descent, particles)).transpose()?;
         self.check()?;
+        let mut traces = vec![Vec::with_capacity(checkpoints.steps().len()); count];
+        let look = || {
+            for (index, watch) in particles.iter().enumerate() {
+                if let Some(watch) = watch.watch {
+                    watch(&self.read(&group.theta, index * size..(index + 1) * size)?);
+                }
+            }
+            let Some(measure) = &measure else { return Ok(()) };
+            traces.iter_mut().zip(measure.read(self)?).for_each(|(trace, now)| trace.push(now));
+            Ok(())
+        };
         let mut bias = AdamBias::default();
         let prepare = |range: Range<usize>| {
             let (mut values, mut chosen) = (Vec::new(), Vec::new());
@@ -70,9 +90,11 @@ impl Gpu {
             Steps { values, programs: chosen }
         };
         let report = |steps: usize| report(steps * count);
-        self.run_steps(descent.schedule.steps, MAX_STEPS, &group.steps, prepare, &report)?;
+        let steps = descent.schedule.steps;
+        self.run_steps(steps, MAX_STEPS, &group.steps, prepare, checkpoints, look, &report)?;
         let ends = self.read(&group.theta, 0..count * size)?;
-        Ok(ends.chunks_exact(size).map(<[f32]>::to_vec).collect())
+        let ends = ends.chunks_exact(size).zip(traces);
+        Ok(ends.map(|(theta, trace)| Descended { theta: theta.to_vec(), trace }).collect())
     }
 
     /// Records a step of Adam for `count` particles of `size` parameters.
@@ -201,6 +223,26 @@ impl<'a> Group<'a> {
         })
     }
 
+    /// What is measured at checkpoints.
+    fn measure(
+        &self,
+        descent: &Descent<'_>,
+        particles: &[Particle<'_>],
+    ) -> Result<Measure, GpuError> {
+        let (architecture, rows) = (descent.architecture, descent.set.largest_tile());
+        let own;
+        let activations = match &self.kernels {
+            // Nothing passes between steps.
+            Kernels::Tiled { activations, .. } => activations,
+            Kernels::Fused(_) => {
+                let most = self.gpu.particles_at_once(architecture, rows);
+                own = Activations::new(self.gpu, architecture, self.count.min(most), rows);
+                &own
+            }
+        };
+        Measure::new(self.gpu, descent, particles, &self.theta, activations)
+    }
+
     /// One step on a mini-batch.
     fn record_step(&self, descent: &Descent<'_>, part: usize) -> Vec<Dispatch> {
         match &self.kernels {
@@ -309,7 +351,7 @@ pub(super) fn tile_of<'a>(inputs: &'a Buffer, batch: &Batch, tile: &Range<usize>
 }
 
 /// Targets as the shaders read them.
-fn target_words(targets: &Targets, rows: Range<usize>) -> Vec<u32> {
+pub(super) fn target_words(targets: &Targets, rows: Range<usize>) -> Vec<u32> {
     match targets {
         Targets::Classes { labels, .. } => labels[rows].to_vec(),
         Targets::Values(values) => values[rows].iter().map(|value| value.to_bits()).collect(),

@@ -9,11 +9,11 @@ const MAX_DISPATCH: f64 = 1e11;
 
 /// Applies `f` to groups of at most `most` items, smaller ones where memory does not do for so many, and
 /// joins the results.
-pub(super) fn in_groups<T>(
+pub(super) fn in_groups<T, R>(
     items: &[T],
     mut most: usize,
-    f: impl Fn(&[T]) -> Result<Vec<Vec<f32>>, GpuError>,
-) -> Result<Vec<Vec<f32>>, GpuError> {
+    f: impl Fn(&[T]) -> Result<Vec<R>, GpuError>,
+) -> Result<Vec<R>, GpuError> {
     let mut results = Vec::with_capacity(items.len());
     while results.len() < items.len() {
         let group = &items[results.len()..(results.len() + most).min(items.len())];

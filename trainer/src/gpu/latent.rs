@@ -17,9 +17,10 @@ use crate::latent::{
 use crate::network::Likelihood;
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};
+use crate::trace::Checkpoints;
 
 impl Gpu {
-    /// Runs `fit` from `start`. `report` is called with the number of steps done since its last call.
+    /// Runs `fit` from `start`. `look` is called with the decoder at every checkpoint, `report` with the number of steps done since its last call.
     ///
     /// # Errors
     /// The device is lost or out of memory.
@@ -27,6 +28,8 @@ impl Gpu {
         &self,
         fit: &Fit<'_>,
         start: Start,
+        checkpoints: &Checkpoints,
+        look: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Fitted, GpuError> {
         let layout = Layout::of(fit);
@@ -61,7 +64,12 @@ impl Gpu {
             Steps { values, programs: vec![program.as_slice(); range.len()] }
         };
         let at_once = self.steps_at_once(layout.len);
-        self.run_steps(fit.schedule.steps, at_once, &steps, prepare, report)?;
+        let parameters = |trained: &Trained| self.read(&trained.parameters, 0..trained.size);
+        let look = || {
+            look(&parameters(&decoder)?);
+            Ok(())
+        };
+        self.run_steps(fit.schedule.steps, at_once, &steps, prepare, checkpoints, look, report)?;
 
         let mut codes = Vec::new();
         let mut trained = None;
@@ -73,11 +81,9 @@ impl Gpu {
             let (k, particles) = (fit.shape.latent_dim, fit.pool.particles());
             let values = self.read(part.encoded.outputs(), 0..k * particles)?;
             codes = columns(&values, k, particles);
-            let parameters = self.read(&encoder.parameters, 0..own.parameters.len())?;
-            trained = Some((own.architecture.clone(), parameters));
+            trained = Some((own.architecture.clone(), parameters(encoder)?));
         }
-        let decoder = self.read(&decoder.parameters, 0..start.decoder.len())?;
-        Ok(Fitted { decoder, encoder: trained, codes })
+        Ok(Fitted { decoder: parameters(&decoder)?, encoder: trained, codes, trace: Vec::new() })
     }
 
     /// Steps whose draws fit in one buffer.

@@ -2,7 +2,8 @@
 //!
 //! All state stays on the GPU: a step is a list of dispatches recorded once, or one dispatch where a
 //! particle's weights fit a workgroup, and what differs between steps (learning rate, codes, probes) is
-//! uploaded a few dozen steps at a time. Nothing is read back before the end. Sums run in a fixed order
+//! uploaded a few dozen steps at a time. Before the end, only what is
+//! measured at checkpoints is read back. Sums run in a fixed order
 //! and there are no atomics, so results do not depend on how the particles are grouped; between kinds of
 //! GPU they differ by rounding.
 
@@ -13,6 +14,7 @@ mod descent;
 mod fused;
 mod groups;
 mod latent;
+mod measure;
 mod network;
 mod outputs;
 mod peaks;

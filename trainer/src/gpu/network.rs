@@ -51,6 +51,11 @@ impl Activations {
         }
     }
 
+    /// Networks that pass at once.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// The networks' outputs, `[count][C, rows]` with the rows of the last pass.
     pub fn outputs(&self) -> &Buffer {
         &self.layers[self.layers.len() - 1]

@@ -7,15 +7,19 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::{Dispatch, Gpu};
 use super::fused::FusedStep;
+use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, View};
 use super::{adapters, hardware};
 use crate::data::Targets;
-use crate::descent::{ControlVariate, Descent, Particle, Schedule, TrainingSet};
+use crate::descent::{
+    ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
+};
 use crate::device::{Device, Gpus};
-use crate::latent::{DecoderShape, Fit, LayerDecoder, ProbePool};
-use crate::network::{Activation, Architecture, Batch, Likelihood, Objective, Tape};
+use crate::latent::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, ProbePool};
+use crate::network::{self, Activation, Architecture, Batch, Likelihood, Tape};
 use crate::random::{Purpose, stream};
+use crate::trace::Checkpoints;
 use crate::walk::{Drift, Walk};
 
 /// The GPU that tests run on.
@@ -206,7 +210,7 @@ fn gradients_are_those_of_the_processor() {
         let found_inputs = gpu.read(&d_inputs, 0..count * rows * widths[0]).expect("readable");
         let mut expected_inputs = Vec::new();
         for (theta, found) in thetas.iter().zip(found.chunks_exact(size)) {
-            let objective = Objective {
+            let objective = network::Objective {
                 architecture: &architecture,
                 batch: &batch,
                 targets: &targets,
@@ -350,6 +354,7 @@ fn the_first_steps_are_those_of_the_processor() {
                 start: &maps[index % 2],
                 drift: Some(normals(&mut random(10 + index as u64), prior.len())),
                 control: controls[index % 2].as_ref(),
+                watch: None,
             })
             .collect();
         let descent = Descent {
@@ -359,14 +364,42 @@ fn the_first_steps_are_those_of_the_processor() {
             prior_precision: &prior,
             schedule,
         };
-        let expected = descent.run(&Device::Cpu, &particles, &|_| {}).expect("the processor");
+        let checkpoints = Checkpoints::of(schedule.steps);
+        let expected = descent.run_traced(&Device::Cpu, &particles, &checkpoints, &|_| {});
+        let expected = expected.expect("the processor");
         let fused = FusedStep::new(gpu(), &descent);
         for kernels in [fused.as_ref(), None] {
-            let found = gpu().descend_by(kernels, &descent, &particles, &|_| {});
-            let found = found.expect("the GPU runs");
-            assert_close(&found.concat(), &expected.concat(), 2e-3, "ends");
+            let run = |checkpoints| {
+                let found = gpu().descend_by(kernels, &descent, &particles, checkpoints, &|_| {});
+                found.expect("the GPU runs")
+            };
+            let (found, untraced) = (run(&checkpoints), run(&Checkpoints::none()));
+            assert_close(&thetas(&found).concat(), &thetas(&expected).concat(), 2e-3, "ends");
+            assert_eq!(thetas(&found), thetas(&untraced), "measuring changes where they end");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(&measured(&found.trace), &measured(&expected.trace), 2e-3, "trace");
+            }
         }
+        // More particles than pass at once, two by two.
+        let starts: Vec<&[f32]> = particles.iter().map(|particle| particle.start).collect();
+        let theta = gpu().upload_rows(&starts).expect("it fits");
+        let activations = Activations::new(gpu(), &architecture, 2, set.largest_tile());
+        let measure = Measure::new(gpu(), &descent, &particles, &theta, &activations);
+        let found = measure.and_then(|measure| measure.read(gpu())).expect("the GPU runs");
+        let expected: Vec<Measured> = expected.iter().map(|end| end.trace[0]).collect();
+        assert_close(&measured(&found), &measured(&expected), 1e-5, "starts");
     }
+}
+
+fn thetas(ends: &[Descended]) -> Vec<Vec<f32>> {
+    ends.iter().map(|end| end.theta.clone()).collect()
+}
+
+fn measured(trace: &[Measured]) -> Vec<f32> {
+    trace
+        .iter()
+        .flat_map(|now| [now.nll, now.prior, now.distance].map(|value| value as f32))
+        .collect()
 }
 
 /// The fused step at its edges: odd widths, mini-batches of a row, shorter last tiles, one particle, no
@@ -397,6 +430,7 @@ fn fused_steps_are_those_of_the_processor_and_of_products() {
                 start: &starts[index % 2],
                 drift: walks.then(|| normals(&mut rng, starts[0].len())),
                 control: controls[index % 2].as_ref().filter(|_| walks || widths.len() == 2),
+                watch: None,
             })
             .collect();
         let descent = Descent {
@@ -409,7 +443,9 @@ fn fused_steps_are_those_of_the_processor_and_of_products() {
         let what = format!("ends of {widths:?}, {rows} rows");
         let step = FusedStep::new(gpu(), &descent).expect("a small network's step fits");
         let run = |fused, particles: &[_]| {
-            gpu().descend_by(fused, &descent, particles, &|_| {}).expect("the GPU runs")
+            let none = Checkpoints::none();
+            let ends = gpu().descend_by(fused, &descent, particles, &none, &|_| {});
+            thetas(&ends.expect("the GPU runs"))
         };
         let found = run(Some(&step), &particles);
         let expected = descent.run(&Device::Cpu, &particles, &|_| {}).expect("the processor");
@@ -506,12 +542,21 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
             schedule: Schedule { steps: 5, learning_rate: 0.01 },
             seed: 3,
         };
-        let expected = fit.run(&Device::Cpu, &map, &|_| {}).expect("the processor");
+        let checkpoints = Checkpoints::of(5);
+        let expected =
+            fit.run(&Device::Cpu, &map, &checkpoints, &mut |_| {}, &|_| {}).expect("the processor");
         let device = Device::Gpu(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
-        let found = fit.run(&device, &map, &|_| {}).expect("the GPU runs");
+        let found =
+            fit.run(&device, &map, &checkpoints, &mut |_| {}, &|_| {}).expect("the GPU runs");
         let what = format!("{:?}", shape.structure);
         assert_close(&found.decoder, &expected.decoder, 2e-3, &what);
         assert_eq!(found.encoder.is_some(), reconstruction > 0.0);
+        let objective = |fitted: &Fitted| -> Vec<f32> {
+            let both = |now: &Objective| [now.energy_score as f32, now.divergence as f32];
+            fitted.trace.iter().flat_map(both).collect()
+        };
+        assert_eq!(found.trace.len(), 6);
+        assert_close(&objective(&found), &objective(&expected), 2e-3, "objective");
         if let (Some((_, found)), Some((_, expected))) = (&found.encoder, &expected.encoder) {
             assert_close(found, expected, 2e-3, "encoder");
         }

@@ -13,6 +13,7 @@ use crate::descent::{Adam, Schedule};
 use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
+use crate::trace::Checkpoints;
 
 /// Probes whose standardised particle outputs are a particle's fingerprint, the encoder's input.
 const FINGERPRINT_PROBES: usize = 32;
@@ -52,11 +53,24 @@ pub struct Fitted {
     pub encoder: Option<(Architecture, Vec<f32>)>,
     /// Latent codes of the particles, `[N][k]`; empty where λ = 0.
     pub codes: Vec<Vec<f32>>,
+    /// The objective at every checkpoint.
+    pub trace: Vec<Objective>,
+}
+
+/// What a fit minimises, but for the encoder's share: the energy score plus [`Fit::predictive`] times the
+/// divergence. At some draws that are not fitted to, the same at every checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    /// Energy score of the draws against the particles.
+    pub energy_score: f64,
+    /// Divergence of the draws' predictive from the particles' near the training rows, nats, up to a
+    /// constant.
+    pub divergence: f64,
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]`. `report` is called with the number of steps done since its
-    /// last call.
+    /// Fits from the MAP `theta: [P]`. `watch` is called with the decoder at every checkpoint, `report`
+    /// with the number of steps done since its last call.
     ///
     /// # Errors
     /// The device fails.
@@ -64,6 +78,8 @@ impl Fit<'_> {
         &self,
         device: &Device,
         theta: &[f32],
+        checkpoints: &Checkpoints,
+        watch: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
         let mut rng = stream(self.seed, Purpose::Decoder, 0);
@@ -74,20 +90,37 @@ impl Fit<'_> {
             Encoder { fingerprints: self.fingerprints(), architecture, parameters }
         });
         let start = Start { decoder, encoder };
-        match device {
-            Device::Cpu => Ok(self.run_on_cpu(start, report)),
+        let draws = self.draw(&mut stream(self.seed, Purpose::LatentFit, 1));
+        let mut trace = Vec::with_capacity(checkpoints.steps().len());
+        let mut look = |decoder: &[f32]| {
+            watch(decoder);
+            trace.push(self.objective(decoder, &draws));
+        };
+        let mut fitted = match device {
+            Device::Cpu => self.run_on_cpu(start, checkpoints, &mut look, report),
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpus) => Ok(gpus.first().fit(self, start, report)?),
-        }
+            Device::Gpu(gpus) => gpus.first().fit(self, start, checkpoints, &mut look, report)?,
+        };
+        fitted.trace = trace;
+        Ok(fitted)
     }
 
-    fn run_on_cpu(&self, start: Start, report: &(dyn Fn(usize) + Sync)) -> Fitted {
+    fn run_on_cpu(
+        &self,
+        start: Start,
+        checkpoints: &Checkpoints,
+        look: &mut dyn FnMut(&[f32]),
+        report: &(dyn Fn(usize) + Sync),
+    ) -> Fitted {
         let Start { mut decoder, mut encoder } = start;
         let mut adam = Adam::new(decoder.len());
         let parameters = encoder.as_ref().map_or(0, |encoder| encoder.parameters.len());
         let mut encoder_adam = Adam::new(parameters);
         let mut rng = stream(self.seed, Purpose::LatentFit, 0);
         for step in 0..self.schedule.steps {
+            if checkpoints.has(step) {
+                look(&decoder);
+            }
             let rate = self.schedule.rate(step);
             let mut gradient = vec![0.0; decoder.len()];
             let draws = self.draw(&mut rng);
@@ -107,6 +140,9 @@ impl Fit<'_> {
             adam.step(&mut decoder, &gradient, rate);
             report(1);
         }
+        if checkpoints.has(self.schedule.steps) {
+            look(&decoder);
+        }
         let codes = encoder.as_ref().map_or_else(Vec::new, |encoder| {
             let batch = &encoder.fingerprints;
             let mut tape = Tape::default();
@@ -115,7 +151,7 @@ impl Fit<'_> {
             columns(codes, self.shape.latent_dim, batch.rows())
         });
         let encoder = encoder.map(|encoder| (encoder.architecture, encoder.parameters));
-        Fitted { decoder, encoder, codes }
+        Fitted { decoder, encoder, codes, trace: Vec::new() }
     }
 
     /// What is random in a step.
@@ -164,6 +200,31 @@ impl Fit<'_> {
             .collect()
     }
 
+    /// The objective at some draws.
+    fn objective(&self, decoder: &[f32], draws: &StepDraws) -> Objective {
+        let probes = self.pool.select(&draws.probes);
+        let (_, outputs) = DecodedPass::forward(self.shape, decoder, draws.codes.clone(), &probes);
+        let [(energy_score, _), (divergence, _)] = self.scores(&outputs, draws, &probes);
+        Objective { energy_score, divergence }
+    }
+
+    /// Energy score and divergence of networks with these `outputs: [M][C, probes]`, each with its
+    /// gradient: that of the energy score with respect to standardised outputs.
+    fn scores(
+        &self,
+        outputs: &[Vec<f32>],
+        draws: &StepDraws,
+        probes: &Probes,
+    ) -> [(f64, Vec<Vec<f32>>); 2] {
+        let indices = &draws.probes;
+        let particles = self.pool.functions_at(&draws.particles, indices);
+        let reference = self.pool.predictive.select(&indices[..indices.len() / 2]);
+        [
+            energy_score(&standardised(outputs, probes), &particles, indices.len()),
+            predictive_divergence(outputs, indices.len(), &reference, self.pool.likelihood),
+        ]
+    }
+
     /// Adds the gradient of the energy score of random draws against the particles, and that of
     /// their predictive's divergence.
     fn score_gradient(
@@ -173,16 +234,10 @@ impl Fit<'_> {
         probes: &Probes,
         gradient: &mut [f32],
     ) {
-        let indices = &draws.probes;
-        let particles = self.pool.functions_at(&draws.particles, indices);
         let codes = draws.codes.clone();
         let (pass, outputs) = DecodedPass::forward(self.shape, decoder, codes, probes);
-        let (_, mut d_outputs) =
-            energy_score(&standardised(&outputs, probes), &particles, indices.len());
+        let [(_, mut d_outputs), (_, divergence)] = self.scores(&outputs, draws, probes);
         d_outputs.par_iter_mut().for_each(|d_outputs| probes.pull_back(d_outputs));
-        let reference = self.pool.predictive.select(&indices[..indices.len() / 2]);
-        let (_, divergence) =
-            predictive_divergence(&outputs, indices.len(), &reference, self.pool.likelihood);
         for (d_outputs, divergence) in d_outputs.iter_mut().zip(&divergence) {
             d_outputs.iter_mut().zip(divergence).for_each(|(sum, d)| *sum += self.predictive * d);
         }

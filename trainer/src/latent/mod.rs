@@ -22,7 +22,7 @@ pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
 #[cfg(feature = "gpu")]
 pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
-pub use fit::{Fit, Fitted};
+pub use fit::{Fit, Fitted, Objective};
 pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
 pub use structure::{

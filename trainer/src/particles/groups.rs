@@ -3,17 +3,23 @@
 use std::ops::Range;
 
 use super::stage::WalkRecord;
+use crate::descent::{Descended, Measured};
 use crate::run_dir::{PARTICLES, RunDir};
+use crate::trace::{Checkpoints, Trace};
 
 /// Particles in a file.
 pub(super) const GROUP: usize = 16;
 /// Name of the particles, `[n, P]`, in the file of a group or a shard.
 pub(super) const THETA: &str = "theta";
+/// Names of what was measured of the particles at checkpoints, `[n, T]`, in the file of a trace or a
+/// shard: mean NLL of the training rows, and distance from the MAP that the particle started at.
+pub(super) const CURVES: [&str; 2] = ["nll", "distance"];
 
 /// Some particles and the file that they are written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) file: String,
+    pub(super) trace: String,
     pub(super) particles: Range<usize>,
 }
 
@@ -22,8 +28,36 @@ pub(super) fn groups(particles: Range<usize>) -> impl Iterator<Item = Group> {
     let end = particles.end;
     particles.step_by(GROUP).enumerate().map(move |(index, first)| Group {
         file: format!("{PARTICLES}/group-{index:03}.safetensors"),
+        trace: format!("{PARTICLES}/trace-{index:03}.safetensors"),
         particles: first..(first + GROUP).min(end),
     })
+}
+
+impl Group {
+    /// Writes the particles, `[n][P]`, last: where they are there, so is what was measured of them,
+    /// curves `[n][T]` in the order of [`CURVES`].
+    pub(super) fn write(
+        &self,
+        dir: &RunDir,
+        thetas: &[Vec<f32>],
+        checkpoints: &Checkpoints,
+        curves: Option<&[Vec<Vec<f32>>; 2]>,
+    ) -> anyhow::Result<()> {
+        if let Some([nll, distance]) = curves {
+            let named = [(CURVES[0], nll.as_slice()), (CURVES[1], distance)];
+            Trace::write(dir, &self.trace, checkpoints, &named)?;
+        }
+        dir.write_tensors(&self.file, &[(THETA, thetas)])
+    }
+}
+
+/// What was measured of `walked` particles, in the order of [`CURVES`].
+pub(super) fn curves(walked: &[Descended]) -> [Vec<Vec<f32>>; 2] {
+    let each = |value: fn(&Measured) -> f64| {
+        let curve = |one: &Descended| one.trace.iter().map(|now| value(now) as f32).collect();
+        walked.iter().map(curve).collect()
+    };
+    [each(|now| now.nll), each(|now| now.distance)]
 }
 
 /// Reads the groups of `particles`.
@@ -42,4 +76,25 @@ pub(super) fn read_groups(dir: &RunDir, particles: Range<usize>) -> anyhow::Resu
 pub fn read(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
     let record: WalkRecord = dir.read_json("walk.json")?;
     read_groups(dir, 0..record.particles.len())
+}
+
+/// How the `particles` of a run walked: curves `nll` and `distance`, one a particle. Nothing where some
+/// of them walked before traces were kept.
+///
+/// # Errors
+/// A file is damaged.
+pub fn read_trace(dir: &RunDir, particles: usize) -> anyhow::Result<Option<Trace>> {
+    let mut all: Option<Trace> = None;
+    for group in groups(0..particles) {
+        let Some(trace) = Trace::read(dir, &group.trace, &CURVES)? else { return Ok(None) };
+        match &mut all {
+            None => all = Some(trace),
+            Some(all) if all.steps == trace.steps => {
+                let pairs = all.curves.iter_mut().zip(trace.curves);
+                pairs.for_each(|(all, curves)| all.extend(curves));
+            }
+            Some(_) => return Ok(None),
+        }
+    }
+    Ok(all)
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use super::at_map::RunAtMap;
-use super::groups::{THETA, groups};
+use super::groups::groups;
 use super::shard::{SHOWN, Shard, ShardFile};
 use crate::progress::Progress;
+use crate::trace::Checkpoints;
 
 /// Writes the particles of all shards of a run to its directory, a group in memory at a time.
 ///
@@ -42,15 +43,23 @@ pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Resu
     complete(&shards, run.particles())?;
 
     let stage = progress.stage("merge", run.particles());
+    let checkpoints = Checkpoints::of(run.config.walk.steps);
     for group in groups(0..run.particles()) {
         let mut particles = Vec::with_capacity(group.particles.len());
+        // Nothing where a shard has none.
+        let mut all = Some([Vec::new(), Vec::new()]);
         for shard in &shards {
             let part = common(&shard.record.range(), &group.particles);
             if !part.is_empty() {
-                particles.extend(shard.particles(part)?);
+                particles.extend(shard.particles(part.clone())?);
+                let curves = shard.curves(part, checkpoints.steps().len())?;
+                all = all.zip(curves).map(|(mut all, curves)| {
+                    all.iter_mut().zip(curves).for_each(|(all, own)| all.extend(own));
+                    all
+                });
             }
         }
-        run.dir.write_tensors(&group.file, &[(THETA, &particles)])?;
+        group.write(&run.dir, &particles, &checkpoints, all.as_ref())?;
         stage.advance(particles.len());
     }
     stage.finish(&format!(

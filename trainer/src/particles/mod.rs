@@ -1,7 +1,8 @@
 //! The walk as files: groups of particles in a run's directory, or shards of them that many machines
 //! walk apart, since particles are independent given θ*.
 //!
-//! A run whose MAP is trained ([`RunAtMap`]) is all that a walk needs. [`WalkStage`] walks groups;
+//! A run whose MAP is trained ([`RunAtMap`]) is all that a walk needs. [`WalkStage`] walks groups and
+//! keeps how they walked beside them;
 //! [`walk_shard`] leaves those of one shard in one file; [`merge`] makes of the shards what a walk in
 //! one place would have left.
 
@@ -13,7 +14,7 @@ mod shard;
 mod stage;
 
 pub use at_map::{CHOICES, MAP, RunAtMap};
-pub use groups::read;
+pub use groups::{read, read_trace};
 pub use merge::merge;
 pub use need::Need;
 pub use shard::{Shard, parts_of, walk_shard};

@@ -10,12 +10,13 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use super::at_map::RunAtMap;
-use super::groups::{THETA, groups};
+use super::groups::{CURVES, THETA, groups};
 use super::stage::WalkStage;
 use crate::device::Device;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use crate::tensors::{TensorFile, header};
+use crate::trace::Checkpoints;
 
 /// Note in the file that says what it is.
 const NOTE: &str = "fiberwalk-shard";
@@ -152,6 +153,23 @@ impl ShardFile {
         let first = self.record.first;
         self.tensors.rows(THETA, range.start - first..range.end - first)
     }
+
+    /// What was measured of some of its particles at so many checkpoints, in the order of [`CURVES`];
+    /// nothing where the shard was walked before traces were kept, or at others.
+    pub(super) fn curves(
+        &self,
+        range: Range<usize>,
+        checkpoints: usize,
+    ) -> anyhow::Result<Option<[Vec<Vec<f32>>; 2]>> {
+        let rows = range.start - self.record.first..range.end - self.record.first;
+        for name in CURVES {
+            if self.tensors.shape(name).ok() != Some([self.record.range().len(), checkpoints]) {
+                return Ok(None);
+            }
+        }
+        let [nll, distance] = CURVES.map(|name| self.tensors.rows(name, rows.clone()));
+        Ok(Some([nll?, distance?]))
+    }
 }
 
 /// Walks one shard of a run to the file `out`. Groups of particles are kept in a folder beside it
@@ -190,10 +208,10 @@ pub fn walk_shard(
         dir.write_json(RECORD, &record)?;
     }
     let parameters = run.architecture.parameters();
-    let (stage, walked) =
-        WalkStage::open(run)?.walk_groups(&dir, record.range(), 0, device, progress)?;
+    let walk = WalkStage::open(run)?;
+    let (stage, walked) = walk.walk_groups(&dir, record.range(), 0, device, progress, None)?;
     let whole = dir.path("whole");
-    join(&dir, &record, parameters, &whole)?;
+    join(&dir, &record, parameters, &walk.checkpoints(), &whole)?;
     fs::rename(&whole, out).with_context(|| format!("cannot write {}", out.display()))?;
     stage.finish(&format!("{} particles in {}{walked}", record.range().len(), out.display()));
     remove(&parts)
@@ -215,16 +233,30 @@ fn remove(parts: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the groups in `dir` to one file, one group in memory at a time.
-fn join(dir: &RunDir, record: &ShardRecord, parameters: usize, path: &Path) -> anyhow::Result<()> {
+/// Writes the groups in `dir` to one file, one group in memory at a time; what was measured of them
+/// where it was of all.
+fn join(
+    dir: &RunDir,
+    record: &ShardRecord,
+    parameters: usize,
+    checkpoints: &Checkpoints,
+    path: &Path,
+) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
-    let shape = [record.range().len(), parameters];
+    let particles = record.range().len();
+    let mut matrices = vec![(THETA, [particles, parameters])];
+    if groups(record.range()).all(|group| dir.has(&group.trace)) {
+        matrices.extend(CURVES.map(|name| (name, [particles, checkpoints.steps().len()])));
+    }
     let note = serde_json::to_string(record).context("cannot format JSON")?;
     let mut file = BufWriter::new(fs::File::create(path).with_context(cannot)?);
-    file.write_all(&header(THETA, shape, (NOTE, note))?).with_context(cannot)?;
-    for group in groups(record.range()) {
-        for value in dir.read_tensor(&group.file, THETA)?.iter().flatten() {
-            file.write_all(&value.to_le_bytes()).with_context(cannot)?;
+    file.write_all(&header(&matrices, (NOTE, note))?).with_context(cannot)?;
+    for (name, _) in matrices {
+        for group in groups(record.range()) {
+            let held = if name == THETA { &group.file } else { &group.trace };
+            for value in dir.read_tensor(held, name)?.iter().flatten() {
+                file.write_all(&value.to_le_bytes()).with_context(cannot)?;
+            }
         }
     }
     let file = file.into_inner().map_err(|error| error.into_error()).with_context(cannot)?;

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 use super::at_map::{CHOICES, MAP, RunAtMap};
-use super::groups::{GROUP, Group, THETA, groups, read_groups};
+use super::groups::{GROUP, Group, THETA, curves, groups, read_groups};
 use super::need::{Need, Setting, peak_memory};
 use crate::choose::Choices;
 use crate::data::Targets;
-use crate::descent::TrainingSet;
+use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::RunDir;
+use crate::trace::Checkpoints;
+use crate::validation::{Finished, Validation};
 use crate::walk::{Diagnostics, Walk};
 
 /// `walk.json`: where the particles ended.
@@ -71,18 +73,26 @@ impl WalkStage {
         }
     }
 
-    /// All particles, `[N][P]`: `particles/group-NNN.safetensors`, then `walk.json`. Groups that are
-    /// there are not walked again.
+    /// All particles, `[N][P]`: `particles/trace-NNN.safetensors` and `particles/group-NNN.safetensors`,
+    /// then `walk.json`. Groups that are there are not walked again. `validation` is for the eyes of
+    /// the user.
     ///
     /// # Errors
     /// A file cannot be written, one that is there is damaged, or the device fails.
-    pub fn run(&self, device: &Device, progress: Progress) -> anyhow::Result<Vec<Vec<f32>>> {
+    pub fn run(
+        &self,
+        device: &Device,
+        progress: Progress,
+        validation: Option<&Validation<'_>>,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let (dir, count) = (&self.run.dir, self.run.particles());
         if dir.has("walk.json") {
             return read_groups(dir, 0..count);
         }
         // All of them stay in memory for what follows.
-        let (stage, walked) = self.walk_groups(dir, 0..count, count, device, progress)?;
+        let calibration = self.choices.particle_calibration;
+        let finished = validation.map(|validation| Finished::new(validation, calibration));
+        let (stage, walked) = self.walk_groups(dir, 0..count, count, device, progress, finished)?;
         let particles = read_groups(dir, 0..count)?;
         let walk = self.walk();
         let diagnostics = walk.diagnose(&self.maps, &particles, self.baseline_nll);
@@ -100,8 +110,14 @@ impl WalkStage {
         Ok(particles)
     }
 
+    /// Checkpoints of the walk.
+    pub(super) fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::of(self.run.config.walk.steps)
+    }
+
     /// Walks the groups of `particles` whose files are not in `dir`. `held` particles are kept in
-    /// memory by the caller. The stage is left to the caller to finish.
+    /// memory by the caller. The mixture of those that are `finished` is validated after every group.
+    /// The stage is left to the caller to finish.
     pub(super) fn walk_groups(
         &self,
         dir: &RunDir,
@@ -109,9 +125,10 @@ impl WalkStage {
         held: usize,
         device: &Device,
         progress: Progress,
+        mut finished: Option<Finished<'_>>,
     ) -> anyhow::Result<(Stage, Walked)> {
-        let missing: Vec<Group> =
-            groups(particles.clone()).filter(|group| !dir.has(&group.file)).collect();
+        let (there, missing): (Vec<Group>, Vec<Group>) =
+            groups(particles.clone()).partition(|group| dir.has(&group.file));
         let threads = rayon::current_num_threads();
         debug!(?particles, threads, groups_left = missing.len(), "to walk");
         let largest_tile = self.set.largest_tile();
@@ -139,18 +156,37 @@ impl WalkStage {
             progress.note(&format!("walk: {need}"));
         }
         let stage = progress.stage("walk", need.particle_steps());
+        if let Some(finished) = &mut finished {
+            for group in &there {
+                stage.validated(finished.add(&dir.read_tensor(&group.file, THETA)?));
+            }
+        }
         let started = Instant::now();
-        let walk = self.walk();
+        let (walk, checkpoints) = (self.walk(), self.checkpoints());
+        let all = there.len() + missing.len();
+        let mut done = there.len();
         let follows = |one: &Group, next: &Group| one.particles.end == next.particles.start;
         for groups in missing.chunk_by(follows).flat_map(|run| run.chunks(together)) {
             let first = groups[0].particles.start;
             let end = groups[groups.len() - 1].particles.end;
             let began = Instant::now();
-            let walked = walk.run(device, &self.maps, first..end, &|steps| stage.advance(steps))?;
+            stage.part(match groups.len() {
+                1 => format!("group {}/{all}", done + 1),
+                more => format!("groups {} to {} of {all}", done + 1, done + more),
+            });
+            let advance = |steps| stage.advance(steps);
+            let mut walked =
+                walk.run_traced(device, &self.maps, first..end, &checkpoints, &advance)?;
             debug!(first, end, seconds = began.elapsed().as_secs_f64(), "walked");
             for group in groups {
-                let own = &walked[group.particles.start - first..group.particles.end - first];
-                dir.write_tensors(&group.file, &[(THETA, own)])?;
+                let own: Vec<Descended> = walked.drain(..group.particles.len()).collect();
+                let curves = curves(&own);
+                let thetas: Vec<Vec<f32>> = own.into_iter().map(|one| one.theta).collect();
+                group.write(dir, &thetas, &checkpoints, Some(&curves))?;
+                if let Some(finished) = &mut finished {
+                    stage.validated(finished.add(&thetas));
+                }
+                done += 1;
             }
         }
         Ok((stage, Walked { need, elapsed: started.elapsed() }))

@@ -52,7 +52,10 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
                     }
                     section {
                         h2 { "Training" }
+                        @if let Some(map) = training::map(evidence) { (map.html("map")) }
+                        @if let Some(paths) = training::paths(evidence) { (paths.html("paths")) }
                         (training::walk(evidence).html("walk"))
+                        @if let Some(fit) = training::fit(evidence) { (fit.html("fit")) }
                         @if let Some(codes) = latent::codes(evidence) { (codes.html("codes")) }
                         (latent::axes(evidence).html("axes"))
                         (training::hyper_parameters(evidence))

@@ -117,7 +117,9 @@ fn round_step(least: f64) -> f64 {
 pub enum Shape {
     /// Points joined by a line.
     Line(Vec<(f64, f64)>),
-    /// The same, dashed.
+    /// Thin lines, many, each through some points.
+    Threads(Vec<Vec<(f64, f64)>>),
+    /// A line, dashed.
     Dashed(Vec<(f64, f64)>),
     /// Full discs.
     Dots(Vec<(f64, f64)>),
@@ -230,6 +232,10 @@ impl Plot {
     fn shape(&self, shape: &Shape) -> Markup {
         match shape {
             Shape::Line(points) => html! { path class="line" d=(self.path(points)) {} },
+            Shape::Threads(lines) => {
+                let paths: String = lines.iter().map(|points| self.thread(points)).collect();
+                html! { path class="thread" d=(paths) {} }
+            }
             Shape::Dashed(points) => html! { path class="line dashed" d=(self.path(points)) {} },
             Shape::Dots(points) => self.discs(points, "dot", 4.0),
             Shape::Dust(points) => self.discs(points, "dust", 2.2),
@@ -255,6 +261,20 @@ impl Plot {
         let place = |(x, y): (f64, f64)| format!("{} {}", units(self.at_x(x)), units(self.at_y(y)));
         let joined: Vec<String> = points.iter().copied().map(place).collect();
         format!("M{}", joined.join("L"))
+    }
+
+    /// A path in steps from point to point, which are shorter to write than places.
+    fn thread(&self, points: &[(f64, f64)]) -> String {
+        // In tenths of a unit, so that rounding does not add up.
+        let tenths = |value: f64| (10.0 * value).round() as i32;
+        let places: Vec<[i32; 2]> =
+            points.iter().map(|&(x, y)| [self.at_x(x), self.at_y(y)].map(tenths)).collect();
+        let Some(&[x, y]) = places.first() else { return String::new() };
+        let steps =
+            places.windows(2).map(|pair| [pair[1][0] - pair[0][0], pair[1][1] - pair[0][1]]);
+        let written = |[x, y]: [i32; 2]| format!("{} {}", f64::from(x) / 10.0, f64::from(y) / 10.0);
+        let steps: Vec<String> = steps.map(written).collect();
+        format!("M{}l{}", written([x, y]), steps.join(" "))
     }
 
     /// One path of strokes without length, whose round caps are the discs.
@@ -353,6 +373,23 @@ mod tests {
     fn a_histogram_counts_every_value_once() {
         let bars = histogram(&[-1.0, 0.1, 0.6, 1.0, 7.0], 0.0, 1.0, 2);
         assert_eq!(bars, [(0.0, 0.5, 0.4), (0.5, 1.0, 0.6)]);
+    }
+
+    #[test]
+    fn a_thread_ends_where_its_last_point_is() {
+        let plot = Plot::new("", Axis::new("", 0.0, 1.0), Axis::new("", 0.0, 1.0));
+        let points: Vec<(f64, f64)> =
+            (0..=40).map(|step| (f64::from(step) / 40.0, (f64::from(step) / 9.0).sin())).collect();
+        let path = plot.thread(&points);
+        let (start, steps) = path[1..].split_once('l').expect("a start and steps");
+        let numbers = |text: &str| -> Vec<f64> {
+            text.split(' ').map(|number| number.parse().expect("a number")).collect()
+        };
+        let (start, steps) = (numbers(start), numbers(steps));
+        for (axis, end) in [plot.at_x(1.0), plot.at_y(points[40].1)].into_iter().enumerate() {
+            let found = start[axis] + steps.iter().skip(axis).step_by(2).sum::<f64>();
+            assert!((found - end).abs() < 0.051, "{found} but {end}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! How the run came about: where the particles ended, and what was tried.
+//! How the run came about: how every stage went, where the particles ended, and what was tried.
 
 use maud::{Markup, html};
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, evenly};
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, number};
 use crate::latent::structure_name;
@@ -10,6 +10,142 @@ use crate::latent::structure_name;
 /// Size of a candidate's little plot.
 const STRIP_WIDTH: f64 = 160.0;
 const STRIP_HEIGHT: f64 = 18.0;
+
+/// Most particles of a kind that are drawn as they walk.
+const MOST_THREADS: usize = 48;
+
+/// A curve over the steps of a stage; nothing where a value is not finite.
+fn over(steps: &[usize], values: impl IntoIterator<Item = f64>) -> Vec<(f64, f64)> {
+    let points = steps.iter().map(|&step| step as f64).zip(values);
+    points.filter(|(_, value)| value.is_finite()).collect()
+}
+
+/// Axes of curves over the steps of a stage.
+fn axes(label: &str, curves: &[Vec<(f64, f64)>]) -> (Axis, Axis) {
+    let points = || curves.iter().flatten();
+    let last = points().map(|point| point.0).fold(0.0, f64::max);
+    (Axis::new("steps", 0.0, last), Axis::round(label, points().map(|point| point.1)))
+}
+
+/// Loss of MAP over the steps of its training.
+pub fn map(evidence: &Evidence) -> Option<Figure> {
+    let trace = evidence.records.traces.map.as_ref()?;
+    let wide = |curve: &Vec<f32>| over(&trace.steps, curve.iter().copied().map(f64::from));
+    let curves: Vec<_> = trace.curves[0].iter().map(wide).collect();
+    let (x, y) = axes("loss, nats", &curves);
+    let (best, others) = curves.split_first()?;
+    let name = "Loss of MAP";
+    let mut figure = Figure::new(
+        name,
+        "L(θ) = Σ −log p(y | x, θ) + ½ Σ α θ² over the training rows while MAP is trained. It should be \
+         level at the end; where it still falls, more steps help.",
+    );
+    let mut plot = Plot::new(name, x, y)
+        .described("Loss over the steps of MAP training, falling to its value at the end.");
+    if !others.is_empty() {
+        plot = plot.with(QUIET, Shape::Threads(others.to_vec()));
+        figure = figure.key(0, "best MAP").key(QUIET, "other MAPs");
+    }
+    Some(figure.beside(plot.with(0, Shape::Line(best.clone()))))
+}
+
+/// Loss and distance of every particle over the steps of its walk.
+pub fn paths(evidence: &Evidence) -> Option<Figure> {
+    let records = &evidence.records;
+    let trace = records.traces.walk.as_ref()?;
+    let of = |inside: bool| -> Vec<usize> {
+        let ends = records.walk.particles.iter().enumerate();
+        let own: Vec<usize> =
+            ends.filter(|(_, end)| end.in_valley == inside).map(|(index, _)| index).collect();
+        evenly(own.len(), MOST_THREADS).into_iter().map(|index| own[index]).collect()
+    };
+    let (stayed, left) = (of(true), of(false));
+    let plot = |curves: &[Vec<f32>], name: &str, label: &str, described: &str| {
+        let each = |particles: &[usize]| -> Vec<Vec<(f64, f64)>> {
+            let wide = |curve: &Vec<f32>| over(&trace.steps, curve.iter().copied().map(f64::from));
+            particles.iter().map(|&particle| wide(&curves[particle])).collect()
+        };
+        let (stayed, left) = (each(&stayed), each(&left));
+        let (x, y) = axes(label, &[stayed.concat(), left.concat()]);
+        Plot::new(name, x, y)
+            .described(described)
+            .with(0, Shape::Threads(stayed))
+            .with(1, Shape::Threads(left))
+    };
+    let shown = if stayed.len() + left.len() < records.walk.particles.len() {
+        format!(
+            " Drawn are {} of {} particles.",
+            stayed.len() + left.len(),
+            records.walk.particles.len()
+        )
+    } else {
+        String::new()
+    };
+    let caption = format!(
+        "A line a particle. Its drift carries it away from θ* while the gradient holds the loss down: \
+         both should be level at the end, or the walk is too short.{shown}"
+    );
+    Some(
+        Figure::new("The walk", caption)
+            .key(0, "particle in the valley")
+            .key(1, "particle that left it")
+            .beside(plot(
+                &trace.curves[0],
+                "Loss",
+                "NLL of training rows, nats",
+                "Mean NLL of the training rows over the steps of the walk, a line a particle.",
+            ))
+            .beside(plot(
+                &trace.curves[1],
+                "Distance",
+                "distance from θ*",
+                "Distance from MAP over the steps of the walk, a line a particle.",
+            )),
+    )
+}
+
+/// Objective of every decoder structure over the steps of its fit.
+pub fn fit(evidence: &Evidence) -> Option<Figure> {
+    let records = &evidence.records;
+    let trace = records.traces.latent.as_ref()?;
+    let weight = f64::from(records.config.latent.predictive);
+    let pairs = trace.curves[0].iter().zip(&trace.curves[1]);
+    let curves = pairs.map(|(energy, divergence)| {
+        let sums = energy
+            .iter()
+            .zip(divergence)
+            .map(|(&energy, &divergence)| f64::from(energy) + weight * f64::from(divergence));
+        over(&trace.steps, sums)
+    });
+    let curves: Vec<_> = curves.collect();
+    let (x, y) = axes("objective", &curves);
+    let structures = records.latent.candidates.iter().map(|(structure, _)| structure);
+    let (own, others): (Vec<_>, Vec<_>) = structures
+        .zip(&curves)
+        .partition(|(structure, _)| **structure == records.latent.shape.structure);
+    let lines = |curves: &[(_, &Vec<(f64, f64)>)]| -> Vec<Vec<(f64, f64)>> {
+        curves.iter().map(|(_, curve)| (*curve).clone()).collect()
+    };
+    let name = "Objective of the fit";
+    let mut figure = Figure::new(
+        name,
+        format!(
+            "Energy score of the decoder's draws against the particles, plus {weight} times the divergence \
+             of its predictive from theirs, at inputs and codes that stay the same."
+        ),
+    );
+    let mut plot = Plot::new(name, x, y).described(
+        "Objective over the steps of the decoder's fit, falling to its value at the end.",
+    );
+    if !others.is_empty() {
+        plot = plot.with(QUIET, Shape::Threads(lines(&others)));
+        figure = figure.key(0, "structure that was taken").key(QUIET, "other structures");
+    }
+    for line in lines(&own) {
+        plot = plot.with(0, Shape::Line(line));
+    }
+    Some(figure.beside(plot))
+}
 
 /// Loss and distance of every particle's end.
 pub fn walk(evidence: &Evidence) -> Figure {

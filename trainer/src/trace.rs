@@ -1,0 +1,125 @@
+//! How a stage went: what is measured at checkpoints along its steps, and the files that keep it.
+
+use anyhow::bail;
+
+use crate::run_dir::RunDir;
+use crate::tensors::TensorFile;
+
+/// Checkpoints of a long stage, besides its start.
+const CHECKPOINTS: usize = 40;
+/// Name of the checkpoints, `[1, T]`, in the file of a trace.
+const STEPS: &str = "steps";
+
+/// The steps after which a stage is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoints(Vec<usize>);
+
+impl Checkpoints {
+    /// Never.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The start, the end and evenly spaced steps between them, 41 in all; in a short stage every step.
+    pub fn of(steps: usize) -> Self {
+        let count = CHECKPOINTS.min(steps);
+        Self((0..=count).map(|index| index * steps / count.max(1)).collect())
+    }
+
+    /// Steps done at every checkpoint, ascending.
+    pub fn steps(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// Whether one is after so many steps.
+    pub fn has(&self, done: usize) -> bool {
+        self.0.binary_search(&done).is_ok()
+    }
+
+    /// The first one after more than `done` steps.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn after(&self, done: usize) -> Option<usize> {
+        self.0.get(self.0.partition_point(|&step| step <= done)).copied()
+    }
+}
+
+/// Curves over the steps of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// Steps done at every checkpoint, `[T]`.
+    pub steps: Vec<usize>,
+    /// The curves of each name asked for, `[curves][T]`.
+    pub curves: Vec<Vec<Vec<f32>>>,
+}
+
+impl Trace {
+    /// Writes named curves, each `[curves][T]` over the `T` checkpoints.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(
+        dir: &RunDir,
+        file: &str,
+        checkpoints: &Checkpoints,
+        curves: &[(&str, &[Vec<f32>])],
+    ) -> anyhow::Result<()> {
+        let steps = [checkpoints.steps().iter().map(|&step| step as f32).collect()];
+        let all: Vec<(&str, &[Vec<f32>])> =
+            [(STEPS, steps.as_slice())].into_iter().chain(curves.iter().copied()).collect();
+        dir.write_tensors(file, &all)
+    }
+
+    /// Reads the curves of these names; nothing where the run was made before traces were kept.
+    ///
+    /// # Errors
+    /// The file cannot be read or lacks one of the curves.
+    pub fn read(dir: &RunDir, file: &str, names: &[&str]) -> anyhow::Result<Option<Self>> {
+        if !dir.has(file) {
+            return Ok(None);
+        }
+        let tensors = TensorFile::open(&dir.path(file))?;
+        let steps: Vec<usize> =
+            tensors.values(STEPS, 0..1)?.into_iter().map(|step| step as usize).collect();
+        let read = |name: &&str| {
+            let [rows, columns] = tensors.shape(name)?;
+            if columns != steps.len() {
+                bail!(
+                    "{}: {name} has {columns} columns, expected {}",
+                    dir.path(file).display(),
+                    steps.len()
+                );
+            }
+            tensors.rows(name, 0..rows)
+        };
+        let curves = names.iter().map(read).collect::<anyhow::Result<_>>()?;
+        Ok(Some(Self { steps, curves }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_even_and_include_both_ends() {
+        assert_eq!(Checkpoints::of(3).steps(), [0, 1, 2, 3]);
+        let long = Checkpoints::of(1010);
+        assert_eq!(long.steps().len(), 41);
+        assert_eq!((long.steps()[0], long.steps()[1], long.steps()[40]), (0, 25, 1010));
+        assert!(long.has(25) && !long.has(26));
+        assert!(long.steps().windows(2).all(|pair| (25..=26).contains(&(pair[1] - pair[0]))));
+    }
+
+    #[test]
+    fn a_trace_comes_back_and_may_be_missing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let dir = RunDir::create(folder.path()).expect("empty folder");
+        assert_eq!(Trace::read(&dir, "trace", &["nll"]).expect("none"), None);
+        // A descent that diverged.
+        let nll = vec![vec![2.5, 1.0, f32::INFINITY]];
+        Trace::write(&dir, "trace", &Checkpoints::of(2), &[("nll", &nll)]).expect("writable");
+        let trace = Trace::read(&dir, "trace", &["nll"]).expect("readable").expect("there");
+        assert_eq!(trace, Trace { steps: vec![0, 1, 2], curves: vec![nll] });
+        assert!(Trace::read(&dir, "trace", &["distance"]).is_err());
+    }
+}
