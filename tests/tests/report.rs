@@ -173,6 +173,7 @@ fn a_classifier_has_a_page_that_any_window_shows() {
             "Doubt of held-out and of foreign rows",
             "NLL against samples and bytes",
             "What a board needs",
+            "What a prediction takes",
             "Loss of MAP",
             "The walk",
             "Ends of the walk",

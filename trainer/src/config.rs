@@ -233,7 +233,7 @@ pub struct Export {
     /// `"stored"`, `"low-discrepancy"`, `"normal"` or `"auto"`.
     pub codes: CodesChoice,
     /// Budget of an automatic decoder: `samples` samples cost at most this many deterministic
-    /// passes.
+    /// passes on a Cortex-M4F, whatever bits are chosen.
     pub cost: f64,
     /// Type of the readings that the board feeds: `"float"`, or `"u8"`, `"i8"` or `"i16"` where the
     /// features are whole numbers of that range. Raw readings are normalised in integers.

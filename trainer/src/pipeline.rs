@@ -387,9 +387,7 @@ impl<'a> Training<'a> {
         let config = &self.options.config;
         let structures = match config.latent.decoder.fixed() {
             Some(structure) => vec![structure.clone()],
-            None => {
-                affordable_structures(&self.architecture, config.export.samples, config.export.cost)
-            }
+            None => affordable_structures(&self.architecture, &config.export),
         };
         if structures.is_empty() {
             bail!(
@@ -456,7 +454,7 @@ impl<'a> Training<'a> {
                 debug!(
                     decoder = structure_name(&shape.structure),
                     energy_score = score,
-                    passes = cost(&self.architecture, &shape.structure, config.export.samples),
+                    passes = cost(&self.architecture, &shape.structure, &config.export),
                     parameters = fitted.decoder.len(),
                     "fitted"
                 );
@@ -480,9 +478,9 @@ impl<'a> Training<'a> {
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
-        let passes = cost(&self.architecture, &shape.structure, config.export.samples);
+        let passes = cost(&self.architecture, &shape.structure, &config.export);
         stage.finish(&format!(
-            "{}, {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
+            "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
             structure_name(&shape.structure)
         ));
         let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];

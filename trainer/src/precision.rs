@@ -19,6 +19,29 @@ pub struct PrecisionCandidate {
     pub loss: f64,
 }
 
+/// Every precision of a network of `depth` layers that `config` leaves open.
+pub fn open_precisions(config: &Export, depth: usize) -> Vec<Precision> {
+    const BITS: [Bits; 2] = [Bits::Eight, Bits::Four];
+    let layers: Vec<Vec<Bits>> = match &config.weight_bits {
+        Choice::Fixed(bits) => vec![bits.iter().map(|&bits| of_count(bits)).collect()],
+        Choice::Auto => (0..1 << depth)
+            .map(|pattern: usize| (0..depth).map(|layer| BITS[pattern >> layer & 1]).collect())
+            .collect(),
+    };
+    let factors = match config.factor_bits {
+        Choice::Fixed(bits) => vec![of_count(bits)],
+        Choice::Auto => BITS.to_vec(),
+    };
+    let with = |layers: &Vec<Bits>| {
+        let layers = layers.clone();
+        factors
+            .clone()
+            .into_iter()
+            .map(move |factors| Precision { layers: layers.clone(), factors })
+    };
+    layers.iter().flat_map(with).collect()
+}
+
 /// Chooses what `config` leaves open: first the factors, then the layers, the largest first, become
 /// int4 where `loss` of the whole stays within the allowed. `loss` is what a precision costs
 /// against int8, nats a row. Returns what was chosen and everything that was tried.
@@ -101,6 +124,8 @@ mod tests {
         assert_eq!(chosen.factors, Bits::Four);
         assert_eq!(chosen.layers, [Bits::Eight, Bits::Four, Bits::Eight]);
         assert_eq!(tried.len(), 4);
+        let open = open_precisions(&Export::default(), 3);
+        assert!(open.len() == 16 && open.contains(&chosen));
     }
 
     #[test]
@@ -115,5 +140,6 @@ mod tests {
                 .expect("no error");
         assert_eq!(chosen.layers, [Bits::Eight, Bits::Four, Bits::Eight]);
         assert!(chosen.factors == Bits::Eight && tried.is_empty());
+        assert_eq!(open_precisions(&config, 3), [chosen]);
     }
 }

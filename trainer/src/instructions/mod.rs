@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::latent::LayerDecoder;
 use crate::network::Architecture;
+use crate::quantise::Precision;
 pub use operations::{Counts, Operation, Operations};
 use prices::{PRICES, WORST_ERRORS};
 
@@ -42,10 +43,12 @@ impl Core {
         priced.map(|(&count, prices)| count as f64 * prices[self as usize]).sum()
     }
 
-    /// Instructions of a prediction by one deterministic pass of a network of int8 weights.
+    /// Instructions of a prediction by one deterministic pass of a network of int8 weights, fed with
+    /// floats.
     pub fn of_pass(self, architecture: &Architecture) -> f64 {
         let frozen = vec![LayerDecoder::Frozen; architecture.depth()];
-        self.instructions(&Operations::planned(architecture, &frozen).pass)
+        let precision = Precision::eight(architecture.depth());
+        self.instructions(&Operations::planned(architecture, &frozen, &precision, false).pass)
     }
 }
 
@@ -104,6 +107,7 @@ pub fn table(artifact: &Artifact<'_>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Activation;
 
     /// Share of a measured figure that the model may be off.
     const ALLOWED: f64 = 0.1;
@@ -128,6 +132,29 @@ mod tests {
             _ => return None,
         };
         Some(Operations::of(&artifact, source).of_samples(samples.parse().ok()?))
+    }
+
+    #[test]
+    fn a_plan_counts_what_its_artifact_does() {
+        let artifact = fiberwalk_formats::decode(MODELS[0].1).expect("the committed digits");
+        let widths = vec![64, 64, 32, 10];
+        let architecture = Architecture { widths, activation: Activation::Tanh };
+        let structure: Vec<LayerDecoder> = artifact
+            .layers
+            .iter()
+            .map(|layer| match layer.factors.modulations() {
+                0 => LayerDecoder::Frozen,
+                rank => LayerDecoder::LowRank(rank),
+            })
+            .collect();
+        let mut projections = artifact.layers.iter().filter_map(|layer| layer.factors.projection());
+        let (projection, _) = projections.next().expect("a stochastic layer");
+        let precision = Precision {
+            layers: artifact.layers.iter().map(|layer| layer.mean.bits).collect(),
+            factors: projection.bits,
+        };
+        let planned = Operations::planned(&architecture, &structure, &precision, true);
+        assert_eq!(planned, Operations::of(&artifact, CodeSource::Stored));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use fiberwalk_formats::{
 
 use crate::latent::LayerDecoder;
 use crate::network::{Activation, Architecture};
+use crate::quantise::Precision;
 
 /// What the runtime does, by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,25 +160,34 @@ impl Operations {
         operations
     }
 
-    /// Of predictions with a network that is to be exported: int8 weights, float inputs and stored
-    /// codes; one output is a regression's.
-    pub fn planned(architecture: &Architecture, structure: &[LayerDecoder]) -> Self {
+    /// Of predictions with a network that is to be exported with this decoder and precision, for raw
+    /// readings if `whole` and else for floats, with stored codes; one output is a regression's.
+    pub fn planned(
+        architecture: &Architecture,
+        structure: &[LayerDecoder],
+        precision: &Precision,
+        whole: bool,
+    ) -> Self {
         let depth = architecture.depth();
-        let layers =
-            architecture.layers().zip(structure).enumerate().map(|(index, (layer, &decoder))| {
-                let matrix = |outputs| Matrix { inputs: layer.inputs, outputs, bits: Bits::Eight };
-                Layer {
-                    mean: matrix(layer.outputs),
-                    decoder,
-                    projection: match decoder {
-                        LayerDecoder::Frozen => None,
-                        LayerDecoder::LowRank(rank) => Some(matrix(rank)),
-                        LayerDecoder::Dense(count) => Some(matrix(count * layer.outputs)),
-                    },
-                    activation: (index + 1 < depth).then_some(architecture.activation),
-                }
-            });
-        Self::of_layers(layers.collect(), Operation::FloatInput)
+        let decoders = structure.iter().zip(&precision.layers);
+        let layers = architecture.layers().zip(decoders).enumerate();
+        let layers = layers.map(|(index, (layer, (&decoder, &bits)))| {
+            let matrix = |outputs, bits| Matrix { inputs: layer.inputs, outputs, bits };
+            Layer {
+                mean: matrix(layer.outputs, bits),
+                decoder,
+                projection: match decoder {
+                    LayerDecoder::Frozen => None,
+                    LayerDecoder::LowRank(rank) => Some(matrix(rank, precision.factors)),
+                    LayerDecoder::Dense(count) => {
+                        Some(matrix(count * layer.outputs, precision.factors))
+                    }
+                },
+                activation: (index + 1 < depth).then_some(architecture.activation),
+            }
+        });
+        let input = if whole { Operation::WholeInput } else { Operation::FloatInput };
+        Self::of_layers(layers.collect(), input)
     }
 
     fn of_layers(layers: Vec<Layer>, input: Operation) -> Self {

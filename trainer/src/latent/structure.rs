@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::instructions::{Core, Operation, Operations};
+use crate::config::Export;
+use crate::instructions::{Core, Counts, Operation, Operations};
 use crate::network::Architecture;
+use crate::precision::open_precisions;
+use crate::quantise::Precision;
 
 /// How the decoder makes the weights of one layer. `W̃ = [W b]` acts on the input with a 1
 /// appended, so weights and biases share their factors.
@@ -105,36 +108,48 @@ pub fn modulation_len(structure: &[LayerDecoder]) -> usize {
 /// a product weighs less.
 const PRICED_ON: Core = Core::M4f;
 
-/// Cost of `samples` samples in deterministic passes.
-pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
-    let operations = Operations::planned(architecture, structure);
-    let [all, pass] = [operations.of_samples(samples), operations.pass];
-    PRICED_ON.instructions(&all) / PRICED_ON.instructions(&pass)
+/// What the samples of a prediction cost at most, in deterministic passes: with the dearest bits that
+/// `export` leaves open.
+pub fn cost(architecture: &Architecture, structure: &[LayerDecoder], export: &Export) -> f64 {
+    dearest(architecture, structure, export, &[])
 }
 
 /// [`cost`] without what every sample costs whatever the decoder.
-fn cost_of_decoder(architecture: &Architecture, structure: &[LayerDecoder], samples: usize) -> f64 {
-    let operations = Operations::planned(architecture, structure);
-    let [all, pass] = [operations.of_samples(samples), operations.pass].map(|mut counts| {
-        for outcome in [Operation::ClassSample, Operation::ValueSample, Operation::Softmax] {
-            counts[outcome as usize] = 0;
-        }
-        PRICED_ON.instructions(&counts)
-    });
-    all / pass
+fn cost_of_decoder(
+    architecture: &Architecture,
+    structure: &[LayerDecoder],
+    export: &Export,
+) -> f64 {
+    let outcome = [Operation::ClassSample, Operation::ValueSample, Operation::Softmax];
+    dearest(architecture, structure, export, &outcome)
 }
 
-/// For every first stochastic layer the decoder of the highest rank whose `samples` samples cost at
-/// most `budget` deterministic passes. Where the network is so small that what every sample costs
-/// exceeds the budget, that is left out of account; empty where even that does not help.
-pub fn affordable_structures(
+/// [`cost`] without some operations.
+fn dearest(
     architecture: &Architecture,
-    samples: usize,
-    budget: f64,
-) -> Vec<Structure> {
+    structure: &[LayerDecoder],
+    export: &Export,
+    without: &[Operation],
+) -> f64 {
+    let whole = export.input.reading().is_some();
+    let price = |mut counts: Counts| {
+        without.iter().for_each(|&operation| counts[operation as usize] = 0);
+        PRICED_ON.instructions(&counts)
+    };
+    let passes = |precision: &Precision| {
+        let operations = Operations::planned(architecture, structure, precision, whole);
+        price(operations.of_samples(export.samples)) / price(operations.pass)
+    };
+    open_precisions(export, architecture.depth()).iter().map(passes).fold(0.0, f64::max)
+}
+
+/// For every first stochastic layer the decoder of the highest rank whose samples cost at most
+/// [`Export::cost`] deterministic passes. Where the network is so small that what every sample costs
+/// exceeds the budget, that is left out of account; empty where even that does not help.
+pub fn affordable_structures(architecture: &Architecture, export: &Export) -> Vec<Structure> {
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
     let depth = architecture.depth();
-    let within = |cost: fn(&Architecture, &[LayerDecoder], usize) -> f64| -> Vec<Structure> {
+    let within = |cost: fn(&Architecture, &[LayerDecoder], &Export) -> f64| -> Vec<Structure> {
         (0..depth)
             .filter_map(|first| {
                 let structure = |rank| {
@@ -148,7 +163,7 @@ pub fn affordable_structures(
                     (0..depth).map(layer).collect::<Structure>()
                 };
                 let mut structures = RANKS.map(structure).into_iter();
-                structures.find(|structure| cost(architecture, structure, samples) <= budget)
+                structures.find(|structure| cost(architecture, structure, export) <= export.cost)
             })
             .collect()
     };
@@ -165,22 +180,25 @@ mod tests {
     fn affordable_decoders_keep_to_the_budget() {
         let widths = vec![64, 64, 32, 10];
         let architecture = Architecture { widths, activation: Activation::Tanh };
-        let structures = affordable_structures(&architecture, 16, 4.0);
+        let export = Export::default();
+        let structures = affordable_structures(&architecture, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
-            assert!(cost(&architecture, structure, 16) <= 4.0, "{structure:?}");
+            assert!(cost(&architecture, structure, &export) <= export.cost, "{structure:?}");
         }
-        let everything = affordable_structures(&architecture, 16, 1000.0);
+        let rich = Export { cost: 1000.0, ..export };
+        let everything = affordable_structures(&architecture, &rich);
         assert_eq!(everything[0], [LayerDecoder::LowRank(16); 3]);
     }
 
     #[test]
     fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
         let architecture = Architecture { widths: vec![2, 4, 100], activation: Activation::Tanh };
-        let structures = affordable_structures(&architecture, 16, 4.0);
+        let export = Export::default();
+        let structures = affordable_structures(&architecture, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
-            assert!(cost(&architecture, structure, 16) > 4.0, "{structure:?}");
+            assert!(cost(&architecture, structure, &export) > export.cost, "{structure:?}");
         }
     }
 
