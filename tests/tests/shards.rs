@@ -52,6 +52,8 @@ fn shards_end_in_the_bytes_of_a_walk_in_one_place() {
         format!("{TRAIN} run --until map").replace("--quiet ", "").split_whitespace(),
     );
     assert!(said.stderr.contains("walk run --shard"), "{}", said.stderr);
+    let map = said.stderr.lines().find(|line| line.starts_with("map ")).expect("its line");
+    assert!(map.contains(", validation NLL "), "{map}");
     assert!(!folder.join("run/particles").exists());
     // The run's directory is all that a shard needs.
     fs::rename(folder.join("digits.csv"), folder.join("away.csv")).expect("writable");
@@ -68,6 +70,10 @@ fn shards_end_in_the_bytes_of_a_walk_in_one_place() {
     succeed(folder, "walk run --shard 6/6 --out sixth --quiet");
     succeed(folder, &format!("merge run sixth {two} fifth {one} --quiet"));
     let mixed = contents(&folder.join("run/particles"));
+    // Particles, and how they walked.
+    let kept = ["group-000", "group-001", "group-002", "trace-000", "trace-001", "trace-002"];
+    let kept = kept.map(|name| PathBuf::from(format!("{name}.safetensors")));
+    assert!(mixed.keys().eq(&kept), "{:?}", mixed.keys());
     assert_eq!(difference(&mixed, &contents(&folder.join("alone/particles"))).len(), 0);
     succeed(folder, &format!("merge run {three} {two} {one} --quiet"));
     fs::rename(folder.join("away.csv"), folder.join("digits.csv")).expect("writable");

@@ -407,8 +407,7 @@ impl Gpu {
         at_once: usize,
         constants: &Buffer,
         mut prepare: impl FnMut(std::ops::Range<usize>) -> Steps<'a>,
-        checkpoints: &Checkpoints,
-        mut look: impl FnMut() -> Result<(), GpuError>,
+        (checkpoints, mut look): (&Checkpoints, impl FnMut() -> Result<(), GpuError>),
         report: &dyn Fn(usize),
     ) -> Result<(), GpuError> {
         if checkpoints.has(0) {

@@ -91,7 +91,7 @@ impl Gpu {
         };
         let report = |steps: usize| report(steps * count);
         let steps = descent.schedule.steps;
-        self.run_steps(steps, MAX_STEPS, &group.steps, prepare, checkpoints, look, &report)?;
+        self.run_steps(steps, MAX_STEPS, &group.steps, prepare, (checkpoints, look), &report)?;
         let ends = self.read(&group.theta, 0..count * size)?;
         let ends = ends.chunks_exact(size).zip(traces);
         Ok(ends.map(|(theta, trace)| Descended { theta: theta.to_vec(), trace }).collect())

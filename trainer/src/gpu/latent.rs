@@ -69,7 +69,7 @@ impl Gpu {
             look(&parameters(&decoder)?);
             Ok(())
         };
-        self.run_steps(fit.schedule.steps, at_once, &steps, prepare, checkpoints, look, report)?;
+        self.run_steps(fit.schedule.steps, at_once, &steps, prepare, (checkpoints, look), report)?;
 
         let mut codes = Vec::new();
         let mut trained = None;
