@@ -188,8 +188,9 @@ fn a_classifier_has_a_page_that_any_window_shows() {
     // A line for every particle of the walk, in both of its plots, and short ones.
     let walk = page.split_once("id=\"paths\"").and_then(|(_, rest)| rest.split_once("</figure>"));
     let (walk, _) = walk.expect("the walk");
-    let lines = walk.split("class=\"thread\"").skip(1).map(|path| path.matches('M').count());
-    assert_eq!(lines.sum::<usize>(), 2 * 32);
+    let paths =
+        walk.split("class=\"thread\" d=\"").skip(1).filter_map(|path| path.split('"').next());
+    assert_eq!(paths.map(|path| path.matches('M').count()).sum::<usize>(), 2 * 32);
     assert!(walk.len() < 40_000, "{} bytes", walk.len());
     assert!(page.contains("test.csv") && !String::from_utf8_lossy(&own).contains("test.csv"));
 }

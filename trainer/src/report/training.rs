@@ -11,6 +11,9 @@ use crate::latent::structure_name;
 const STRIP_WIDTH: f64 = 160.0;
 const STRIP_HEIGHT: f64 = 18.0;
 
+/// Room after the last step, as a share of the steps.
+const LABEL_ROOM: f64 = 0.04;
+
 /// Most particles of a kind that are drawn as they walk.
 const MOST_THREADS: usize = 48;
 
@@ -23,30 +26,46 @@ fn over(steps: &[usize], values: impl IntoIterator<Item = f64>) -> Vec<(f64, f64
 /// Axes of curves over the steps of a stage.
 fn axes(label: &str, curves: &[Vec<(f64, f64)>]) -> (Axis, Axis) {
     let points = || curves.iter().flatten();
-    let last = points().map(|point| point.0).fold(0.0, f64::max);
-    (Axis::new("steps", 0.0, last), Axis::round(label, points().map(|point| point.1)))
+    let steps =
+        |pick: fn(f64, f64) -> f64, from: f64| points().map(|point| point.0).fold(from, pick);
+    let (first, last) = (steps(f64::min, f64::INFINITY), steps(f64::max, 0.0));
+    let first = first.min(last);
+    // Room for half of the last tick's label.
+    let end = last + LABEL_ROOM * (last - first);
+    (Axis::new("steps", first, end), Axis::round(label, points().map(|point| point.1)))
 }
 
-/// Loss of MAP over the steps of its training.
+/// Loss of MAP over the steps of its training, and over the second half of them, where it is low.
 pub fn map(evidence: &Evidence) -> Option<Figure> {
     let trace = evidence.records.traces.map.as_ref()?;
-    let wide = |curve: &Vec<f32>| over(&trace.steps, curve.iter().copied().map(f64::from));
-    let curves: Vec<_> = trace.curves[0].iter().map(wide).collect();
-    let (x, y) = axes("loss, nats", &curves);
-    let (best, others) = curves.split_first()?;
-    let name = "Loss of MAP";
-    let mut figure = Figure::new(
-        name,
+    let plot = |name: &str, first: usize| {
+        let late = trace.steps.partition_point(|&step| step < first);
+        let curve = |curve: &Vec<f32>| {
+            over(&trace.steps[late..], curve[late..].iter().copied().map(f64::from))
+        };
+        let curves: Vec<_> = trace.curves[0].iter().map(curve).collect();
+        let (x, y) = axes("loss, nats", &curves);
+        let plot = Plot::new(name, x, y)
+            .described("Loss over the steps of MAP training, falling to its value at the end.");
+        match curves.split_first() {
+            Some((best, [])) => plot.with(0, Shape::Line(best.clone())),
+            Some((best, others)) => {
+                plot.with(QUIET, Shape::Threads(others.to_vec())).with(0, Shape::Line(best.clone()))
+            }
+            None => plot,
+        }
+    };
+    let figure = Figure::new(
+        "Loss of MAP",
         "L(θ) = Σ −log p(y | x, θ) + ½ Σ α θ² over the training rows while MAP is trained. It should be \
          level at the end; where it still falls, more steps help.",
     );
-    let mut plot = Plot::new(name, x, y)
-        .described("Loss over the steps of MAP training, falling to its value at the end.");
-    if !others.is_empty() {
-        plot = plot.with(QUIET, Shape::Threads(others.to_vec()));
-        figure = figure.key(0, "best MAP").key(QUIET, "other MAPs");
-    }
-    Some(figure.beside(plot.with(0, Shape::Line(best.clone()))))
+    let figure = match trace.curves[0].len() {
+        1 => figure,
+        _ => figure.key(0, "best MAP").key(QUIET, "other MAPs"),
+    };
+    let half = trace.steps.last()? / 2;
+    Some(figure.beside(plot("All steps", 0)).beside(plot("Second half", half)))
 }
 
 /// Loss and distance of every particle over the steps of its walk.
@@ -67,10 +86,8 @@ pub fn paths(evidence: &Evidence) -> Option<Figure> {
         };
         let (stayed, left) = (each(&stayed), each(&left));
         let (x, y) = axes(label, &[stayed.concat(), left.concat()]);
-        Plot::new(name, x, y)
-            .described(described)
-            .with(0, Shape::Threads(stayed))
-            .with(1, Shape::Threads(left))
+        let plot = Plot::new(name, x, y).described(described).with(0, Shape::Threads(stayed));
+        if left.is_empty() { plot } else { plot.with(1, Shape::Threads(left)) }
     };
     let shown = if stayed.len() + left.len() < records.walk.particles.len() {
         format!(
