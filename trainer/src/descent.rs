@@ -228,6 +228,9 @@ pub struct Descent<'a> {
     pub schedule: Schedule,
 }
 
+/// Is called with a particle's parameters, `[P]`, at every checkpoint.
+pub type Watch<'a> = &'a (dyn Fn(&[f32]) + Sync);
+
 /// Where a particle starts, and what drives it.
 pub struct Particle<'a> {
     /// Initial parameters, `[P]`.
@@ -236,8 +239,8 @@ pub struct Particle<'a> {
     pub drift: Option<Vec<f32>>,
     /// Control variate for mini-batches; all have one or none has.
     pub control: Option<&'a ControlVariate>,
-    /// Is called with the particle's parameters, `[P]`, at every checkpoint.
-    pub watch: Option<&'a (dyn Fn(&[f32]) + Sync)>,
+    /// Who looks at the particle, if anybody.
+    pub watch: Option<Watch<'a>>,
 }
 
 /// Where a particle ended, and how it got there.

@@ -15,7 +15,7 @@ use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
-use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet};
+use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
@@ -338,7 +338,7 @@ impl<'a> Training<'a> {
                 stage.validated(validation.nll(&[theta.to_vec()], choices.map_calibration));
             }
         };
-        let first: &(dyn Fn(&[f32]) + Sync) = &validate;
+        let first: Watch<'_> = &validate;
         let particles: Vec<_> = starts
             .iter()
             .enumerate()
