@@ -171,7 +171,7 @@ fn a_classifier_has_a_page_that_any_window_shows() {
             "Reliability",
             "Risk against coverage",
             "Doubt of held-out and of foreign rows",
-            "NLL against samples and bytes",
+            "NLL against bytes and cost",
             "What a board needs",
             "What a prediction takes",
             "Loss of MAP",
@@ -180,6 +180,7 @@ fn a_classifier_has_a_page_that_any_window_shows() {
             "Objective of the fit",
             "Latent codes of the particles",
             "Predictive along each latent axis",
+            "What was chosen, and why",
             "Hyper-parameters tried",
             "Precisions tried",
         ],
@@ -220,6 +221,48 @@ fn a_regressor_has_its_own_figures_and_names_are_escaped() {
     assert!(html.contains("&lt;b&gt;height &amp; co&lt;/b&gt;") && !html.contains("<b>"));
     let titles = check(folder.path(), &page, "waves");
     holds(&titles, &["Predicted against observed", "PIT histogram", "Interval coverage by decile"]);
+}
+
+/// The cost curve has every decoder that was fitted, and the exported artifact as it is.
+#[test]
+fn every_decoder_has_a_line_and_the_exported_one_is_on_it() {
+    let csv = waves(0..300);
+    let decoder = "decoder = [\"low-rank:4\", \"low-rank:4\"]\n";
+    let folder = trained(&csv, &REGRESSION_CONFIG.replace(decoder, ""), "height");
+    let path = folder.path();
+    let json = |name: &str| -> Value {
+        let bytes = fs::read(path.join("run").join(name)).expect("training leaves it");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let curve = json("cost-curve.json");
+    let decoders = curve["decoders"].as_array().expect("a list");
+    assert_eq!(decoders.len(), json("latent.json")["candidates"].as_array().expect("a list").len());
+    assert!(decoders.len() > 1, "{curve}");
+    for decoder in decoders {
+        let points = decoder["points"].as_array().expect("a list");
+        let samples: Vec<_> = points.iter().map(|point| point["samples"].as_u64()).collect();
+        assert_eq!(samples, [1, 2, 4, 8, 16].map(Some));
+        let grows =
+            |key: &str| points.is_sorted_by(|one, next| one[key].as_f64() < next[key].as_f64());
+        assert!(grows("bytes") && grows("passes"), "{decoder}");
+    }
+    let taken = curve["exported_decoder"].as_u64().expect("a number") as usize;
+    let exported = &decoders[taken]["points"][4];
+    let file = fs::metadata(path.join("run/model.fwk")).expect("training leaves it");
+    assert_eq!(exported["bytes"], file.len());
+    // The same rows, by the artifact itself.
+    let lines: Vec<&str> = csv.lines().collect();
+    let data = json("data.json");
+    let aside = data["split"]["calibration"].as_array().expect("a list").iter();
+    let rows = aside.map(|row| lines[1 + row.as_u64().expect("a number") as usize]);
+    let aside: String = [lines[0]].into_iter().chain(rows).flat_map(|line| [line, "\n"]).collect();
+    fs::write(path.join("aside.csv"), aside).expect("writable");
+    let evaluate = ["evaluate", "run", "aside.csv", "--target", "height", "--json"];
+    Finished::success(path, evaluate.into_iter().chain(["run/scores.json"]));
+    let scores = json("scores.json");
+    let [own, its] = [&exported["nll"], &scores["nll"]].map(|nll| nll.as_f64().expect("a number"));
+    assert!((own - its).abs() < 1e-9, "{own} on the curve, {its} by evaluate");
+    check(path, &path.join("run/report.html"), "two-decoders");
 }
 
 /// Inputs that can be drawn whole: one feature, and two.

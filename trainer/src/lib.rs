@@ -11,6 +11,7 @@ pub mod calibrate;
 pub mod choose;
 pub mod compare;
 pub mod config;
+pub mod cost_curve;
 pub mod data;
 pub mod demo;
 pub mod descent;

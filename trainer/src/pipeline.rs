@@ -2,7 +2,9 @@
 //! run's directory; a stage whose file is there is not done again.
 
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -14,7 +16,8 @@ use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
-use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
+use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
+use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, evenly, split};
 use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
@@ -23,7 +26,7 @@ use crate::latent::{
     DecoderShape, Fit, Fitted, Objective, ProbePool, affordable_structures, choose_codes, cost,
     energy_score, structure_name,
 };
-use crate::metrics::auroc;
+use crate::metrics::{Scores, auroc};
 use crate::network::{Architecture, Batch};
 use crate::particles::{self, CHOICES, MAP, RunAtMap, WalkStage};
 use crate::precision::choose_precision;
@@ -32,7 +35,10 @@ use crate::predictive::{Calibration, Predictive, mean};
 use crate::progress::Progress;
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
-use crate::records::{CalibrationRecord, LATENT_TRACE, LatentRecord, MAP_TRACE, PrecisionRecord};
+use crate::records::{
+    CalibrationRecord, LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, MAP_TRACE,
+    PrecisionRecord, candidate_name,
+};
 use crate::report::{self, HeldOut, REPORT};
 use crate::run_data::{DATA, DataRecord, write_calibration_rows, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
@@ -96,14 +102,17 @@ pub enum Until {
     Latent,
 }
 
-/// What ranges are measured on.
-struct QuantisationData {
-    /// Modulations of the codes that are stored.
+/// A fitted decoder on its way to a board.
+struct Exportable<'a> {
+    shape: DecoderShape,
+    decoder: Vec<f32>,
+    /// Modulations of the codes to store, of which the first are a good set too.
     stored: Vec<Vec<f32>>,
-    /// Those of random codes.
+    /// Those of random codes, for ranges.
     sampled: Vec<Vec<f32>>,
-    /// Inputs.
-    batch: Batch,
+    /// Inputs, for ranges.
+    batch: &'a Batch,
+    ranges: Ranges,
 }
 
 /// A run under way: data, network, and where results go.
@@ -372,7 +381,8 @@ impl<'a> Training<'a> {
         Ok(maps)
     }
 
-    /// The latent posterior: `latent.safetensors`, `latent-trace.safetensors`, `latent.json`.
+    /// The latent posterior: `latent-candidates.safetensors`, `latent.safetensors`,
+    /// `latent-trace.safetensors`, `latent.json`.
     fn latent(
         &self,
         choices: &Choices,
@@ -381,7 +391,7 @@ impl<'a> Training<'a> {
     ) -> anyhow::Result<(DecoderShape, Vec<f32>)> {
         if self.dir.has("latent.json") {
             let record: LatentRecord = self.dir.read_json("latent.json")?;
-            let decoder = self.dir.read_tensor("latent.safetensors", "decoder")?;
+            let decoder = self.dir.read_tensor(LATENT, "decoder")?;
             return Ok((record.shape, decoder.concat()));
         }
         let config = &self.options.config;
@@ -470,10 +480,18 @@ impl<'a> Training<'a> {
         let energy = curves(&|objective| objective.energy_score);
         let divergence = curves(&|objective| objective.divergence);
         let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
-        let (shape, fitted, score) = fits
-            .into_iter()
-            .min_by(|a, b| a.2.total_cmp(&b.2))
+        let best = (0..fits.len())
+            .min_by(|&a, &b| fits[a].2.total_cmp(&fits[b].2))
             .context("there is at least one decoder structure")?;
+        let others: Vec<(String, &[Vec<f32>])> = (0..fits.len())
+            .filter(|&index| index != best)
+            .map(|index| (candidate_name(index), from_ref(&fits[index].1.decoder)))
+            .collect();
+        if !others.is_empty() {
+            let views: Vec<_> = others.iter().map(|(name, rows)| (name.as_str(), *rows)).collect();
+            self.dir.write_tensors(LATENT_CANDIDATES, &views)?;
+        }
+        let (shape, fitted, score) = fits.into_iter().nth(best).expect("the place of one of them");
         validate(&shape, &fitted.decoder);
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
@@ -489,7 +507,7 @@ impl<'a> Training<'a> {
             tensors.push(("codes", fitted.codes));
         }
         let views: Vec<_> = tensors.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
-        self.dir.write_tensors("latent.safetensors", &views)?;
+        self.dir.write_tensors(LATENT, &views)?;
         let curves = [("energy_score", energy.as_slice()), ("divergence", &divergence)];
         Trace::write(&self.dir, LATENT_TRACE, &checkpoints, &curves)?;
         let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
@@ -512,7 +530,7 @@ impl<'a> Training<'a> {
     }
 
     /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
-    /// `calibration-rows.safetensors`, `report.html`, `model.rs`.
+    /// `calibration-rows.safetensors`, `cost-curve.json`, `report.html`, `model.rs`.
     fn export(
         &self,
         choices: &Choices,
@@ -526,40 +544,12 @@ impl<'a> Training<'a> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let QuantisationData { stored, sampled, batch } =
-            self.quantisation_data(choices, particles, shape, decoder)?;
-        let source = Source {
-            shape,
-            decoder,
-            logits: matches!(self.record.schema.task, Task::Classification { .. }),
-            stored: &stored,
-            sampled: &sampled,
-            batch: &batch,
-        };
-        let ranges = Ranges::measure(&source);
-        let artifact = |precision: &Precision, thresholds| {
-            let export = Export {
-                quantised: &Quantised::new(&source, &ranges, precision),
-                schema: &self.record.schema,
-                thresholds,
-                coverage: config.calibration.coverage,
-                latent_dim: shape.latent_dim,
-                source: match config.export.codes {
-                    CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
-                    CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
-                    CodesChoice::Normal => CodeSource::Normal,
-                },
-                samples: config.export.samples,
-                reading: config.export.input.reading(),
-                trunk: config.export.trunk,
-                seed,
-                date: config.export.date.as_deref(),
-            };
-            export.to_bytes()
-        };
+        let pool = self.range_pool(choices, particles)?;
+        let chosen = self.exportable(shape.clone(), decoder.to_vec(), &pool)?;
+        let samples = config.export.samples;
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
-            let bytes = artifact(precision, Thresholds::open(calibration))?;
-            Ok(Engine::Runtime { bytes, draws: Draws { seed, ..Draws::default() } })
+            let thresholds = Thresholds::open(calibration);
+            Ok(self.runtime(self.artifact(&chosen, precision, thresholds, samples)?))
         };
         let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
         let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
@@ -624,11 +614,13 @@ impl<'a> Training<'a> {
         };
         let Thresholds { calibration, conformal, epistemic } = record.runtime;
         info!(?calibration, conformal, epistemic, "thresholds of the artifact");
-        let file = artifact(&precision, record.runtime)?;
+        let file = self.artifact(&chosen, &precision, record.runtime, samples)?;
         self.dir.write_json("calibration.json", &record)?;
         self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
         self.dir.write("model.fwk", &file)?;
         write_calibration_rows(&self.dir, &self.raw_rows(aside), &self.target.subset(aside))?;
+        let curve = self.cost_curve(&chosen, &pool, &precision, &reference, of_particles)?;
+        self.dir.write_json(COST_CURVE, &curve)?;
         self.report()?;
         // Last, since its presence says that the run is complete.
         self.dir.write("model.rs", rust_module(&file, "model.fwk")?.as_bytes())?;
@@ -642,31 +634,136 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Modulations of the codes to store, those of random codes, and inputs to measure ranges on.
-    fn quantisation_data(
-        &self,
-        choices: &Choices,
-        particles: &[Vec<f32>],
-        shape: &DecoderShape,
-        decoder: &[f32],
-    ) -> anyhow::Result<QuantisationData> {
-        let (config, seed) = (&self.options.config, self.options.seed);
-        let rows = self.training_rows();
-        let mut rng = stream(seed, Purpose::Probes, 2);
-        let likelihood = choices.calibrated_likelihood();
-        let device = &self.options.device;
-        let pool = ProbePool::new(
-            device,
-            &rows.x,
+    /// Inputs that ranges are measured on, and the particles' functions there.
+    fn range_pool(&self, choices: &Choices, particles: &[Vec<f32>]) -> anyhow::Result<ProbePool> {
+        ProbePool::new(
+            &self.options.device,
+            &self.training_rows().x,
             &self.architecture,
-            likelihood,
+            choices.calibrated_likelihood(),
             particles,
             RANGE_INPUTS,
-            &mut rng,
-        )?;
-        let stored = choose_codes(device, shape, decoder, &pool, config.export.samples, seed)?;
-        let sampled = draw_modulations(shape, decoder, RANGE_CODES, seed);
-        Ok(QuantisationData { stored, sampled, batch: pool.probes.batch })
+            &mut stream(self.options.seed, Purpose::Probes, 2),
+        )
+    }
+
+    /// Chooses codes for a decoder and measures its ranges.
+    fn exportable<'p>(
+        &self,
+        shape: DecoderShape,
+        decoder: Vec<f32>,
+        pool: &'p ProbePool,
+    ) -> anyhow::Result<Exportable<'p>> {
+        let (device, seed) = (&self.options.device, self.options.seed);
+        let most = code_counts(self.options.config.export.samples).into_iter().max().unwrap_or(1);
+        let stored = choose_codes(device, &shape, &decoder, pool, most, seed)?;
+        let sampled = draw_modulations(&shape, &decoder, RANGE_CODES, seed);
+        let ranges = Ranges::measure(&Source {
+            shape: &shape,
+            decoder: &decoder,
+            logits: self.classifies(),
+            stored: &stored,
+            sampled: &sampled,
+            batch: &pool.probes.batch,
+        });
+        Ok(Exportable { shape, decoder, stored, sampled, batch: &pool.probes.batch, ranges })
+    }
+
+    fn classifies(&self) -> bool {
+        matches!(self.record.schema.task, Task::Classification { .. })
+    }
+
+    /// The `.fwk` file of a decoder that stores, and predicts with, `samples` codes.
+    fn artifact(
+        &self,
+        exportable: &Exportable<'_>,
+        precision: &Precision,
+        thresholds: Thresholds,
+        samples: usize,
+    ) -> anyhow::Result<Vec<u8>> {
+        let config = &self.options.config;
+        let source = Source {
+            shape: &exportable.shape,
+            decoder: &exportable.decoder,
+            logits: self.classifies(),
+            stored: &exportable.stored[..samples],
+            sampled: &exportable.sampled,
+            batch: exportable.batch,
+        };
+        let export = Export {
+            quantised: &Quantised::new(&source, &exportable.ranges, precision),
+            schema: &self.record.schema,
+            thresholds,
+            coverage: config.calibration.coverage,
+            latent_dim: exportable.shape.latent_dim,
+            source: match config.export.codes {
+                CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
+                CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
+                CodesChoice::Normal => CodeSource::Normal,
+            },
+            samples,
+            reading: config.export.input.reading(),
+            trunk: config.export.trunk,
+            seed: self.options.seed,
+            date: config.export.date.as_deref(),
+        };
+        export.to_bytes()
+    }
+
+    /// The runtime on the bytes of a `.fwk` file.
+    fn runtime(&self, bytes: Vec<u8>) -> Engine {
+        Engine::Runtime { bytes, draws: Draws { seed: self.options.seed, ..Draws::default() } }
+    }
+
+    /// What every decoder that was fitted would have given with any number of codes, calibrated to
+    /// the particles' predictive of the calibration rows, `reference`.
+    fn cost_curve(
+        &self,
+        chosen: &Exportable<'_>,
+        pool: &ProbePool,
+        precision: &Precision,
+        reference: &Predictive,
+        calibration: Calibration,
+    ) -> anyhow::Result<CostCurve> {
+        let started = Instant::now();
+        let exported_samples = self.options.config.export.samples;
+        let aside = &self.record.split.calibration;
+        let places = evenly(aside.len(), MOST_ROWS);
+        let rows: Vec<usize> = places.iter().map(|&place| aside[place]).collect();
+        let (raw, target) = (self.raw_rows(&rows).concat(), self.target.subset(&rows));
+        let reference = reference.select(&places);
+        let point = |decoder: &Exportable<'_>, samples| -> anyhow::Result<CostPoint> {
+            let artifact = |calibration| {
+                self.artifact(decoder, precision, Thresholds::open(calibration), samples)
+            };
+            let predict = |bytes: &[u8]| self.predict(self.runtime(bytes.to_vec()), &raw);
+            let own = predict(&artifact(calibration.neutral())?)?;
+            let own = own.uncalibrated(&self.record.schema);
+            let file = artifact(own.calibrate_to(&reference, calibration))?;
+            let nll = Scores::of(&predict(&file)?, &target, None).nll();
+            let passes = cost(&self.architecture, &decoder.shape.structure, samples);
+            Ok(CostPoint { samples, nll, bytes: file.len(), passes })
+        };
+        let curve = |decoder: &Exportable<'_>| -> anyhow::Result<DecoderCurve> {
+            let counts = code_counts(exported_samples).into_iter();
+            let points = counts.map(|samples| point(decoder, samples)).collect::<Result<_, _>>()?;
+            Ok(DecoderCurve { structure: decoder.shape.structure.clone(), points })
+        };
+        let latent: LatentRecord = self.dir.read_json("latent.json")?;
+        let exported_decoder = latent
+            .candidates
+            .iter()
+            .position(|(structure, _)| *structure == chosen.shape.structure)
+            .context("latent.json: the decoder taken is none of its candidates")?;
+        let fitted = latent.decoders(&self.dir)?.into_iter().enumerate();
+        let decoders = fitted
+            .map(|(index, (shape, decoder))| match index == exported_decoder {
+                true => curve(chosen),
+                false => curve(&self.exportable(shape, decoder, pool)?),
+            })
+            .collect::<anyhow::Result<_>>()?;
+        debug!(rows = rows.len(), seconds = started.elapsed().as_secs_f64(), "cost curve");
+        Ok(CostCurve { rows: rows.len(), exported_samples, exported_decoder, decoders })
     }
 
     fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
@@ -796,7 +893,7 @@ impl Run {
     /// A stage's file is missing or damaged.
     pub fn float_predictor(&self, draws: Draws) -> anyhow::Result<Predictor> {
         let record: LatentRecord = self.dir.read_json("latent.json")?;
-        let decoder = self.dir.read_tensor("latent.safetensors", "decoder")?.concat();
+        let decoder = self.dir.read_tensor(LATENT, "decoder")?.concat();
         let samples = draws.samples.unwrap_or(FLOAT_SAMPLES);
         if samples == 0 {
             bail!("found 0 samples, expected at least 1");

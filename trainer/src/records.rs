@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
+use crate::cost_curve::{COST_CURVE, CostCurve};
 use crate::latent::{DecoderShape, Structure};
 use crate::particles::{CHOICES, WalkRecord, read_trace};
 use crate::precision::PrecisionCandidate;
 use crate::run_data::{DATA, DataRecord};
-use crate::run_dir::RunDir;
+use crate::run_dir::{REQUESTED, RunDir};
 use crate::trace::Trace;
 
 /// `latent.json`: the decoder's shape and what it was chosen from.
@@ -21,6 +22,24 @@ pub struct LatentRecord {
     pub candidates: Vec<(Structure, f64)>,
     /// Energy score of one half of the particles against the other, for comparison.
     pub particles: f64,
+}
+
+impl LatentRecord {
+    /// Shape and parameters of every decoder that was fitted, in the order of `candidates`.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn decoders(&self, dir: &RunDir) -> anyhow::Result<Vec<(DecoderShape, Vec<f32>)>> {
+        let decoder = |(index, (structure, _)): (usize, &(Structure, f64))| {
+            let shape = DecoderShape { structure: structure.clone(), ..self.shape.clone() };
+            let parameters = match *structure == self.shape.structure {
+                true => dir.read_tensor(LATENT, "decoder")?,
+                false => dir.read_tensor(LATENT_CANDIDATES, &candidate_name(index))?,
+            };
+            Ok((shape, parameters.concat()))
+        };
+        self.candidates.iter().enumerate().map(decoder).collect()
+    }
 }
 
 /// `precision.json`: the precisions tried.
@@ -48,7 +67,14 @@ pub struct CalibrationRecord {
 }
 
 /// The decoder, and the encoder with its codes where there is one.
-const LATENT: &str = "latent.safetensors";
+pub const LATENT: &str = "latent.safetensors";
+/// The decoders that were fitted and not taken, where there are any.
+pub const LATENT_CANDIDATES: &str = "latent-candidates.safetensors";
+
+/// Name of a decoder that was not taken; `index` is its place among `candidates`.
+pub fn candidate_name(index: usize) -> String {
+    format!("decoder-{index}")
+}
 
 /// Curves of MAP training, a row a MAP, the best one first: `nll`, mean NLL of the training rows, and
 /// `loss`, L(θ).
@@ -59,6 +85,8 @@ pub const LATENT_TRACE: &str = "latent-trace.safetensors";
 /// All records of a finished run.
 #[derive(Clone, Debug)]
 pub struct RunRecords {
+    /// `requested.toml`: settings as they were given.
+    pub requested: Config,
     /// `config.toml`: settings with what was chosen filled in.
     pub config: Config,
     /// `data.json`.
@@ -77,6 +105,8 @@ pub struct RunRecords {
     pub precision: PrecisionRecord,
     /// `calibration.json`.
     pub calibration: CalibrationRecord,
+    /// `cost-curve.json`.
+    pub cost_curve: CostCurve,
     /// How MAP training, walk and fit went; none of a run made before that was kept.
     pub traces: Traces,
 }
@@ -101,6 +131,7 @@ impl RunRecords {
         let config = Config::read(&dir.path("config.toml"))?;
         let walk: WalkRecord = dir.read_json("walk.json")?;
         Ok(Self {
+            requested: Config::read(&dir.path(REQUESTED))?,
             data: dir.read_json(DATA)?,
             choices: dir.read_json(CHOICES)?,
             traces: Traces {
@@ -117,6 +148,7 @@ impl RunRecords {
             },
             precision: dir.read_json("precision.json")?,
             calibration: dir.read_json("calibration.json")?,
+            cost_curve: dir.read_json(COST_CURVE)?,
             config,
         })
     }

@@ -7,5 +7,5 @@ mod table;
 
 pub use rows::{Rows, Targets};
 pub use schema::{Features, Schema, Target, Task, TaskKind};
-pub use split::{Split, folds, split, test_split};
+pub use split::{Split, evenly, folds, split, test_split};
 pub use table::{Table, TableError};

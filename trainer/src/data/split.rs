@@ -39,6 +39,12 @@ pub fn split(target: &Target, fraction: f64, coverage: f64, seed: u64) -> Result
     Ok(Split { training, calibration })
 }
 
+/// Indices of at most `most` of `rows` rows, evenly spaced.
+pub fn evenly(rows: usize, most: usize) -> Vec<usize> {
+    let count = rows.min(most);
+    (0..count).map(|index| index * rows / count).collect()
+}
+
 /// Indices of the training and of the test rows, ascending: `fraction` of the rows are to test on;
 /// classes keep their shares, and none is absent from the training part.
 pub fn test_split(target: &Target, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {

@@ -85,8 +85,6 @@ pub struct Source<'a> {
 pub struct Ranges {
     /// Of every layer's output, after the activation.
     activations: Vec<f32>,
-    /// Of every modulation value.
-    modulations: Vec<f32>,
     /// Of every layer's projection B̃x, `[rank]`; empty where the layer has none.
     projections: Vec<Vec<f32>>,
 }
@@ -95,7 +93,8 @@ impl Quantised {
     /// Quantises `source`, whose ranges were measured, to `precision`.
     pub fn new(source: &Source, ranges: &Ranges, precision: &Precision) -> Self {
         let shape = source.shape;
-        let mut gains = vec![0.0; ranges.modulations.len()];
+        let modulations = source.largest_modulations();
+        let mut gains = vec![0.0; modulations.len()];
         let places = shape.factors();
         let mut input = Input::signed(INPUT_CLIP / INPUT_UNITS);
         let depth = shape.architecture.depth();
@@ -115,7 +114,7 @@ impl Quantised {
                         units: &mean.units,
                         input,
                         bits: precision.factors,
-                        modulations: &ranges.modulations[span.clone()],
+                        modulations: &modulations[span.clone()],
                         projections: &ranges.projections[index],
                     };
                     match place.decoder {
@@ -240,7 +239,7 @@ impl QuantisedOutput {
 }
 
 impl Ranges {
-    /// Measures on the source's inputs under its codes.
+    /// Measures on the source's inputs under its random codes.
     pub fn measure(source: &Source) -> Self {
         let architecture = &source.shape.architecture;
         let widest = |a: Vec<f32>, b: Vec<f32>| -> Vec<f32> {
@@ -276,16 +275,20 @@ impl Ranges {
                 ranges
             })
             .reduce(none, merge);
-        let all = source.stored.iter().chain(source.sampled);
-        let zero = vec![f32::MIN_POSITIVE; source.shape.trunk().outputs()];
-        let modulations = all.fold(zero, |largest, modulation| {
-            largest.iter().zip(modulation).map(|(&l, m)| l.max(HEADROOM * m.abs())).collect()
-        });
-        Self { activations, modulations, projections }
+        Self { activations, projections }
     }
 }
 
 impl Source<'_> {
+    /// Largest magnitude of every modulation value under all codes.
+    fn largest_modulations(&self) -> Vec<f32> {
+        let all = self.stored.iter().chain(self.sampled);
+        let zero = vec![f32::MIN_POSITIVE; self.shape.trunk().outputs()];
+        all.fold(zero, |largest, modulation| {
+            largest.iter().zip(modulation).map(|(&l, m)| l.max(HEADROOM * m.abs())).collect()
+        })
+    }
+
     /// B̃ of every layer, `[rank, inputs + 1]`; empty where the layer is not low-rank.
     fn low_rank(&self) -> impl Iterator<Item = &[f32]> {
         let places = self.shape.factors();

@@ -2,11 +2,9 @@
 
 use anyhow::bail;
 
-use fiberwalk_formats::decode;
-
 use crate::calibrate::Thresholds;
-use crate::data::{Rows, Schema, Target, Task};
-use crate::engine::{Draws, Engine, Predictor};
+use crate::data::{Rows, Schema, Target, Task, evenly};
+use crate::engine::{Draws, Predictor};
 use crate::metrics::Scores;
 use crate::pipeline::Run;
 use crate::predictions::Predictions;
@@ -17,9 +15,6 @@ use crate::run_data::CALIBRATION_ROWS;
 
 /// Foreign rows where no file is given.
 const FOREIGN_ROWS: usize = 512;
-/// Most rows that the NLL is computed on for every number of samples.
-const CURVE_ROWS: usize = 256;
-
 /// Most calibration rows that a report is made of, since training waits for it.
 const CALIBRATION_MOST: usize = 2000;
 
@@ -73,16 +68,6 @@ pub struct Judged {
     pub scores: Scores,
 }
 
-/// NLL of the exported artifact with its first codes only.
-pub struct SampleScore {
-    /// Number of samples S.
-    pub samples: usize,
-    /// Mean NLL, nats.
-    pub nll: f64,
-    /// Size of an artifact that stores no more codes.
-    pub bytes: usize,
-}
-
 /// All that is computed for a report.
 pub struct Evidence<'a> {
     /// The run's files.
@@ -109,8 +94,6 @@ pub struct Evidence<'a> {
     pub exported_before: Judged,
     /// The exported artifact.
     pub exported: Judged,
-    /// The cost curve.
-    pub samples: Vec<SampleScore>,
 }
 
 impl<'a> Evidence<'a> {
@@ -156,7 +139,6 @@ impl<'a> Evidence<'a> {
             map_before: before(&map, &calibration.map),
             float_before: before(&float, &calibration.float),
             exported_before: before(&exported, &calibration.runtime),
-            samples: cost_curve(&artifact, held_out, schema)?,
             records,
             artifact,
             map,
@@ -214,41 +196,6 @@ impl Judged {
         let name = format!("{}, uncalibrated", self.name);
         Self::of(&name, undo(&self.own), undo(&self.foreign), target)
     }
-}
-
-/// Indices of at most `most` of `rows` rows, evenly spaced.
-pub fn evenly(rows: usize, most: usize) -> Vec<usize> {
-    let count = rows.min(most);
-    (0..count).map(|index| index * rows / count).collect()
-}
-
-/// NLL against the number of samples, each number about half as large again as the one before.
-fn cost_curve(
-    artifact: &[u8],
-    held_out: &HeldOut,
-    schema: &Schema,
-) -> anyhow::Result<Vec<SampleScore>> {
-    let decoded = decode(artifact)?;
-    let stored = decoded.stored_codes();
-    let a_code = decoded.codes.stored.bytes().len().checked_div(stored).unwrap_or(0);
-    let own = usize::from(decoded.codes.samples);
-    let mut counts = vec![1];
-    while let Some(&last) = counts.last().filter(|&&last| last < own) {
-        counts.push((last + last.div_ceil(2)).min(own));
-    }
-    let features = schema.features.0.len();
-    let chosen = evenly(held_out.raw.len() / features, CURVE_ROWS);
-    let rows = chosen.iter().flat_map(|row| &held_out.raw[row * features..(row + 1) * features]);
-    let (raw, target): (Vec<f32>, _) = (rows.copied().collect(), held_out.target.subset(&chosen));
-    let score = |samples: usize| -> anyhow::Result<SampleScore> {
-        let draws = Draws { samples: Some(samples), ..Draws::default() };
-        let engine = Engine::Runtime { bytes: artifact.to_vec(), draws };
-        let predictions = Predictor { schema: schema.clone(), engine }.predict(&raw)?;
-        let nll = Scores::of(&predictions, &target, None).nll();
-        let bytes = artifact.len() - stored.saturating_sub(samples) * a_code;
-        Ok(SampleScore { samples, nll, bytes })
-    };
-    counts.into_iter().map(score).collect()
 }
 
 /// Whether the task is classification.

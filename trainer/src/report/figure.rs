@@ -8,7 +8,7 @@ use super::plot::Plot;
 pub struct Figure {
     title: &'static str,
     caption: String,
-    legend: Vec<(usize, &'static str)>,
+    legend: Vec<(usize, String)>,
     /// Columns of plots, one above the other within a column.
     columns: Vec<Vec<Plot>>,
 }
@@ -21,8 +21,8 @@ impl Figure {
 
     /// Names a series.
     #[must_use]
-    pub fn key(mut self, series: usize, name: &'static str) -> Self {
-        self.legend.push((series, name));
+    pub fn key(mut self, series: usize, name: impl Into<String>) -> Self {
+        self.legend.push((series, name.into()));
         self
     }
 

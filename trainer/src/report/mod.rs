@@ -2,9 +2,11 @@
 //! loaded from elsewhere. The same run and rows give the same bytes.
 //!
 //! `Evidence` predicts with every engine; `classification`, `regression`,
-//! `samples` and `training` draw figures of it with `plot`; `page` puts them together.
+//! `samples` and `training` draw figures of it with `plot`; `decisions` says why the model is as it
+//! is; `page` puts them together.
 
 mod classification;
+mod decisions;
 mod evidence;
 mod figure;
 mod inputs;

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::evidence::{Evidence, Judged, classifies};
 use super::figure::Figure;
-use super::{classification, inputs, latent, regression, samples, training};
+use super::{classification, decisions, inputs, latent, regression, samples, training};
 use crate::data::Task;
 use crate::footprint::{Flash, Work};
 use crate::instructions::{self, Core, Row};
@@ -52,6 +52,7 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
                     }
                     section {
                         h2 { "Training" }
+                        (decisions::decisions(evidence))
                         @if let Some(map) = training::map(evidence) { (map.html("map")) }
                         @if let Some(paths) = training::paths(evidence) { (paths.html("paths")) }
                         (training::walk(evidence).html("walk"))

@@ -123,6 +123,8 @@ pub enum Shape {
     Dashed(Vec<(f64, f64)>),
     /// Full discs.
     Dots(Vec<(f64, f64)>),
+    /// Circles round what is marked.
+    Rings(Vec<(f64, f64)>),
     /// Small discs, many.
     Dust(Vec<(f64, f64)>),
     /// Crosses.
@@ -238,6 +240,7 @@ impl Plot {
             }
             Shape::Dashed(points) => html! { path class="line dashed" d=(self.path(points)) {} },
             Shape::Dots(points) => self.discs(points, "dot", 4.0),
+            Shape::Rings(points) => html! { path class="line" d=(self.rings(points)) {} },
             Shape::Dust(points) => self.discs(points, "dust", 2.2),
             Shape::Crosses(points) => html! { path class="line" d=(self.crosses(points)) {} },
             Shape::Bars(bars) => {
@@ -283,6 +286,14 @@ impl Plot {
             |&(x, y): &(f64, f64)| format!("M{} {}h0", units(self.at_x(x)), units(self.at_y(y)));
         let path: String = points.iter().map(place).collect();
         html! { path class=(class) stroke-width=(2.0 * radius) d=(path) {} }
+    }
+
+    fn rings(&self, points: &[(f64, f64)]) -> String {
+        let ring = |&(x, y): &(f64, f64)| {
+            let (x, y) = (units(self.at_x(x) - 8.0), units(self.at_y(y)));
+            format!("M{x} {y}a8 8 0 0 0 16 0a8 8 0 0 0 -16 0")
+        };
+        points.iter().map(ring).collect()
     }
 
     fn crosses(&self, points: &[(f64, f64)]) -> String {

@@ -1,9 +1,9 @@
 //! Figures of a regressor: predicted against observed, PIT, coverage.
 
-use super::evidence::{Evidence, Judged, evenly};
+use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, histogram};
-use crate::data::Target;
+use crate::data::{Target, evenly};
 use crate::predictions::Predictions;
 
 /// Most rows in a scatter plot.

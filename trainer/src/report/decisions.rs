@@ -1,0 +1,175 @@
+//! Why the model is as it is: what was chosen by which rule, and what was given.
+
+use maud::{Markup, html};
+
+use super::evidence::{Evidence, classifies};
+use crate::config::{Choice, CodesChoice, Config, PerLayer};
+use crate::latent::structure_name;
+
+/// One setting.
+struct Decision {
+    name: &'static str,
+    value: String,
+    /// The rule that chose it, or the field that gave it.
+    why: String,
+}
+
+/// Every setting that makes the artifact, in the order of the stages.
+pub fn decisions(evidence: &Evidence) -> Markup {
+    html! {
+        figure {
+            h3 { "What was chosen, and why" }
+            div.scroll {
+                table {
+                    thead { tr {
+                        th scope="col" { "setting" }
+                        th scope="col" { "value" }
+                        th scope="col" { "why" }
+                    } }
+                    tbody {
+                        @for one in all(evidence) {
+                            tr { th scope="row" { (one.name) } td { (one.value) } td.why { (one.why) } }
+                        }
+                    }
+                }
+            }
+            figcaption {
+                "What is given is never searched for: another value is yours to try. The scores of \
+                 what was tried are below."
+            }
+        }
+    }
+}
+
+fn all(evidence: &Evidence) -> Vec<Decision> {
+    let records = &evidence.records;
+    let (asked, used) = (&records.requested, &records.config);
+    let (default, choices) = (Config::default(), &records.choices);
+    let decision = |name, value: String, why: String| Decision { name, value, why };
+    let hidden = match used.network.hidden.fixed() {
+        Some(hidden) if !hidden.is_empty() => list(hidden),
+        _ => "none".to_owned(),
+    };
+    let prior = match used.map.prior_precision.fixed() {
+        Some(PerLayer::Each(each)) => list(each),
+        Some(PerLayer::Same(same)) => same.to_string(),
+        None => String::new(),
+    };
+    let structure = &records.latent.shape.structure;
+    let fewest = format!(
+        "int4 where that costs at most export.loss = {} nats against int8, else int8",
+        used.export.loss
+    );
+    let mut all = vec![
+        decision(
+            "hidden layers",
+            hidden,
+            why(&asked.network.hidden, "network.hidden", "by the number of rows"),
+        ),
+        decision(
+            "prior precision",
+            prior,
+            why(
+                &asked.map.prior_precision,
+                "map.prior_precision",
+                &format!(
+                    "the least cross-validated NLL: {:.4} ± {:.4}",
+                    choices.chosen.nll, choices.chosen.standard_error
+                ),
+            ),
+        ),
+    ];
+    if !classifies(evidence.schema) {
+        all.push(decision(
+            "noise",
+            used.map.noise_std.fixed().map(f32::to_string).unwrap_or_default(),
+            why(&asked.map.noise_std, "map.noise_std", "the held-out error of the best small walk"),
+        ));
+    }
+    all.extend([
+        decision(
+            "drift",
+            choices.chosen.drift.to_string(),
+            why(
+                &asked.walk.drift,
+                "walk.drift",
+                "isotropic, unless data-noise is better by more than one standard error",
+            ),
+        ),
+        decision(
+            "posterior temperature",
+            choices.chosen.temperature.to_string(),
+            why(
+                &asked.walk.temperature,
+                "walk.temperature",
+                "the largest whose NLL is within one standard error of the least",
+            ),
+        ),
+        decision(
+            "latent size",
+            used.latent.dim.to_string(),
+            given("latent.dim", asked.latent.dim == default.latent.dim),
+        ),
+        decision(
+            "decoder",
+            structure_name(structure),
+            why(
+                &asked.latent.decoder,
+                "latent.decoder",
+                &format!(
+                    "the least energy score of {} within the budget export.cost = {} passes",
+                    records.latent.candidates.len(),
+                    used.export.cost
+                ),
+            ),
+        ),
+        decision(
+            "weight bits",
+            list(&records.precision.weight_bits),
+            why(&asked.export.weight_bits, "export.weight_bits", &fewest),
+        ),
+        decision(
+            "factor bits",
+            records.precision.factor_bits.to_string(),
+            why(&asked.export.factor_bits, "export.factor_bits", &fewest),
+        ),
+        decision(
+            "codes",
+            codes(used.export.codes).to_owned(),
+            match asked.export.codes {
+                CodesChoice::Auto => "the best on public data sets; not measured here".to_owned(),
+                _ => given("export.codes", false),
+            },
+        ),
+        decision(
+            "number of codes, number of samples",
+            used.export.samples.to_string(),
+            given("export.samples", asked.export.samples == default.export.samples),
+        ),
+    ]);
+    all
+}
+
+/// Why a setting that can be left open has its value; `rule` is what chooses it then.
+fn why<T>(asked: &Choice<T>, field: &str, rule: &str) -> String {
+    match asked {
+        Choice::Auto => rule.to_owned(),
+        Choice::Fixed(_) => given(field, false),
+    }
+}
+
+fn given(field: &str, default: bool) -> String {
+    format!("given, not chosen: {field}{}", if default { ", the default" } else { "" })
+}
+
+const fn codes(choice: CodesChoice) -> &'static str {
+    match choice {
+        CodesChoice::Auto | CodesChoice::Stored => "stored",
+        CodesChoice::LowDiscrepancy => "low-discrepancy",
+        CodesChoice::Normal => "normal",
+    }
+}
+
+fn list<T: ToString>(values: &[T]) -> String {
+    values.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
