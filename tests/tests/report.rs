@@ -228,7 +228,9 @@ fn a_regressor_has_its_own_figures_and_names_are_escaped() {
 fn every_decoder_has_a_line_and_the_exported_one_is_on_it() {
     let csv = waves(0..300);
     let decoder = "decoder = [\"low-rank:4\", \"low-rank:4\"]\n";
-    let folder = trained(&csv, &REGRESSION_CONFIG.replace(decoder, ""), "height");
+    // A budget that more than one decoder keeps to.
+    let config = REGRESSION_CONFIG.replace(decoder, "") + "[export]\ncost = 40.0\n";
+    let folder = trained(&csv, &config, "height");
     let path = folder.path();
     let json = |name: &str| -> Value {
         let bytes = fs::read(path.join("run").join(name)).expect("training leaves it");

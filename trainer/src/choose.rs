@@ -184,7 +184,7 @@ impl Search<'_> {
             // The noise is at most the error of the best predictor so far, the walk's mean.
             let error = scored[chosen].predictive.rmse(&context.held_out);
             noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
-            info!(noise_std, "the held-out error of the best prior's mean");
+            info!(?noise_std, "the held-out error of the best prior's mean");
         }
 
         let prior = scored[chosen].candidate.prior_precision.clone();
@@ -195,7 +195,7 @@ impl Search<'_> {
         chosen = spread_at_little_cost(&scored[start..]) + start;
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
-        info!(%drift, temperature, "the most spread within one standard error of the least NLL");
+        info!(%drift, %temperature, "the most spread within one standard error of the least NLL");
         let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
         let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
         let start = scored.len();
@@ -256,7 +256,7 @@ impl Search<'_> {
             debug!(
                 prior = ?candidate.prior_precision,
                 drift = %candidate.drift,
-                temperature = candidate.temperature,
+                temperature = %candidate.temperature,
                 particles,
                 nll,
                 standard_error,

@@ -54,7 +54,7 @@ fn listen(farewell: impl Fn() + Send + 'static) -> anyhow::Result<()> {
     }
     let mut pending = Signals::new(signals)?;
     std::thread::spawn(move || {
-        for signal in pending.forever() {
+        if let Some(signal) = pending.forever().next() {
             farewell();
             // At once: other threads are still at work.
             low_level::exit(code(signal));

@@ -23,12 +23,14 @@ pub fn decisions(evidence: &Evidence) -> Markup {
                 table {
                     thead { tr {
                         th scope="col" { "setting" }
-                        th scope="col" { "value" }
-                        th scope="col" { "why" }
+                        th scope="col" { "value, and why" }
                     } }
                     tbody {
                         @for one in all(evidence) {
-                            tr { th scope="row" { (one.name) } td { (one.value) } td.why { (one.why) } }
+                            tr {
+                                th scope="row" { (one.name) }
+                                td.why { (one.value) small { (one.why) } }
+                            }
                         }
                     }
                 }

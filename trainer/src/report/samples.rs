@@ -30,8 +30,8 @@ pub fn cost_curve(evidence: &Evidence) -> Figure {
             "Every decoder that was fitted, with {} codes from left to right, all with weights of the \
              exported bits and calibrated alike; the ring is the exported artifact. Where a line turns \
              flat, further codes cost time and memory for nothing: set export.samples there; \
-             latent.decoder takes another line. Measured on {} of the calibration rows: few cannot tell \
-             small differences. Nothing was chosen by it.",
+             latent.decoder takes another line. Measured on {} of the calibration rows: the fewer \
+             they are, the less small differences mean. Nothing was chosen by it.",
             counts.join(", "),
             curve.rows
         ),
