@@ -15,7 +15,7 @@ use fiberwalk_formats::{CodeSource, MAX_WIDTH, Reading};
 
 use crate::calibrate::Thresholds;
 use crate::choose::{Choices, Fixed, Search};
-use crate::config::{Choice, CodesChoice, Config, PerLayer};
+use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
 use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, evenly, split};
 use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet, Watch};
@@ -741,7 +741,8 @@ impl<'a> Training<'a> {
             let own = own.uncalibrated(&self.record.schema);
             let file = artifact(own.calibrate_to(&reference, calibration))?;
             let nll = Scores::of(&predict(&file)?, &target, None).nll();
-            let passes = cost(&self.architecture, &decoder.shape.structure, samples);
+            let export = config::Export { samples, ..config.export.clone() };
+            let passes = cost(&self.architecture, &decoder.shape.structure, &export);
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
         };
         let curve = |decoder: &Exportable<'_>| -> anyhow::Result<DecoderCurve> {

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::evidence::{Evidence, evenly};
+use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, number};
+use crate::data::evenly;
 use crate::latent::structure_name;
 
 /// Size of a candidate's little plot.
