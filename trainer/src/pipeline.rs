@@ -741,7 +741,7 @@ impl<'a> Training<'a> {
             let own = own.uncalibrated(&self.record.schema);
             let file = artifact(own.calibrate_to(&reference, calibration))?;
             let nll = Scores::of(&predict(&file)?, &target, None).nll();
-            let export = config::Export { samples, ..config.export.clone() };
+            let export = config::Export { samples, ..self.options.config.export.clone() };
             let passes = cost(&self.architecture, &decoder.shape.structure, &export);
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
         };

@@ -2,15 +2,17 @@
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
 mod cholesky;
+mod convergence;
 mod dropout;
 mod ensemble;
 mod hmc;
 mod laplace;
 mod swag;
 
+pub use convergence::Convergence;
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
-pub use hmc::{Convergence, Hmc};
+pub use hmc::Hmc;
 pub use laplace::{Laplace, Linearised};
 pub use swag::Swag;
 
