@@ -18,7 +18,8 @@ use fiberwalk_formats::CodeSource;
 use serde::Serialize;
 
 use crate::baselines::{
-    Baseline, Convergence, Dropout, Ensemble, Hmc, Laplace, Problem, Swag, calibrate,
+    Baseline, Convergence, Dropout, Ensemble, EnsembleArtifact, Fitted, Hmc, Laplace, Problem,
+    Swag, calibrate,
 };
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
@@ -45,6 +46,8 @@ const TEST_SHARE: f64 = 0.3;
 const DROPOUT_RATES: [f32; 3] = [0.05, 0.1, 0.2];
 /// Learning rates of SWAG tried, on the mean loss of a row.
 const SWAG_RATES: [f32; 3] = [0.01, 0.05, 0.2];
+/// Folder of the ensemble's artifacts.
+const ENSEMBLE: &str = "ensemble";
 /// Seconds that a run's stages took, beside the run.
 const SECONDS: &str = "seconds.json";
 
@@ -58,6 +61,8 @@ pub enum Method {
     MapCalibrated,
     /// MAP from several initialisations.
     Ensemble,
+    /// The same in int8, each member a file that the runtime runs.
+    EnsembleArtifact,
     /// MC dropout, its rate chosen on held-out rows.
     Dropout,
     /// SWAG, its learning rate chosen on held-out rows.
@@ -297,6 +302,7 @@ struct Outcome {
 /// A split with the run trained on its larger part.
 struct Split {
     seed: u64,
+    folder: PathBuf,
     run: Run,
     at_map: RunAtMap,
     choices: Choices,
@@ -351,6 +357,7 @@ impl Split {
             truth: schema.read_target(&table, &options.target)?,
             foreign: schema.foreign(table.len(), &mut rng),
             seconds,
+            folder,
             run,
             at_map,
         })
@@ -371,7 +378,7 @@ impl Split {
         method: Method,
         options: &CompareOptions,
     ) -> anyhow::Result<Option<(Measured, Predictions)>> {
-        let outcome = match (baseline(method, options), method.stage()) {
+        let outcome = match (baseline(method, self, options), method.stage()) {
             (Some((name, settings)), _) => {
                 let parameters = self.at_map.architecture.parameters();
                 let most = settings.iter().filter_map(|setting| setting.most_parameters()).min();
@@ -493,8 +500,11 @@ impl Split {
         let (predictions, mut figures) = self.score(|raw| {
             let x = self.schema().standardise(raw);
             let batch = Batch::from_rows(&x, features);
-            Ok(thresholds.apply(&fitted.predictive(&problem, &batch), self.schema()))
+            Ok(thresholds.apply(&fitted.predictive(&problem, &batch)?, self.schema()))
         })?;
+        if let Fitted::Artifacts(artifacts) = &fitted {
+            artifacts.write(&self.folder.join(ENSEMBLE), calibration)?;
+        }
         figures.insert(Column::FitSeconds, fit_seconds);
         figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
         figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
@@ -525,7 +535,11 @@ impl Method {
 }
 
 /// The method's name and the settings to choose from, unless it is a stage of fiberwalk.
-fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Vec<Box<dyn Baseline>>)> {
+fn baseline(
+    method: Method,
+    split: &Split,
+    options: &CompareOptions,
+) -> Option<(String, Vec<Box<dyn Baseline>>)> {
     fn boxed<B: Baseline + 'static>(setting: B) -> Box<dyn Baseline> {
         Box::new(setting)
     }
@@ -533,6 +547,16 @@ fn baseline(method: Method, options: &CompareOptions) -> Option<(String, Vec<Box
         Method::Ensemble => {
             let members = options.members;
             (format!("deep ensemble, {members}"), vec![boxed(Ensemble { members })])
+        }
+        Method::EnsembleArtifact => {
+            let (members, config) = (options.members, &split.at_map.config);
+            let setting = EnsembleArtifact {
+                ensemble: Ensemble { members },
+                schema: split.schema().clone(),
+                reading: config.export.input.reading(),
+                coverage: config.calibration.coverage,
+            };
+            (format!("deep ensemble, {members}, int8"), vec![boxed(setting)])
         }
         Method::Dropout => {
             let settings = DROPOUT_RATES.map(|rate| boxed(Dropout { rate }));
@@ -798,6 +822,12 @@ steps = 50
         assert_eq!(instructions(Method::Ensemble), 3.0 * instructions(Method::Map));
         assert!(instructions(Method::Artifact) > instructions(Method::Map));
         assert!(!figures(Method::Laplace).contains_key(&Column::Instructions));
+        // As many products, and more bytes: units, names and the header come on top.
+        let artifacts = figures(Method::EnsembleArtifact);
+        assert_eq!(artifacts[&Column::MultiplyAccumulates].mean, 72.0);
+        assert!(artifacts[&Column::FlashBytes].mean > 120.0);
+        let apart = artifacts[&Column::Nll].mean - ensemble[&Column::Nll].mean;
+        assert!(apart.abs() < 0.02, "{apart}");
         assert!(!figures(Method::Decoder).contains_key(&Column::FlashBytes));
         assert_eq!(figures(Method::Hmc)[&Column::TotalVariation].mean, 0.0);
         assert!(figures(Method::Map)[&Column::TotalVariation].mean > 0.0);

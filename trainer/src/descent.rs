@@ -123,6 +123,11 @@ impl TrainingSet {
         self.parts.len()
     }
 
+    /// All inputs, row-major `[rows, features]`.
+    pub(crate) fn to_rows(&self) -> Vec<f32> {
+        self.parts.iter().flat_map(|(batch, _)| batch.to_rows()).collect()
+    }
+
     /// Inputs and targets of a mini-batch.
     pub(crate) fn mini_batch(&self, part: usize) -> (&Batch, &Targets) {
         let (batch, targets) = &self.parts[part];

@@ -55,7 +55,7 @@ const VALIDATION_DRAWS: usize = 32;
 const VALIDATIONS: usize = 10;
 /// Random codes and inputs that activation ranges are measured on.
 const RANGE_CODES: usize = 256;
-const RANGE_INPUTS: usize = 512;
+pub(crate) const RANGE_INPUTS: usize = 512;
 
 /// Foreign inputs that a precision is judged on, and the AUROC of telling them from training rows
 /// that it may cost.

@@ -91,6 +91,47 @@ impl Predictive {
         }
     }
 
+    /// An equal mixture of predictives at the same rows, of one kind; there is at least one.
+    pub fn average(members: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> &[f32]| -> Vec<f32> {
+            let sum = |row| members.iter().map(|member| of(member)[row]).sum::<f32>();
+            (0..of(&members[0]).len()).map(|row| sum(row) / members.len() as f32).collect()
+        };
+        match &members[0] {
+            Self::Classification { classes, .. } => Self::Classification {
+                classes: *classes,
+                probabilities: mean(Self::values),
+                expected_entropy: mean(Self::spreads),
+            },
+            Self::Regression { .. } => {
+                let (center, within) = (mean(Self::values), mean(Self::spreads));
+                let between = |row: usize| {
+                    let squares =
+                        members.iter().map(|member| (member.values()[row] - center[row]).powi(2));
+                    squares.sum::<f32>() / members.len() as f32
+                };
+                let variance = within.iter().enumerate().map(|(row, own)| own + between(row));
+                Self::Regression { variance: variance.collect(), mean: center }
+            }
+        }
+    }
+
+    /// Probabilities or means.
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Classification { probabilities: values, .. }
+            | Self::Regression { mean: values, .. } => values,
+        }
+    }
+
+    /// Expected entropies or variances.
+    fn spreads(&self) -> &[f32] {
+        match self {
+            Self::Classification { expected_entropy: spreads, .. }
+            | Self::Regression { variance: spreads, .. } => spreads,
+        }
+    }
+
     /// The rows of the named indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         let each = |values: &[f32]| indices.iter().map(|&index| values[index]).collect();

@@ -1,6 +1,7 @@
 //! Other ways to a posterior predictive, for comparison with the walk. Each is fitted to the same
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
+mod artifacts;
 mod cholesky;
 mod convergence;
 mod dropout;
@@ -9,6 +10,7 @@ mod hmc;
 mod laplace;
 mod swag;
 
+pub use artifacts::{Artifacts, EnsembleArtifact};
 pub use convergence::Convergence;
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
@@ -76,6 +78,14 @@ impl Problem<'_> {
         descent.run(self.device, &particles, &|_| {})
     }
 
+    /// The calibration that leaves the likelihood as it is.
+    fn uncalibrated(&self) -> Calibration {
+        match self.noise_std() {
+            None => Calibration::Temperature(1.0),
+            Some(noise_std) => Calibration::NoiseStd(f64::from(noise_std)),
+        }
+    }
+
     /// Noise of the Gaussian likelihood, standardised target units; none for classification.
     fn noise_std(&self) -> Option<f32> {
         match self.likelihood {
@@ -112,6 +122,8 @@ pub enum Fitted {
     },
     /// Gaussian outputs of the linearised network.
     Linearised(Linearised),
+    /// An equal mixture of files that the runtime runs.
+    Artifacts(Artifacts),
 }
 
 impl Fitted {
@@ -124,36 +136,43 @@ impl Fitted {
     }
 
     /// The predictive at every row of `batch`.
-    pub fn predictive(&self, problem: &Problem<'_>, batch: &Batch) -> Predictive {
+    ///
+    /// # Errors
+    /// The runtime refuses an artifact.
+    pub fn predictive(&self, problem: &Problem<'_>, batch: &Batch) -> anyhow::Result<Predictive> {
         let Problem { architecture, likelihood, .. } = *problem;
-        match self {
+        Ok(match self {
             Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
                 let outputs = outputs_of_each(architecture, thetas, batch);
                 Predictive::of_outputs(likelihood, outputs, batch.rows())
             }
             Self::Linearised(linearised) => linearised.predictive(problem, batch),
-        }
+            Self::Artifacts(artifacts) => artifacts.predictive(batch)?,
+        })
     }
 
     /// Bytes of flash. A mixture of networks: N times the int8 weights and 16-bit biases. Linearised: one
-    /// network, and the triangular factor of the posterior's precision in f32.
+    /// network, and the triangular factor of the posterior's precision in f32. Artifacts: the files.
     pub fn flash_bytes(&self, architecture: &Architecture) -> usize {
         match self {
             Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
                 thetas.len() * int8_bytes(architecture)
             }
             Self::Linearised(linearised) => linearised.flash_bytes(architecture),
+            Self::Artifacts(artifacts) => artifacts.flash_bytes(),
         }
     }
 
     /// Multiply-accumulates of a prediction. A mixture of networks: N passes. Linearised: a pass, and for
-    /// each output its Jacobian, a triangular solve and its products with the others.
+    /// each output its Jacobian, a triangular solve and its products with the others. Artifacts: a sample
+    /// of each.
     pub fn products(&self, architecture: &Architecture) -> usize {
         match self {
             Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
                 thetas.len() * pass_products(architecture)
             }
             Self::Linearised(linearised) => linearised.products(architecture),
+            Self::Artifacts(artifacts) => artifacts.products(),
         }
     }
 
@@ -165,6 +184,7 @@ impl Fitted {
                 Some(thetas.len() as f64 * Core::M4f.of_pass(architecture))
             }
             Self::Linearised(_) => None,
+            Self::Artifacts(artifacts) => Some(artifacts.instructions(Core::M4f)),
         }
     }
 }
@@ -203,7 +223,7 @@ pub fn calibrate<'b>(
     for setting in settings {
         let held_out = predict_held_out(folds, |_, fold| {
             let problem = Problem { set: &fold.training, ..*problem };
-            Ok(setting.fit(&problem)?.predictive(&problem, &fold.held_out))
+            setting.fit(&problem)?.predictive(&problem, &fold.held_out)
         })?;
         let calibration = held_out.calibrate(&targets, problem.noise_std());
         let nll = mean(&held_out.nll(&targets, calibration));

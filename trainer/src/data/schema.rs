@@ -332,6 +332,12 @@ impl Schema {
             .collect()
     }
 
+    /// Raw features of standardised rows `[n, features]`.
+    pub fn original(&self, standardised: &[f32]) -> Vec<f32> {
+        let normalisation = self.mean.iter().zip(&self.std).cycle();
+        standardised.iter().zip(normalisation).map(|(&x, (&mean, &std))| mean + std * x).collect()
+    }
+
     /// Raw rows `[rows, features]` uniform in a box of ± [`INPUT_CLIP`] standard deviations round the
     /// training rows: as far as inputs are told apart.
     pub fn foreign(&self, rows: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {

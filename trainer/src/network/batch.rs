@@ -55,6 +55,12 @@ impl Batch {
         &self.values
     }
 
+    /// Row-major `[rows, features]`.
+    pub fn to_rows(&self) -> Vec<f32> {
+        let row = |row| (0..self.features).map(move |feature| self.feature(feature)[row]);
+        (0..self.rows).flat_map(row).collect()
+    }
+
     /// The batch of the named rows, in the order named.
     pub fn select(&self, rows: &[usize]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.features);

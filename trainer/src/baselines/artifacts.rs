@@ -1,0 +1,257 @@
+//! A deep ensemble as it would run on a board: every member is a `.fwk` file whose layers are all frozen,
+//! so that one sample is its prediction, and the runtime's predictions are averaged.
+
+use std::path::Path;
+
+use fiberwalk_formats::{CodeSource, Reading, decode};
+
+use super::{Baseline, Ensemble, Fitted, Problem};
+use crate::calibrate::Thresholds;
+use crate::data::Schema;
+use crate::engine::{Draws, Predictor};
+use crate::export::Export;
+use crate::footprint::Work;
+use crate::instructions::{Core, Operations};
+use crate::latent::{DecoderShape, LayerDecoder, ProbePool};
+use crate::network::{Batch, Likelihood};
+use crate::pipeline::RANGE_INPUTS;
+use crate::predictive::{Calibration, Predictive};
+use crate::quantise::{Precision, Quantised, Ranges, Source};
+use crate::random::{Purpose, stream};
+use crate::run_dir::write_atomically;
+
+/// The format wants a latent code, though no layer reads it.
+const LATENT_DIM: usize = 1;
+
+/// A deep ensemble whose members are artifacts of int8.
+#[derive(Clone, Debug)]
+pub struct EnsembleArtifact {
+    /// The ensemble in floats.
+    pub ensemble: Ensemble,
+    /// Columns and normalisation that the problem's rows are in.
+    pub schema: Schema,
+    /// Type of raw readings that the board feeds; none for floats.
+    pub reading: Option<Reading>,
+    /// Coverage that the files name.
+    pub coverage: f64,
+}
+
+impl EnsembleArtifact {
+    /// The file of one member. Its ranges are measured on `inputs`. It is left without calibration: what
+    /// is calibrated is the members' average.
+    fn file(
+        &self,
+        theta: &[f32],
+        problem: &Problem<'_>,
+        inputs: &Batch,
+    ) -> anyhow::Result<Vec<u8>> {
+        let architecture = problem.architecture.clone();
+        let structure = vec![LayerDecoder::Frozen; architecture.depth()];
+        let shape = DecoderShape { architecture, structure, latent_dim: LATENT_DIM };
+        let mut decoder = theta.to_vec();
+        decoder.resize(shape.parameters(), 0.0);
+        let source = Source {
+            shape: &shape,
+            decoder: &decoder,
+            logits: problem.likelihood == Likelihood::Categorical,
+            stored: &[],
+            sampled: &[Vec::new()],
+            batch: inputs,
+        };
+        let precision = Precision::eight(shape.architecture.depth());
+        let export = Export {
+            quantised: &Quantised::new(&source, &Ranges::measure(&source), &precision),
+            schema: &self.schema,
+            thresholds: Thresholds::open(problem.uncalibrated()),
+            coverage: self.coverage,
+            latent_dim: LATENT_DIM,
+            source: CodeSource::Stored,
+            samples: 1,
+            reading: self.reading,
+            trunk: false,
+            seed: problem.seed,
+            date: None,
+        };
+        export.to_bytes()
+    }
+}
+
+impl Baseline for EnsembleArtifact {
+    fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
+        let thetas = problem.maps(self.ensemble.members)?;
+        let Problem { architecture, set, likelihood, device, seed, .. } = *problem;
+        let rows = set.to_rows();
+        let mut rng = stream(seed, Purpose::Probes, 2);
+        let pool = ProbePool::new(
+            device,
+            &rows,
+            architecture,
+            likelihood,
+            &thetas,
+            RANGE_INPUTS,
+            &mut rng,
+        )?;
+        let file = |theta: &Vec<f32>| self.file(theta, problem, &pool.probes.batch);
+        let files = thetas.iter().map(file).collect::<anyhow::Result<_>>()?;
+        Ok(Fitted::Artifacts(Artifacts { files, schema: self.schema.clone() }))
+    }
+}
+
+/// An equal mixture of artifacts.
+pub struct Artifacts {
+    /// A `.fwk` file a member.
+    files: Vec<Vec<u8>>,
+    schema: Schema,
+}
+
+impl Artifacts {
+    /// What the runtime predicts at every row of `batch`, averaged over the files.
+    pub(super) fn predictive(&self, batch: &Batch) -> anyhow::Result<Predictive> {
+        let raw = self.schema.original(&batch.to_rows());
+        let predict = |file: &Vec<u8>| -> anyhow::Result<Predictive> {
+            let predictor = Predictor::from_artifact(file.clone(), Draws::default())?;
+            Ok(predictor.predict(&raw)?.uncalibrated(&self.schema))
+        };
+        let members = self.files.iter().map(predict).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Predictive::average(&members))
+    }
+
+    /// Bytes of all files.
+    pub(super) fn flash_bytes(&self) -> usize {
+        self.files.iter().map(Vec::len).sum()
+    }
+
+    /// Multiply-accumulates of a prediction by all files.
+    pub(super) fn products(&self) -> usize {
+        let products = |file: &Vec<u8>| {
+            let artifact = decode(file).expect("the format's own encoder wrote it");
+            Work::of(&artifact).of_samples(1)
+        };
+        self.files.iter().map(products).sum()
+    }
+
+    /// Instructions of a prediction by all files on a kind of core.
+    pub(super) fn instructions(&self, core: Core) -> f64 {
+        let instructions = |file: &Vec<u8>| {
+            let artifact = decode(file).expect("the format's own encoder wrote it");
+            core.instructions(&Operations::of(&artifact, CodeSource::Stored).of_samples(1))
+        };
+        self.files.iter().map(instructions).sum()
+    }
+
+    /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, folder: &Path, calibration: Calibration) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        for (index, file) in self.files.iter().enumerate() {
+            write_atomically(&folder.join(format!("member-{}.fwk", index + 1)), file)?;
+        }
+        let text = serde_json::to_vec_pretty(&calibration)?;
+        write_atomically(&folder.join("calibration.json"), &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baselines::linear::Linear;
+    use crate::data::{Features, Targets, Task};
+    use crate::descent::{Schedule, TrainingSet};
+    use crate::device::Device;
+    use crate::network::{Activation, Architecture};
+
+    fn schema(task: Task) -> Schema {
+        Schema {
+            features: Features(["a", "b"].map(str::to_owned).to_vec()),
+            mean: vec![10.0, -3.0],
+            std: vec![4.0, 0.5],
+            target: "y".to_owned(),
+            task,
+        }
+    }
+
+    fn artifacts(task: Task) -> EnsembleArtifact {
+        let ensemble = Ensemble { members: 3 };
+        EnsembleArtifact { ensemble, schema: schema(task), reading: None, coverage: 0.9 }
+    }
+
+    /// Float ensemble and artifacts at some rows, and the artifacts.
+    fn both(method: &EnsembleArtifact, problem: &Problem<'_>) -> ([Predictive; 2], Artifacts) {
+        let batch = Batch::from_rows(&[0.0, 0.0, 1.0, -0.5, -2.0, 1.5, 0.3, 0.8], 2);
+        let float = method.ensemble.fit(problem).expect("the processor");
+        let float = float.predictive(problem, &batch).expect("the processor");
+        let fitted = method.fit(problem).expect("within the format's limits");
+        let Fitted::Artifacts(artifacts) = fitted else { panic!("artifacts") };
+        ([float, artifacts.predictive(&batch).expect("valid")], artifacts)
+    }
+
+    /// A class by the side of a parabola; the steps of int8 logits are far smaller than 0.02.
+    #[test]
+    fn artifacts_classify_as_the_float_ensemble_does_and_cost_their_bytes() {
+        let x: Vec<f32> = (0..120)
+            .flat_map(|row| [(row * 37 % 120) as f32 / 30.0 - 2.0, row as f32 / 30.0 - 2.0])
+            .collect();
+        let labels = x.chunks_exact(2).map(|x| u32::from(x[1] > x[0] * x[0] - 1.0)).collect();
+        let targets = Targets::Classes { labels, classes: 2 };
+        let architecture = Architecture { widths: vec![2, 8, 2], activation: Activation::Tanh };
+        let problem = Problem {
+            architecture: &architecture,
+            set: &TrainingSet::new(&x, 2, &targets, 1000, 0),
+            likelihood: Likelihood::Categorical,
+            prior_precision: &[1.0, 1.0],
+            schedule: Schedule { steps: 200, learning_rate: 0.02 },
+            seed: 1,
+            device: &Device::Cpu,
+        };
+        let classes = ["below", "above"].map(str::to_owned).to_vec();
+        let method = artifacts(Task::Classification { classes });
+        let ([float, int8], artifacts) = both(&method, &problem);
+        let (
+            Predictive::Classification {
+                probabilities: exact,
+                expected_entropy: exact_entropy,
+                ..
+            },
+            Predictive::Classification { probabilities, expected_entropy, .. },
+        ) = (float, int8)
+        else {
+            panic!("classification");
+        };
+        for (found, exact) in probabilities.iter().zip(&exact) {
+            assert!((found - exact).abs() < 0.02, "{probabilities:?} {exact:?}");
+        }
+        for (found, exact) in expected_entropy.iter().zip(&exact_entropy) {
+            assert!((found - exact).abs() < 0.05, "{expected_entropy:?} {exact_entropy:?}");
+        }
+
+        let folder = tempfile::tempdir().expect("temporary folder");
+        artifacts.write(folder.path(), Calibration::Temperature(0.8)).expect("writable");
+        let bytes = |member| {
+            let path = folder.path().join(format!("member-{member}.fwk"));
+            std::fs::metadata(path).expect("written").len() as usize
+        };
+        assert_eq!(artifacts.flash_bytes(), bytes(1) + bytes(2) + bytes(3));
+        // Three members of 2 · 8 + 8 · 2.
+        assert_eq!(artifacts.products(), 96);
+    }
+
+    /// All members of a linear model are its posterior mean: the average is, to a step of int8, and they
+    /// hardly differ.
+    #[test]
+    fn artifacts_regress_as_the_float_ensemble_does() {
+        let linear = Linear::new();
+        let method = artifacts(Task::Regression { mean: 50.0, std: 8.0 });
+        let ([float, int8], _) = both(&method, &linear.problem());
+        let (Predictive::Regression { mean: exact, .. }, Predictive::Regression { mean, variance }) =
+            (float, int8)
+        else {
+            panic!("regression");
+        };
+        for ((found, exact), variance) in mean.iter().zip(&exact).zip(&variance) {
+            assert!((found - exact).abs() < 0.03, "{mean:?} {exact:?}");
+            assert!(*variance < 1e-3, "{variance}");
+        }
+    }
+}
