@@ -45,7 +45,7 @@ pub enum Laplace {
 
 impl Laplace {
     /// Indices in θ of the uncertain weights.
-    fn range(self, architecture: &Architecture) -> Range<usize> {
+    pub(super) fn range(self, architecture: &Architecture) -> Range<usize> {
         let last = architecture.layers().next_back().map_or(0..0, |layer| layer.parameters());
         match self {
             Self::Full => 0..last.end,
@@ -73,11 +73,11 @@ impl Baseline for Laplace {
 }
 
 /// What is known of the posterior at θ*, whatever the prior precision.
-struct Curvature {
+pub(super) struct Curvature {
     /// θ*, `[P]`.
-    theta: Vec<f32>,
+    pub(super) theta: Vec<f32>,
     /// The Q uncertain weights.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
     /// Which of them belong to the output layer.
     output: Range<usize>,
     /// H, `[Q, Q]`.
@@ -87,10 +87,10 @@ struct Curvature {
 }
 
 /// Prior precision of the hidden layers and of the output layer.
-type Precision = [f64; 2];
+pub(super) type Precision = [f64; 2];
 
 impl Curvature {
-    fn at(theta: Vec<f32>, range: Range<usize>, problem: &Problem<'_>) -> Self {
+    pub(super) fn at(theta: Vec<f32>, range: Range<usize>, problem: &Problem<'_>) -> Self {
         let Problem { architecture, set, likelihood, .. } = *problem;
         let mut ggn = DMatrix::zeros(range.len(), range.len());
         for (batch, _) in (0..set.parts()).map(|part| set.mini_batch(part)) {
@@ -123,7 +123,7 @@ impl Curvature {
     }
 
     /// Cholesky factor of H + A.
-    fn factor(&self, precision: &Precision) -> anyhow::Result<LowerFactor> {
+    pub(super) fn factor(&self, precision: &Precision) -> anyhow::Result<LowerFactor> {
         LowerFactor::new(self.posterior_precision(precision)).with_context(|| {
             format!("the Hessian at MAP is not positive definite under a prior of {precision:?}")
         })
@@ -131,7 +131,7 @@ impl Curvature {
 
     /// log p(y | x, A) ≈ log p(y | x, θ*) − ½ θ*ᵀAθ* + ½ log det A − ½ log det(H + A), nats
     /// (MacKay 1992). What is certain does not count.
-    fn log_marginal_likelihood(&self, precision: &Precision) -> anyhow::Result<f64> {
+    pub(super) fn log_marginal_likelihood(&self, precision: &Precision) -> anyhow::Result<f64> {
         let weights = self.theta[self.range.clone()].iter().map(|&w| f64::from(w));
         let prior: f64 = weights
             .zip(self.precisions(*precision))
@@ -166,11 +166,11 @@ impl Curvature {
 
 /// The linearised network under the Gaussian posterior of its weights.
 pub struct Linearised {
-    theta: Vec<f32>,
-    range: Range<usize>,
+    pub(super) theta: Vec<f32>,
+    pub(super) range: Range<usize>,
     /// Of the posterior's precision.
-    factor: LowerFactor,
-    seed: u64,
+    pub(super) factor: LowerFactor,
+    pub(super) seed: u64,
 }
 
 impl Linearised {
@@ -191,7 +191,11 @@ impl Linearised {
     }
 
     /// J (H + A)⁻¹ Jᵀ of every row, `[rows][C, C]`.
-    fn covariances(&self, architecture: &Architecture, batch: &Batch) -> Vec<DMatrix<f64>> {
+    pub(super) fn covariances(
+        &self,
+        architecture: &Architecture,
+        batch: &Batch,
+    ) -> Vec<DMatrix<f64>> {
         let outputs = architecture.outputs();
         let chunks: Vec<_> = chunks(batch.rows()).collect();
         let each: Vec<Vec<_>> = chunks

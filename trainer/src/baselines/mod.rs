@@ -8,6 +8,8 @@ mod dropout;
 mod ensemble;
 mod hmc;
 mod laplace;
+#[cfg(test)]
+mod reference;
 mod swag;
 
 pub use artifacts::{Artifacts, EnsembleArtifact};
