@@ -299,6 +299,18 @@ struct Outcome {
     convergence: Option<Convergence>,
 }
 
+/// What a prediction of a stage takes.
+struct StageCost {
+    /// For the stage's name.
+    size: String,
+    /// Bytes; none where it runs on no board.
+    flash: Option<usize>,
+    /// Multiply-accumulates.
+    products: usize,
+    /// On a Cortex-M4F.
+    instructions: f64,
+}
+
 /// A split with the run trained on its larger part.
 struct Split {
     seed: u64,
@@ -415,9 +427,10 @@ impl Split {
             _ => took(&["map"]),
         };
         figures.insert(Column::FitSeconds, fit_seconds);
-        let (size, flash, products) = self.cost(&predictor, STAGE_METHODS[stage])?;
+        let StageCost { size, flash, products, instructions } =
+            self.cost(&predictor, STAGE_METHODS[stage])?;
         figures.insert(Column::MultiplyAccumulates, products as f64);
-        figures.insert(Column::Instructions, self.instructions(&predictor, STAGE_METHODS[stage])?);
+        figures.insert(Column::Instructions, instructions);
         if let Some(flash) = flash {
             figures.insert(Column::FlashBytes, flash as f64);
         }
@@ -425,49 +438,33 @@ impl Split {
         Ok(Outcome { name, predictions, figures, convergence: None })
     }
 
-    /// Size for the name, bytes of flash and multiply-accumulates of a stage. The float decoder runs
-    /// on no board, and its products are those of the artifact with its own number of samples.
-    fn cost(
-        &self,
-        predictor: &Predictor,
-        method: Method,
-    ) -> anyhow::Result<(String, Option<usize>, usize)> {
+    /// What a prediction of a stage takes. The float decoder runs on no board: its products and
+    /// instructions are those of the artifact with its own number of samples, drawn.
+    fn cost(&self, predictor: &Predictor, method: Method) -> anyhow::Result<StageCost> {
         let file = self.run.artifact()?;
         let artifact = fiberwalk_formats::decode(&file)?;
-        let work = Work::of(&artifact);
-        let samples = usize::from(artifact.codes.samples);
+        let of_artifact = |samples, flash, source| StageCost {
+            size: format!(", {samples} samples"),
+            flash,
+            products: Work::of(&artifact).of_samples(samples),
+            instructions: Core::M4f
+                .instructions(&Operations::of(&artifact, source).of_samples(samples)),
+        };
         Ok(match (&predictor.engine, method) {
             (Engine::Runtime { .. }, _) => {
-                (format!(", {samples} samples"), Some(file.len()), work.of_samples(samples))
+                of_artifact(artifact.codes.samples.into(), Some(file.len()), artifact.codes.source)
             }
-            (_, Method::Decoder) => {
-                (format!(", {FLOAT_SAMPLES} samples"), None, work.of_samples(FLOAT_SAMPLES))
-            }
+            (_, Method::Decoder) => of_artifact(FLOAT_SAMPLES, None, CodeSource::Normal),
             (Engine::Networks { architecture, thetas, .. }, _) => {
                 let count = thetas.len();
-                let size = if count > 1 { format!(", {count}") } else { String::new() };
-                let products = count * pass_products(architecture);
-                (size, Some(count * int8_bytes(architecture)), products)
+                StageCost {
+                    size: if count > 1 { format!(", {count}") } else { String::new() },
+                    flash: Some(count * int8_bytes(architecture)),
+                    products: count * pass_products(architecture),
+                    instructions: count as f64 * Core::M4f.of_pass(architecture),
+                }
             }
         })
-    }
-
-    /// Instructions of a stage's prediction. The float decoder's are those of the artifact with its own
-    /// number of samples, drawn.
-    fn instructions(&self, predictor: &Predictor, method: Method) -> anyhow::Result<f64> {
-        let file = self.run.artifact()?;
-        let artifact = fiberwalk_formats::decode(&file)?;
-        let counts = match (&predictor.engine, method) {
-            (Engine::Runtime { .. }, _) => Operations::of(&artifact, artifact.codes.source)
-                .of_samples(artifact.codes.samples.into()),
-            (_, Method::Decoder) => {
-                Operations::of(&artifact, CodeSource::Normal).of_samples(FLOAT_SAMPLES)
-            }
-            (Engine::Networks { architecture, thetas, .. }, _) => {
-                return Ok(thetas.len() as f64 * Core::M4f.of_pass(architecture));
-            }
-        };
-        Ok(Core::M4f.instructions(&counts))
     }
 
     /// The best setting of a method, fitted to the training rows; chosen and calibrated on what their

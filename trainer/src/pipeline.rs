@@ -18,13 +18,13 @@ use crate::choose::{Choices, Fixed, Search};
 use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
 use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, evenly, split};
-use crate::descent::{Descended, Descent, Measured, Particle, Schedule, TrainingSet, Watch};
+use crate::descent::{Descended, Descent, Particle, Schedule, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, rust_module};
 use crate::latent::{
-    DecoderShape, Fit, Fitted, Objective, ProbePool, affordable_structures, choose_codes, cost,
-    energy_score, structure_name,
+    DecoderShape, Fit, Fitted, ProbePool, affordable_structures, choose_codes, cost, energy_score,
+    structure_name,
 };
 use crate::metrics::{Scores, auroc};
 use crate::network::{Architecture, Batch};
@@ -42,7 +42,7 @@ use crate::records::{
 use crate::report::{self, HeldOut, REPORT};
 use crate::run_data::{DATA, DataRecord, write_calibration_rows, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
-use crate::trace::{Checkpoints, Trace};
+use crate::trace::{Checkpoints, Trace, curves};
 use crate::validation::Validation;
 
 /// Probes that the decoder is fitted on.
@@ -53,9 +53,8 @@ const TEST_DRAWS: usize = 128;
 /// Draws from a decoder under way whose mixture is validated, and how often that is.
 const VALIDATION_DRAWS: usize = 32;
 const VALIDATIONS: usize = 10;
-/// Random codes and inputs that activation ranges are measured on.
+/// Random codes that activation ranges are measured under.
 const RANGE_CODES: usize = 256;
-pub(crate) const RANGE_INPUTS: usize = 512;
 
 /// Foreign inputs that a precision is judged on, and the AUROC of telling them from training rows
 /// that it may cost.
@@ -367,14 +366,10 @@ impl<'a> Training<'a> {
         validate(&ends[0].1.theta);
         debug!(losses = ?ends.iter().map(|end| end.0).collect::<Vec<_>>(), "the best MAP first");
         stage.finish(&format!("loss {:.2} over {} rows", ends[0].0, set.rows()));
-        let curves = |value: &dyn Fn(&Measured) -> f64| -> Vec<Vec<f32>> {
-            let curve = |(_, end): &(f64, Descended)| {
-                end.trace.iter().map(|measured| value(measured) as f32).collect()
-            };
-            ends.iter().map(curve).collect()
-        };
-        let nll = curves(&|measured| measured.nll);
-        let loss = curves(&|measured| set.rows() as f64 * measured.nll + measured.prior);
+        let traces = || ends.iter().map(|(_, end)| end.trace.as_slice());
+        let nll = curves(traces(), |measured| measured.nll);
+        let rows = set.rows() as f64;
+        let loss = curves(traces(), |measured| rows * measured.nll + measured.prior);
         Trace::write(&self.dir, MAP_TRACE, &checkpoints, &[("nll", &nll), ("loss", &loss)])?;
         let maps: Vec<Vec<f32>> = ends.into_iter().map(|(_, end)| end.theta).collect();
         self.dir.write_tensors(MAP, &[("theta", &maps)])?;
@@ -434,7 +429,7 @@ impl<'a> Training<'a> {
                 stage.validated(validation.nll(&drawn, choices.particle_calibration));
             }
         };
-        let fits: Vec<_> = structures
+        let fits: Vec<(DecoderShape, Fitted, f64)> = structures
             .into_iter()
             .map(|structure| {
                 let shape = DecoderShape {
@@ -471,14 +466,9 @@ impl<'a> Training<'a> {
                 Ok((shape, fitted, score))
             })
             .collect::<anyhow::Result<_>>()?;
-        let curves = |value: &dyn Fn(&Objective) -> f64| -> Vec<Vec<f32>> {
-            let curve = |(_, fitted, _): &(DecoderShape, Fitted, f64)| {
-                fitted.trace.iter().map(|objective| value(objective) as f32).collect()
-            };
-            fits.iter().map(curve).collect()
-        };
-        let energy = curves(&|objective| objective.energy_score);
-        let divergence = curves(&|objective| objective.divergence);
+        let traces = || fits.iter().map(|(_, fitted, _)| fitted.trace.as_slice());
+        let energy = curves(traces(), |objective| objective.energy_score);
+        let divergence = curves(traces(), |objective| objective.divergence);
         let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
         let best = (0..fits.len())
             .min_by(|&a, &b| fits[a].2.total_cmp(&fits[b].2))
@@ -544,7 +534,14 @@ impl<'a> Training<'a> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let pool = self.range_pool(choices, particles)?;
+        let pool = ProbePool::for_ranges(
+            &self.options.device,
+            &self.training_rows().x,
+            &self.architecture,
+            choices.calibrated_likelihood(),
+            particles,
+            seed,
+        )?;
         let chosen = self.exportable(shape.clone(), decoder.to_vec(), &pool)?;
         let samples = config.export.samples;
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
@@ -632,19 +629,6 @@ impl<'a> Training<'a> {
             bits.factor_bits
         ));
         Ok(())
-    }
-
-    /// Inputs that ranges are measured on, and the particles' functions there.
-    fn range_pool(&self, choices: &Choices, particles: &[Vec<f32>]) -> anyhow::Result<ProbePool> {
-        ProbePool::new(
-            &self.options.device,
-            &self.training_rows().x,
-            &self.architecture,
-            choices.calibrated_likelihood(),
-            particles,
-            RANGE_INPUTS,
-            &mut stream(self.options.seed, Purpose::Probes, 2),
-        )
     }
 
     /// Chooses codes for a decoder and measures its ranges.
@@ -928,10 +912,7 @@ impl Run {
         let choices: Choices = self.dir.read_json(CHOICES)?;
         let mut predictor = self.map_predictor()?;
         if let Engine::Networks { thresholds, .. } = &mut predictor.engine {
-            thresholds.calibration = match choices.noise_std {
-                None => Calibration::Temperature(1.0),
-                Some(noise_std) => Calibration::NoiseStd(f64::from(noise_std)),
-            };
+            thresholds.calibration = Calibration::of(choices.likelihood());
         }
         Ok(predictor)
     }

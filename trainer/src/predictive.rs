@@ -40,6 +40,14 @@ pub enum Calibration {
 }
 
 impl Calibration {
+    /// The calibration that leaves a likelihood as it is.
+    pub fn of(likelihood: Likelihood) -> Self {
+        match likelihood {
+            Likelihood::Categorical => Self::Temperature(1.0),
+            Likelihood::Gaussian { noise_std } => Self::NoiseStd(f64::from(noise_std)),
+        }
+    }
+
     /// The calibration of the same kind that leaves class probabilities as they are.
     pub const fn neutral(self) -> Self {
         match self {
@@ -88,47 +96,6 @@ impl Predictive {
                 average_softmax(outputs, classes, rows)
             }
             Likelihood::Gaussian { .. } => moments(&outputs, rows),
-        }
-    }
-
-    /// An equal mixture of predictives at the same rows, of one kind; there is at least one.
-    pub fn average(members: &[Self]) -> Self {
-        let mean = |of: fn(&Self) -> &[f32]| -> Vec<f32> {
-            let sum = |row| members.iter().map(|member| of(member)[row]).sum::<f32>();
-            (0..of(&members[0]).len()).map(|row| sum(row) / members.len() as f32).collect()
-        };
-        match &members[0] {
-            Self::Classification { classes, .. } => Self::Classification {
-                classes: *classes,
-                probabilities: mean(Self::values),
-                expected_entropy: mean(Self::spreads),
-            },
-            Self::Regression { .. } => {
-                let (center, within) = (mean(Self::values), mean(Self::spreads));
-                let between = |row: usize| {
-                    let squares =
-                        members.iter().map(|member| (member.values()[row] - center[row]).powi(2));
-                    squares.sum::<f32>() / members.len() as f32
-                };
-                let variance = within.iter().enumerate().map(|(row, own)| own + between(row));
-                Self::Regression { variance: variance.collect(), mean: center }
-            }
-        }
-    }
-
-    /// Probabilities or means.
-    fn values(&self) -> &[f32] {
-        match self {
-            Self::Classification { probabilities: values, .. }
-            | Self::Regression { mean: values, .. } => values,
-        }
-    }
-
-    /// Expected entropies or variances.
-    fn spreads(&self) -> &[f32] {
-        match self {
-            Self::Classification { expected_entropy: spreads, .. }
-            | Self::Regression { variance: spreads, .. } => spreads,
         }
     }
 

@@ -96,6 +96,14 @@ impl Trace {
     }
 }
 
+/// One value of what was measured at every checkpoint, a curve a trace: `[traces][T]`.
+pub fn curves<'a, T: 'a>(
+    traces: impl Iterator<Item = &'a [T]>,
+    value: impl Fn(&T) -> f64,
+) -> Vec<Vec<f32>> {
+    traces.map(|trace| trace.iter().map(|measured| value(measured) as f32).collect()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Held-out NLL while a stage is under way, for the eyes of whoever waits: nothing is chosen by it.
 
-use crate::data::{Rows, Targets};
+use crate::data::{Rows, Targets, evenly};
 use crate::network::{Architecture, Batch};
 use crate::predictive::{Calibration, Predictive, mean};
 
@@ -17,10 +17,8 @@ pub struct Validation<'a> {
 impl<'a> Validation<'a> {
     /// Of the named `rows`, which no stage is fitted to.
     pub fn new(architecture: &'a Architecture, rows: &Rows, named: &[usize]) -> Self {
-        let count = named.len().min(MOST_ROWS);
-        let chosen: Vec<usize> =
-            (0..count).map(|index| named[index * named.len() / count]).collect();
-        let rows = rows.subset(&chosen);
+        let places = evenly(named.len(), MOST_ROWS);
+        let rows = rows.subset(&places.into_iter().map(|place| named[place]).collect::<Vec<_>>());
         let batch = Batch::from_rows(&rows.x, architecture.inputs());
         Self { architecture, batch, targets: rows.targets }
     }

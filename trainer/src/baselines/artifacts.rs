@@ -1,9 +1,11 @@
 //! A deep ensemble as it would run on a board: every member is a `.fwk` file whose layers are all frozen,
 //! so that one sample is its prediction, and the runtime's predictions are averaged.
 
+use std::iter::Sum;
 use std::path::Path;
 
-use fiberwalk_formats::{CodeSource, Reading, decode};
+use anyhow::Context;
+use fiberwalk_formats::{Artifact, CodeSource, Reading, decode};
 
 use super::{Baseline, Ensemble, Fitted, Problem};
 use crate::calibrate::Thresholds;
@@ -14,10 +16,8 @@ use crate::footprint::Work;
 use crate::instructions::{Core, Operations};
 use crate::latent::{DecoderShape, LayerDecoder, ProbePool};
 use crate::network::{Batch, Likelihood};
-use crate::pipeline::RANGE_INPUTS;
 use crate::predictive::{Calibration, Predictive};
 use crate::quantise::{Precision, Quantised, Ranges, Source};
-use crate::random::{Purpose, stream};
 use crate::run_dir::write_atomically;
 
 /// The format wants a latent code, though no layer reads it.
@@ -62,7 +62,7 @@ impl EnsembleArtifact {
         let export = Export {
             quantised: &Quantised::new(&source, &Ranges::measure(&source), &precision),
             schema: &self.schema,
-            thresholds: Thresholds::open(problem.uncalibrated()),
+            thresholds: Thresholds::open(Calibration::of(problem.likelihood)),
             coverage: self.coverage,
             latent_dim: LATENT_DIM,
             source: CodeSource::Stored,
@@ -81,16 +81,7 @@ impl Baseline for EnsembleArtifact {
         let thetas = problem.maps(self.ensemble.members)?;
         let Problem { architecture, set, likelihood, device, seed, .. } = *problem;
         let rows = set.to_rows();
-        let mut rng = stream(seed, Purpose::Probes, 2);
-        let pool = ProbePool::new(
-            device,
-            &rows,
-            architecture,
-            likelihood,
-            &thetas,
-            RANGE_INPUTS,
-            &mut rng,
-        )?;
+        let pool = ProbePool::for_ranges(device, &rows, architecture, likelihood, &thetas, seed)?;
         let file = |theta: &Vec<f32>| self.file(theta, problem, &pool.probes.batch);
         let files = thetas.iter().map(file).collect::<anyhow::Result<_>>()?;
         Ok(Fitted::Artifacts(Artifacts { files, schema: self.schema.clone() }))
@@ -112,8 +103,12 @@ impl Artifacts {
             let predictor = Predictor::from_artifact(file.clone(), Draws::default())?;
             Ok(predictor.predict(&raw)?.uncalibrated(&self.schema))
         };
-        let members = self.files.iter().map(predict).collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Predictive::average(&members))
+        let mut members = self.files.iter().map(predict);
+        let first = members.next().context("an ensemble has at least one member")??;
+        let mix = |mixture: Predictive, (count, member): (usize, anyhow::Result<_>)| {
+            Ok(mixture.mixed(count, &member?, 1))
+        };
+        (1..).zip(members).try_fold(first, mix)
     }
 
     /// Bytes of all files.
@@ -123,20 +118,20 @@ impl Artifacts {
 
     /// Multiply-accumulates of a prediction by all files.
     pub(super) fn products(&self) -> usize {
-        let products = |file: &Vec<u8>| {
-            let artifact = decode(file).expect("the format's own encoder wrote it");
-            Work::of(&artifact).of_samples(1)
-        };
-        self.files.iter().map(products).sum()
+        self.sum(|artifact| Work::of(artifact).of_samples(1))
     }
 
     /// Instructions of a prediction by all files on a kind of core.
     pub(super) fn instructions(&self, core: Core) -> f64 {
-        let instructions = |file: &Vec<u8>| {
-            let artifact = decode(file).expect("the format's own encoder wrote it");
-            core.instructions(&Operations::of(&artifact, CodeSource::Stored).of_samples(1))
-        };
-        self.files.iter().map(instructions).sum()
+        self.sum(|artifact| {
+            core.instructions(&Operations::of(artifact, CodeSource::Stored).of_samples(1))
+        })
+    }
+
+    /// A sum over the files.
+    fn sum<T: Sum>(&self, of: impl Fn(&Artifact<'_>) -> T) -> T {
+        let decoded = self.files.iter().map(|file| decode(file));
+        decoded.map(|artifact| of(&artifact.expect("the format's own encoder wrote it"))).sum()
     }
 
     /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by.

@@ -80,14 +80,6 @@ impl Problem<'_> {
         descent.run(self.device, &particles, &|_| {})
     }
 
-    /// The calibration that leaves the likelihood as it is.
-    fn uncalibrated(&self) -> Calibration {
-        match self.noise_std() {
-            None => Calibration::Temperature(1.0),
-            Some(noise_std) => Calibration::NoiseStd(f64::from(noise_std)),
-        }
-    }
-
     /// Noise of the Gaussian likelihood, standardised target units; none for classification.
     fn noise_std(&self) -> Option<f32> {
         match self.likelihood {

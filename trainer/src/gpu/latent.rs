@@ -20,7 +20,8 @@ use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
 
 impl Gpu {
-    /// Runs `fit` from `start`. `look` is called with the decoder at every checkpoint, `report` with the number of steps done since its last call.
+    /// Runs `fit` from `start`. `look` is called with the decoder at every checkpoint, `report` with the
+    /// number of steps done since its last call.
     ///
     /// # Errors
     /// The device is lost or out of memory.

@@ -10,6 +10,7 @@ use super::columns;
 use crate::device::Device;
 use crate::network::{Architecture, Batch, Likelihood};
 use crate::predictive::Predictive;
+use crate::random::{Purpose, stream};
 
 /// Half the probes lie away from the training rows by up to this many standard deviations.
 const MAX_SPREAD: f32 = 3.0;
@@ -17,6 +18,9 @@ const MAX_SPREAD: f32 = 3.0;
 /// A quarter lie near the training rows, up to this many standard deviations away: without them
 /// the decoder is right at the training rows alone.
 const NEAR_SPREAD: f32 = 0.7;
+
+/// Inputs that activation ranges are measured on.
+const RANGE_INPUTS: usize = 512;
 
 /// Added to the particles' spread at a probe, in units of logits or of the noise: where all
 /// particles agree, differences below this do not change a prediction.
@@ -104,6 +108,22 @@ impl ProbePool {
             })
             .collect();
         Ok(Self { probes, predictive, likelihood, functions, outputs })
+    }
+
+    /// Inputs that the ranges of an artifact are measured on, and the particles' functions there.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn for_ranges(
+        device: &Device,
+        x: &[f32],
+        architecture: &Architecture,
+        likelihood: Likelihood,
+        particles: &[Vec<f32>],
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        let mut rng = stream(seed, Purpose::Probes, 2);
+        Self::new(device, x, architecture, likelihood, particles, RANGE_INPUTS, &mut rng)
     }
 
     /// Number of probes.

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::network::Architecture;
 use crate::run_data::{DATA, DataRecord, ROWS};
 use crate::run_dir::{REQUESTED, RunDir};
+use crate::trace::Checkpoints;
 
 /// The best networks, `theta: [maps, P]`.
 pub const MAP: &str = "map.safetensors";
@@ -61,5 +62,10 @@ impl RunAtMap {
     /// Number of particles.
     pub fn particles(&self) -> usize {
         self.config.walk.particles
+    }
+
+    /// Checkpoints of the walk.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::of(self.config.walk.steps)
     }
 }

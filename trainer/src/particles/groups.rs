@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::stage::WalkRecord;
-use crate::descent::{Descended, Measured};
+use crate::descent::Descended;
 use crate::run_dir::{PARTICLES, RunDir};
-use crate::trace::{Checkpoints, Trace};
+use crate::trace::{self, Checkpoints, Trace};
 
 /// Particles in a file.
 pub(super) const GROUP: usize = 16;
@@ -53,11 +53,8 @@ impl Group {
 
 /// What was measured of `walked` particles, in the order of [`CURVES`].
 pub(super) fn curves(walked: &[Descended]) -> [Vec<Vec<f32>>; 2] {
-    let each = |value: fn(&Measured) -> f64| {
-        let curve = |one: &Descended| one.trace.iter().map(|now| value(now) as f32).collect();
-        walked.iter().map(curve).collect()
-    };
-    [each(|now| now.nll), each(|now| now.distance)]
+    let traces = || walked.iter().map(|one| one.trace.as_slice());
+    [trace::curves(traces(), |now| now.nll), trace::curves(traces(), |now| now.distance)]
 }
 
 /// Reads the groups of `particles`.

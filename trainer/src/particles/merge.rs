@@ -9,7 +9,6 @@ use super::at_map::RunAtMap;
 use super::groups::groups;
 use super::shard::{SHOWN, Shard, ShardFile};
 use crate::progress::Progress;
-use crate::trace::Checkpoints;
 
 /// Writes the particles of all shards of a run to its directory, a group in memory at a time.
 ///
@@ -43,7 +42,7 @@ pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Resu
     complete(&shards, run.particles())?;
 
     let stage = progress.stage("merge", run.particles());
-    let checkpoints = Checkpoints::of(run.config.walk.steps);
+    let checkpoints = run.checkpoints();
     for group in groups(0..run.particles()) {
         let mut particles = Vec::with_capacity(group.particles.len());
         // Nothing where a shard has none.

@@ -207,11 +207,11 @@ pub fn walk_shard(
     } else {
         dir.write_json(RECORD, &record)?;
     }
-    let parameters = run.architecture.parameters();
-    let walk = WalkStage::open(run)?;
-    let (stage, walked) = walk.walk_groups(&dir, record.range(), 0, device, progress, None)?;
+    let (parameters, checkpoints) = (run.architecture.parameters(), run.checkpoints());
+    let (stage, walked) =
+        WalkStage::open(run)?.walk_groups(&dir, record.range(), 0, device, progress, None)?;
     let whole = dir.path("whole");
-    join(&dir, &record, parameters, &walk.checkpoints(), &whole)?;
+    join(&dir, &record, parameters, &checkpoints, &whole)?;
     fs::rename(&whole, out).with_context(|| format!("cannot write {}", out.display()))?;
     stage.finish(&format!("{} particles in {}{walked}", record.range().len(), out.display()));
     remove(&parts)

@@ -17,7 +17,6 @@ use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::RunDir;
-use crate::trace::Checkpoints;
 use crate::validation::{Finished, Validation};
 use crate::walk::{Diagnostics, Walk};
 
@@ -110,11 +109,6 @@ impl WalkStage {
         Ok(particles)
     }
 
-    /// Checkpoints of the walk.
-    pub(super) fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::of(self.run.config.walk.steps)
-    }
-
     /// Walks the groups of `particles` whose files are not in `dir`. `held` particles are kept in
     /// memory by the caller. The mixture of those that are `finished` is validated after every group.
     /// The stage is left to the caller to finish.
@@ -162,7 +156,7 @@ impl WalkStage {
             }
         }
         let started = Instant::now();
-        let (walk, checkpoints) = (self.walk(), self.checkpoints());
+        let (walk, checkpoints) = (self.walk(), self.run.checkpoints());
         let all = there.len() + missing.len();
         let mut done = there.len();
         let follows = |one: &Group, next: &Group| one.particles.end == next.particles.start;

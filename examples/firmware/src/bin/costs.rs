@@ -5,17 +5,20 @@
 
 use core::hint::black_box;
 
-use fiberwalk_runtime::{Codes, Model, Normal, Prediction, Stored};
+use fiberwalk_runtime::{Model, Normal, Prediction, Stored};
 use semihosting::{println, process};
 
 #[path = "../board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
+#[path = "../cost.rs"]
+mod cost;
 #[path = "../count.rs"]
 mod count;
 #[path = "../stack.rs"]
 mod stack;
 
+use cost::{SCRATCH, cost};
 use count::Counter;
 
 /// A model, its products, and the samples to measure.
@@ -53,8 +56,6 @@ const MEASURED: [Measured; 3] = [
 
 /// Features of the widest model.
 const FEATURES: usize = 256;
-/// Words of scratch, more than any model needs.
-const SCRATCH: usize = 1024;
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
@@ -106,18 +107,4 @@ fn measure(measured: &Measured, counter: &Counter) {
         black_box(model.predict(input, &mut Stored, most, &mut scratch)).ok();
     });
     show("stack to predict, bytes", predicting as u64);
-}
-
-/// Instructions of a prediction.
-fn cost(
-    model: &Model<'_>,
-    input: &[u8],
-    mut codes: impl Codes,
-    samples: usize,
-    counter: &Counter,
-) -> u64 {
-    let mut scratch = [0; SCRATCH];
-    counter.instructions(|| {
-        black_box(model.predict(input, &mut codes, samples, &mut scratch)).ok();
-    })
 }

@@ -6,15 +6,18 @@
 use core::hint::black_box;
 
 use fiberwalk_formats::Normalisation;
-use fiberwalk_runtime::{Codes, Feature, LowDiscrepancy, Model, Normal, Stored};
+use fiberwalk_runtime::{Feature, LowDiscrepancy, Model, Normal, Stored};
 use semihosting::{println, process};
 
 #[path = "../board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
+#[path = "../cost.rs"]
+mod cost;
 #[path = "../count.rs"]
 mod count;
 
+use cost::{SCRATCH, cost};
 use count::Counter;
 
 /// The models, each after its length in four bytes.
@@ -24,8 +27,6 @@ const STORED: [usize; 4] = [1, 4, 16, 32];
 const DRAWN: usize = 4;
 /// Features of the widest model.
 const FEATURES: usize = 128;
-/// Words of scratch, more than any model needs.
-const SCRATCH: usize = 1024;
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
@@ -71,18 +72,4 @@ fn figures<F: Feature>(number: usize, model: &Model<'_>, input: &[F], counter: &
     let sequence = LowDiscrepancy::seeded(model.latent_dim(), 1);
     let even = cost(model, input, sequence, DRAWN, counter);
     println!("{number}|{DRAWN} drawn|{even}");
-}
-
-/// Instructions of a prediction.
-fn cost<F: Feature>(
-    model: &Model<'_>,
-    input: &[F],
-    mut codes: impl Codes,
-    samples: usize,
-    counter: &Counter,
-) -> u64 {
-    let mut scratch = [0; SCRATCH];
-    counter.instructions(|| {
-        black_box(model.predict(input, &mut codes, samples, &mut scratch)).ok();
-    })
 }
