@@ -15,7 +15,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use fiberwalk_formats::CodeSource;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::baselines::{
     Baseline, Convergence, Dropout, Ensemble, EnsembleArtifact, Fitted, Hmc, Laplace, Problem,
@@ -52,7 +52,7 @@ const ENSEMBLE: &str = "ensemble";
 const SECONDS: &str = "seconds.json";
 
 /// A way to a posterior predictive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The MAP network as trained.
@@ -82,7 +82,7 @@ pub enum Method {
 }
 
 /// A column of the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Column {
     /// Mean −log p(y | x), nats; regression in the target's own units.
@@ -183,7 +183,7 @@ pub struct CompareOptions {
 }
 
 /// Figures of one method on one split.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Seed of the split.
     pub seed: u64,
@@ -194,12 +194,12 @@ pub struct Measured {
     /// What was measured.
     pub figures: BTreeMap<Column, f64>,
     /// Agreement of the chains of a method that has some.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub convergence: Option<Convergence>,
 }
 
 /// A mean over splits.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     /// Mean.
     pub mean: f64,
@@ -208,7 +208,7 @@ pub struct Mean {
 }
 
 /// One method over all splits.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Method.
     pub method: Method,
@@ -219,7 +219,7 @@ pub struct Summary {
 }
 
 /// All methods on all splits; shown as a Markdown table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Name of the data file.
     pub data: String,
@@ -353,6 +353,7 @@ impl Split {
             device: options.device.clone(),
             seed,
             resume: true,
+            from: None,
             until: None,
             progress: options.progress,
         };
@@ -641,7 +642,8 @@ fn summarise(splits: &[Measured]) -> Vec<Summary> {
 }
 
 impl Mean {
-    fn of(values: &[f64]) -> Self {
+    /// Of the values of some splits, at least one.
+    pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -649,11 +651,33 @@ impl Mean {
         Self { mean, standard_error: (values.len() > 1).then_some(error) }
     }
 
-    fn show(&self, decimals: usize) -> String {
+    /// The mean with its standard error.
+    pub fn show(&self, decimals: usize) -> String {
         match self.standard_error {
             None => format!("{:.decimals$}", self.mean),
             Some(error) => format!("{:.decimals$} ± {error:.decimals$}", self.mean),
         }
+    }
+}
+
+impl Comparison {
+    /// Comparisons of one split each as one of them all; none of none.
+    pub fn joined(parts: Vec<Self>) -> Option<Self> {
+        let seconds: Vec<f64> = parts.iter().map(|part| part.choose_seconds.mean).collect();
+        let splits: Vec<Measured> = parts.iter().flat_map(|part| part.splits.clone()).collect();
+        Some(Self {
+            repeats: parts.len() as u64,
+            choose_seconds: Mean::of(&seconds),
+            methods: summarise(&splits),
+            splits,
+            ..parts.into_iter().next()?
+        })
+    }
+
+    /// A figure of a method on every split that has it, with the split's seed.
+    pub fn of_splits(&self, method: Method, column: Column) -> BTreeMap<u64, f64> {
+        let own = self.splits.iter().filter(|one| one.method == method);
+        own.filter_map(|one| Some((one.seed, *one.figures.get(&column)?))).collect()
     }
 }
 

@@ -198,6 +198,13 @@ pub enum CodesChoice {
     Normal,
 }
 
+impl CodesChoice {
+    /// Whether the board draws codes, for which it needs the trunk.
+    pub const fn are_drawn(self) -> bool {
+        matches!(self, Self::LowDiscrepancy | Self::Normal)
+    }
+}
+
 /// Type of the readings that the board feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -235,6 +242,9 @@ pub struct Export {
     /// Budget of an automatic decoder: `samples` samples cost at most this many deterministic
     /// passes on a Cortex-M4F, whatever bits are chosen.
     pub cost: f64,
+    /// Budget of an automatic decoder: the file takes at most this many times the bytes that the network
+    /// alone would take in int8, whatever bits are chosen.
+    pub flash: f64,
     /// Type of the readings that the board feeds: `"float"`, or `"u8"`, `"i8"` or `"i16"` where the
     /// features are whole numbers of that range. Raw readings are normalised in integers.
     pub input: InputChoice,
@@ -246,8 +256,8 @@ pub struct Export {
     /// AUROC of telling foreign inputs weighs as much as all of it.
     pub loss: f64,
     /// Whether the artifact can decode drawn codes: without its trunk it is smaller, and has the
-    /// stored codes only.
-    pub trunk: bool,
+    /// stored codes only. `"auto"`: where `flash` has room for it.
+    pub trunk: Choice<bool>,
     /// A date to record in the artifact; none keeps the bytes independent of the day.
     pub date: Option<String>,
 }
@@ -304,7 +314,7 @@ impl Default for Latent {
             decoder: Choice::Auto,
             predictive: 10.0,
             reconstruction: 0.01,
-            steps: 6000,
+            steps: 12_000,
             learning_rate: 0.01,
         }
     }
@@ -322,11 +332,12 @@ impl Default for Export {
             samples: 16,
             codes: CodesChoice::Auto,
             cost: 4.0,
+            flash: 2.0,
             input: InputChoice::Float,
             weight_bits: Choice::Auto,
             factor_bits: Choice::Auto,
             loss: 0.005,
-            trunk: true,
+            trunk: Choice::Auto,
             date: None,
         }
     }
@@ -432,6 +443,8 @@ impl Config {
         )?;
         let cost = self.export.cost;
         check(cost.is_finite() && cost >= 1.0, "export.cost", cost, "a number from 1 up")?;
+        let flash = self.export.flash;
+        check(flash.is_finite() && flash >= 1.0, "export.flash", flash, "a number from 1 up")?;
         let layers = self.export.weight_bits.fixed().into_iter().flatten();
         for bits in layers {
             check(matches!(bits, 4 | 8), "export.weight_bits", bits, "4 or 8 per layer")?;
@@ -441,11 +454,10 @@ impl Config {
         }
         let loss = self.export.loss;
         check(loss.is_finite() && loss >= 0.0, "export.loss", loss, "a number from 0 up")?;
-        let drawn = matches!(self.export.codes, CodesChoice::LowDiscrepancy | CodesChoice::Normal);
         check(
-            self.export.trunk || !drawn,
+            self.export.trunk != Choice::Fixed(false) || !self.export.codes.are_drawn(),
             "export.trunk",
-            self.export.trunk,
+            false,
             "true, since export.codes are drawn",
         )
     }

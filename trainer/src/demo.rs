@@ -79,6 +79,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         device: Arc::new(Device::Cpu),
         seed: SEED,
         resume: false,
+        from: None,
         until: None,
         progress,
     })?;

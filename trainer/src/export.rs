@@ -12,8 +12,10 @@ use fiberwalk_formats::{
 
 use crate::calibrate::Thresholds;
 use crate::data::{Schema, Task};
+use crate::latent::{DecoderShape, LayerDecoder};
+use crate::network::{Architecture, Batch};
 use crate::predictive::Calibration;
-use crate::quantise::Quantised;
+use crate::quantise::{Precision, Quantised, Ranges, Source};
 
 /// Everything that goes into an artifact.
 pub struct Export<'a> {
@@ -109,6 +111,69 @@ impl Export<'_> {
             },
             _ => unreachable!("the calibration is of the schema's task"),
         }
+    }
+}
+
+/// The format wants a latent code, though no layer of a network alone reads it.
+const LATENT_DIM: usize = 1;
+
+/// A network alone in int8, without doubt about its weights: an artifact whose layers are all frozen.
+pub struct NetworkExport<'a> {
+    /// Its shape.
+    pub architecture: &'a Architecture,
+    /// Its parameters, `[P]`.
+    pub theta: &'a [f32],
+    /// Inputs that ranges are measured on, standardised.
+    pub inputs: &'a Batch,
+    /// Columns and normalisation.
+    pub schema: &'a Schema,
+    /// Temperature or noise.
+    pub calibration: Calibration,
+    /// Coverage that the file names.
+    pub coverage: f64,
+    /// Type of raw readings that the board feeds; none for floats.
+    pub reading: Option<Reading>,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl NetworkExport<'_> {
+    /// The bytes of its `.fwk` file.
+    ///
+    /// # Errors
+    /// It is beyond the format's limits.
+    pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let depth = self.architecture.depth();
+        let shape = DecoderShape {
+            architecture: self.architecture.clone(),
+            structure: vec![LayerDecoder::Frozen; depth],
+            latent_dim: LATENT_DIM,
+        };
+        let mut decoder = self.theta.to_vec();
+        decoder.resize(shape.parameters(), 0.0);
+        let source = Source {
+            shape: &shape,
+            decoder: &decoder,
+            logits: matches!(self.schema.task, Task::Classification { .. }),
+            stored: &[],
+            sampled: &[Vec::new()],
+            batch: self.inputs,
+        };
+        let precision = Precision::eight(depth);
+        let export = Export {
+            quantised: &Quantised::new(&source, &Ranges::measure(&source), &precision),
+            schema: self.schema,
+            thresholds: Thresholds::open(self.calibration),
+            coverage: self.coverage,
+            latent_dim: LATENT_DIM,
+            source: CodeSource::Stored,
+            samples: 1,
+            reading: self.reading,
+            trunk: false,
+            seed: self.seed,
+            date: None,
+        };
+        export.to_bytes()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What an artifact, or a network in int8, costs on a board: bytes and products.
 
-use fiberwalk_formats::{Artifact, Dense, Factors};
+use fiberwalk_formats::{Artifact, Bits, Dense, Factors};
 use serde::Serialize;
 
+use crate::config::{self, Choice};
+use crate::latent::{DecoderShape, LayerDecoder, modulation_len};
 use crate::network::Architecture;
 
 /// Bytes of a bias, as the artifact stores it.
@@ -107,10 +109,50 @@ pub fn int8_bytes(architecture: &Architecture) -> usize {
     architecture.layers().map(|layer| layer.outputs * (layer.inputs + BIAS_BYTES)).sum()
 }
 
+/// Bytes of the numbers that describe a matrix, at most: sizes, shifts and lengths.
+const MATRIX_HEADER: usize = 18;
+
+/// Bytes that a decoder adds to a network's file, at most: with the most bits that `export` leaves open,
+/// and with the trunk where that is sure to be there.
+pub fn decoder_bytes(shape: &DecoderShape, export: &config::Export) -> usize {
+    let bits = match export.factor_bits {
+        Choice::Fixed(4) => Bits::Four,
+        _ => Bits::Eight,
+    };
+    let matrix = |inputs, outputs, bits: Bits| {
+        MATRIX_HEADER + bits.len(inputs, outputs) + BIAS_BYTES * outputs
+    };
+    let factors =
+        shape.architecture.layers().zip(&shape.structure).map(|(layer, &decoder)| match decoder {
+            LayerDecoder::Frozen => 0,
+            LayerDecoder::LowRank(rank) => {
+                matrix(layer.inputs, rank, bits) + Bits::Eight.len(rank, layer.outputs)
+            }
+            LayerDecoder::Dense(count) => matrix(layer.inputs, count * layer.outputs, bits),
+        });
+    // Its outputs have multipliers besides their biases.
+    let trunk = shape.trunk();
+    let trunk = trunk
+        .layers()
+        .map(|layer| matrix(layer.inputs, layer.outputs, Bits::Eight) + BIAS_BYTES * layer.outputs);
+    let kept = export.codes.are_drawn() || export.trunk == Choice::Fixed(true);
+    let trunk = if kept { trunk.sum() } else { 0 };
+    factors.sum::<usize>() + export.samples * modulation_len(&shape.structure) + trunk
+}
+
 #[cfg(test)]
 mod tests {
+    use fiberwalk_formats::CodeSource;
+
     use super::*;
-    use crate::network::Activation;
+    use crate::calibrate::Thresholds;
+    use crate::data::{Features, Schema, Task};
+    use crate::engine::draw_modulations;
+    use crate::export::{Export, NetworkExport};
+    use crate::network::{Activation, Batch};
+    use crate::predictive::Calibration;
+    use crate::quantise::{Precision, Quantised, Ranges, Source};
+    use crate::random::{Purpose, stream};
 
     #[test]
     fn a_network_costs_what_the_readme_says_of_the_digits() {
@@ -118,5 +160,78 @@ mod tests {
             Architecture { widths: vec![64, 64, 32, 10], activation: Activation::Tanh };
         assert_eq!(pass_products(&architecture), 6464);
         assert_eq!(int8_bytes(&architecture), 6676);
+    }
+
+    /// The budget of flash holds for the file only if the prediction is never short, and wastes room if it is
+    /// far off.
+    #[test]
+    fn a_decoder_adds_what_was_predicted_and_not_more() {
+        use LayerDecoder::{Dense, Frozen, LowRank};
+        let architecture = Architecture { widths: vec![7, 20, 3], activation: Activation::Tanh };
+        let schema = Schema {
+            features: Features((0..7).map(|feature| feature.to_string()).collect()),
+            mean: vec![0.0; 7],
+            std: vec![1.0; 7],
+            target: "y".to_owned(),
+            task: Task::Classification { classes: ["a", "b", "c"].map(str::to_owned).to_vec() },
+        };
+        let inputs = Batch::from_rows(&[0.5; 7], 7);
+        let mut rng = stream(1, Purpose::Decoder, 0);
+        let theta = architecture.initialise(&mut rng);
+        let network = NetworkExport {
+            architecture: &architecture,
+            theta: &theta,
+            inputs: &inputs,
+            schema: &schema,
+            calibration: Calibration::Temperature(1.0),
+            coverage: 0.9,
+            reading: None,
+            seed: 1,
+        };
+        let network = network.to_bytes().expect("within the limits").len();
+        for structure in
+            [vec![Frozen, LowRank(6)], vec![LowRank(5), Dense(2)], vec![LowRank(16); 2]]
+        {
+            let shape =
+                DecoderShape { architecture: architecture.clone(), structure, latent_dim: 4 };
+            let decoder = shape.initialise(&theta, &mut rng);
+            let sampled = draw_modulations(&shape, &decoder, 12, 5);
+            let source = Source {
+                shape: &shape,
+                decoder: &decoder,
+                logits: true,
+                stored: &sampled,
+                sampled: &sampled,
+                batch: &inputs,
+            };
+            let ranges = Ranges::measure(&source);
+            for (factors, trunk) in [(Bits::Eight, true), (Bits::Eight, false), (Bits::Four, false)]
+            {
+                let precision = Precision { factors, ..Precision::eight(2) };
+                let file = Export {
+                    quantised: &Quantised::new(&source, &ranges, &precision),
+                    schema: &schema,
+                    thresholds: Thresholds::open(Calibration::Temperature(1.0)),
+                    coverage: 0.9,
+                    latent_dim: 4,
+                    source: CodeSource::Stored,
+                    samples: 12,
+                    reading: None,
+                    trunk,
+                    seed: 1,
+                    date: None,
+                };
+                let added = file.to_bytes().expect("within the limits").len() - network;
+                let settings = config::Export {
+                    samples: 12,
+                    factor_bits: Choice::Fixed(factors.count()),
+                    trunk: Choice::Fixed(trunk),
+                    ..config::Export::default()
+                };
+                let predicted = decoder_bytes(&shape, &settings);
+                let spare = 4 * MATRIX_HEADER;
+                assert!((added..added + spare).contains(&predicted), "{added} {predicted}");
+            }
+        }
     }
 }

@@ -36,6 +36,7 @@ pub mod quantise;
 pub mod random;
 pub mod records;
 pub mod report;
+pub mod reuse;
 pub mod run_data;
 pub mod run_dir;
 pub mod tensors;

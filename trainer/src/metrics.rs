@@ -106,6 +106,15 @@ impl Scores {
             Self::Classification { nll, .. } | Self::Regression { nll, .. } => *nll,
         }
     }
+
+    /// AUROC of telling foreign rows, where there were some.
+    pub fn ood_auroc(&self) -> Option<f64> {
+        match self {
+            Self::Classification { ood_auroc, .. } | Self::Regression { ood_auroc, .. } => {
+                *ood_auroc
+            }
+        }
+    }
 }
 
 fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {

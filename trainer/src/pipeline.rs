@@ -21,7 +21,7 @@ use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, evenly,
 use crate::descent::{Descended, Descent, Particle, Schedule, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
-use crate::export::{Export, rust_module};
+use crate::export::{Export, NetworkExport, rust_module};
 use crate::latent::{
     DecoderShape, Fit, Fitted, ProbePool, affordable_structures, choose_codes, cost, energy_score,
     structure_name,
@@ -40,6 +40,7 @@ use crate::records::{
     PrecisionRecord, candidate_name,
 };
 use crate::report::{self, HeldOut, REPORT};
+use crate::reuse::reuse;
 use crate::run_data::{DATA, DataRecord, write_calibration_rows, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::trace::{Checkpoints, Trace, curves};
@@ -82,6 +83,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Go on with a run that was interrupted.
     pub resume: bool,
+    /// A run to take over stages from, as far as data and settings agree.
+    pub from: Option<PathBuf>,
     /// The stage to stop after; none for the whole way.
     pub until: Option<Until>,
     /// How to show progress.
@@ -112,6 +115,15 @@ struct Exportable<'a> {
     /// Inputs, for ranges.
     batch: &'a Batch,
     ranges: Ranges,
+}
+
+/// What may differ between the files of one decoder.
+struct Variant<'a> {
+    precision: &'a Precision,
+    thresholds: Thresholds,
+    /// Number of codes that it stores and predicts with.
+    samples: usize,
+    trunk: bool,
 }
 
 /// A run under way: data, network, and where results go.
@@ -392,7 +404,12 @@ impl<'a> Training<'a> {
         let config = &self.options.config;
         let structures = match config.latent.decoder.fixed() {
             Some(structure) => vec![structure.clone()],
-            None => affordable_structures(&self.architecture, &config.export),
+            None => affordable_structures(
+                &self.architecture,
+                config.latent.dim,
+                self.network_bytes(choices, &maps[0])?,
+                &config.export,
+            ),
         };
         if structures.is_empty() {
             bail!(
@@ -546,7 +563,9 @@ impl<'a> Training<'a> {
         let samples = config.export.samples;
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
             let thresholds = Thresholds::open(calibration);
-            Ok(self.runtime(self.artifact(&chosen, precision, thresholds, samples)?))
+            let trunk = config.export.codes.are_drawn();
+            let variant = Variant { precision, thresholds, samples, trunk };
+            Ok(self.runtime(self.artifact(&chosen, &variant)?))
         };
         let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
         let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
@@ -596,12 +615,6 @@ impl<'a> Training<'a> {
         let sizes: Vec<usize> =
             self.architecture.layers().map(|layer| layer.inputs * layer.outputs).collect();
         let (precision, candidates) = choose_precision(&config.export, &sizes, loss)?;
-        let bits = PrecisionRecord {
-            weight_bits: precision.layers.iter().map(|bits| bits.count()).collect(),
-            factor_bits: precision.factors.count(),
-            candidates,
-        };
-        self.dir.write_json("precision.json", &bits)?;
         let of_runtime = to_reference(raw(runtime(&precision, neutral)?)?);
         let record = CalibrationRecord {
             map: self.thresholds(self.networks(&maps[..1], of_map), of_map)?,
@@ -611,12 +624,30 @@ impl<'a> Training<'a> {
         };
         let Thresholds { calibration, conformal, epistemic } = record.runtime;
         info!(?calibration, conformal, epistemic, "thresholds of the artifact");
-        let file = self.artifact(&chosen, &precision, record.runtime, samples)?;
+        let variant =
+            |trunk| Variant { precision: &precision, thresholds: record.runtime, samples, trunk };
+        let with_trunk = self.artifact(&chosen, &variant(true))?;
+        let network_bytes = self.network_bytes(choices, &maps[0])?;
+        let affordable = with_trunk.len() as f64 <= config.export.flash * network_bytes as f64;
+        let trunk = match config.export.trunk {
+            Choice::Fixed(trunk) => trunk,
+            Choice::Auto => affordable || config.export.codes.are_drawn(),
+        };
+        let bits = PrecisionRecord {
+            weight_bits: precision.layers.iter().map(|bits| bits.count()).collect(),
+            factor_bits: precision.factors.count(),
+            trunk,
+            bytes_with_trunk: with_trunk.len(),
+            network_bytes,
+            candidates,
+        };
+        self.dir.write_json("precision.json", &bits)?;
+        let file = if trunk { with_trunk } else { self.artifact(&chosen, &variant(false))? };
         self.dir.write_json("calibration.json", &record)?;
         self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
         self.dir.write("model.fwk", &file)?;
         write_calibration_rows(&self.dir, &self.raw_rows(aside), &self.target.subset(aside))?;
-        let curve = self.cost_curve(&chosen, &pool, &precision, &reference, of_particles)?;
+        let curve = self.cost_curve(&chosen, &pool, &variant(trunk), &reference, of_particles)?;
         self.dir.write_json(COST_CURVE, &curve)?;
         self.report()?;
         // Last, since its presence says that the run is complete.
@@ -657,15 +688,32 @@ impl<'a> Training<'a> {
         matches!(self.record.schema.task, Task::Classification { .. })
     }
 
-    /// The `.fwk` file of a decoder that stores, and predicts with, `samples` codes.
+    /// Bytes of the file of a network alone in int8. They do not depend on the inputs that its ranges are
+    /// measured on.
+    fn network_bytes(&self, choices: &Choices, theta: &[f32]) -> anyhow::Result<usize> {
+        let config = &self.options.config;
+        let features = self.architecture.inputs();
+        let network = NetworkExport {
+            architecture: &self.architecture,
+            theta,
+            inputs: &Batch::from_rows(&vec![0.0; features], features),
+            schema: &self.record.schema,
+            calibration: choices.map_calibration,
+            coverage: config.calibration.coverage,
+            reading: config.export.input.reading(),
+            seed: self.options.seed,
+        };
+        Ok(network.to_bytes()?.len())
+    }
+
+    /// The `.fwk` file of a decoder.
     fn artifact(
         &self,
         exportable: &Exportable<'_>,
-        precision: &Precision,
-        thresholds: Thresholds,
-        samples: usize,
+        variant: &Variant<'_>,
     ) -> anyhow::Result<Vec<u8>> {
         let config = &self.options.config;
+        let &Variant { precision, thresholds, samples, trunk } = variant;
         let source = Source {
             shape: &exportable.shape,
             decoder: &exportable.decoder,
@@ -687,7 +735,7 @@ impl<'a> Training<'a> {
             },
             samples,
             reading: config.export.input.reading(),
-            trunk: config.export.trunk,
+            trunk,
             seed: self.options.seed,
             date: config.export.date.as_deref(),
         };
@@ -705,12 +753,12 @@ impl<'a> Training<'a> {
         &self,
         chosen: &Exportable<'_>,
         pool: &ProbePool,
-        precision: &Precision,
+        exported: &Variant<'_>,
         reference: &Predictive,
         calibration: Calibration,
     ) -> anyhow::Result<CostCurve> {
         let started = Instant::now();
-        let exported_samples = self.options.config.export.samples;
+        let exported_samples = exported.samples;
         let aside = &self.record.split.calibration;
         let places = evenly(aside.len(), MOST_ROWS);
         let rows: Vec<usize> = places.iter().map(|&place| aside[place]).collect();
@@ -718,7 +766,8 @@ impl<'a> Training<'a> {
         let reference = reference.select(&places);
         let point = |decoder: &Exportable<'_>, samples| -> anyhow::Result<CostPoint> {
             let artifact = |calibration| {
-                self.artifact(decoder, precision, Thresholds::open(calibration), samples)
+                let thresholds = Thresholds::open(calibration);
+                self.artifact(decoder, &Variant { thresholds, samples, ..*exported })
             };
             let predict = |bytes: &[u8]| self.predict(self.runtime(bytes.to_vec()), &raw);
             let own = predict(&artifact(calibration.neutral())?)?;
@@ -807,6 +856,7 @@ impl<'a> Training<'a> {
         config.latent.decoder = Choice::Fixed(shape.structure.clone());
         config.export.weight_bits = Choice::Fixed(bits.weight_bits.clone());
         config.export.factor_bits = Choice::Fixed(bits.factor_bits);
+        config.export.trunk = Choice::Fixed(bits.trunk);
         config
     }
 }
@@ -963,6 +1013,11 @@ fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDi
     if !dir.has(DATA) {
         dir.write(REQUESTED, requested.as_bytes())?;
         dir.write_json(DATA, record)?;
+        if let Some(from) = &options.from {
+            let stages = reuse(from, &dir, &options.config, record)?;
+            let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
+            options.progress.note(&format!("from {}: {stages}", from.display()));
+        }
         return Ok(dir);
     }
     let before: DataRecord = dir.read_json(DATA)?;

@@ -49,6 +49,12 @@ pub struct PrecisionRecord {
     pub weight_bits: Vec<u8>,
     /// Bits of the decoder's factors.
     pub factor_bits: u8,
+    /// Whether the trunk was exported.
+    pub trunk: bool,
+    /// Bytes of the file with the trunk.
+    pub bytes_with_trunk: usize,
+    /// Bytes of the file of the network alone in int8.
+    pub network_bytes: usize,
     /// Everything that was tried.
     pub candidates: Vec<PrecisionCandidate>,
 }

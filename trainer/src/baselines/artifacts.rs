@@ -8,20 +8,15 @@ use anyhow::Context;
 use fiberwalk_formats::{Artifact, CodeSource, Reading, decode};
 
 use super::{Baseline, Ensemble, Fitted, Problem};
-use crate::calibrate::Thresholds;
 use crate::data::Schema;
 use crate::engine::{Draws, Predictor};
-use crate::export::Export;
+use crate::export::NetworkExport;
 use crate::footprint::Work;
 use crate::instructions::{Core, Operations};
-use crate::latent::{DecoderShape, LayerDecoder, ProbePool};
-use crate::network::{Batch, Likelihood};
+use crate::latent::ProbePool;
+use crate::network::Batch;
 use crate::predictive::{Calibration, Predictive};
-use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::run_dir::write_atomically;
-
-/// The format wants a latent code, though no layer reads it.
-const LATENT_DIM: usize = 1;
 
 /// A deep ensemble whose members are artifacts of int8.
 #[derive(Clone, Debug)]
@@ -45,34 +40,17 @@ impl EnsembleArtifact {
         problem: &Problem<'_>,
         inputs: &Batch,
     ) -> anyhow::Result<Vec<u8>> {
-        let architecture = problem.architecture.clone();
-        let structure = vec![LayerDecoder::Frozen; architecture.depth()];
-        let shape = DecoderShape { architecture, structure, latent_dim: LATENT_DIM };
-        let mut decoder = theta.to_vec();
-        decoder.resize(shape.parameters(), 0.0);
-        let source = Source {
-            shape: &shape,
-            decoder: &decoder,
-            logits: problem.likelihood == Likelihood::Categorical,
-            stored: &[],
-            sampled: &[Vec::new()],
-            batch: inputs,
-        };
-        let precision = Precision::eight(shape.architecture.depth());
-        let export = Export {
-            quantised: &Quantised::new(&source, &Ranges::measure(&source), &precision),
+        let network = NetworkExport {
+            architecture: problem.architecture,
+            theta,
+            inputs,
             schema: &self.schema,
-            thresholds: Thresholds::open(Calibration::of(problem.likelihood)),
+            calibration: Calibration::of(problem.likelihood),
             coverage: self.coverage,
-            latent_dim: LATENT_DIM,
-            source: CodeSource::Stored,
-            samples: 1,
             reading: self.reading,
-            trunk: false,
             seed: problem.seed,
-            date: None,
         };
-        export.to_bytes()
+        network.to_bytes()
     }
 }
 
@@ -155,7 +133,7 @@ mod tests {
     use crate::data::{Features, Targets, Task};
     use crate::descent::{Schedule, TrainingSet};
     use crate::device::Device;
-    use crate::network::{Activation, Architecture};
+    use crate::network::{Activation, Architecture, Likelihood};
 
     fn schema(task: Task) -> Schema {
         Schema {

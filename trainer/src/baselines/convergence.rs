@@ -3,12 +3,12 @@
 use std::fmt;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::function::erf::erf_inv;
 
 /// Whether chains agree, over the network's outputs at training rows: weights need not, since they can
 /// be permuted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Convergence {
     /// Largest rank-normalised split R-hat, of place or scale; 1 where chains agree.
     pub r_hat: f64,

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Go on with a run that was interrupted or stopped.
     #[arg(long)]
     resume: bool,
+    /// Begin with the stages of another run of the same data and seed, as far as the settings agree.
+    #[arg(long, value_name = "RUN")]
+    from: Option<PathBuf>,
     /// Stop after a stage.
     #[arg(long, value_enum)]
     until: Option<Until>,
@@ -47,6 +50,7 @@ impl Arguments {
             device: Arc::new(self.device.open()?),
             seed: self.seed,
             resume: self.resume,
+            from: self.from,
             until: self.until,
             progress,
         })

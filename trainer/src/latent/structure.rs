@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::decoder::DecoderShape;
 use crate::config::Export;
+use crate::footprint::decoder_bytes;
 use crate::instructions::{Core, Counts, Operation, Operations};
 use crate::network::Architecture;
 use crate::precision::open_precisions;
@@ -144,31 +146,47 @@ fn dearest(
 }
 
 /// For every first stochastic layer the decoder of the highest rank whose samples cost at most
-/// [`Export::cost`] deterministic passes. Where the network is so small that what every sample costs
-/// exceeds the budget, that is left out of account; empty where even that does not help.
-pub fn affordable_structures(architecture: &Architecture, export: &Export) -> Vec<Structure> {
+/// [`Export::cost`] deterministic passes and whose file takes at most [`Export::flash`] times
+/// `network_bytes`, those of the network alone. Where the network is so small that what every sample costs
+/// exceeds the budget, that is left out of account; where the flash is short even so, the flash is too.
+/// Empty where that does not help either.
+pub fn affordable_structures(
+    architecture: &Architecture,
+    latent_dim: usize,
+    network_bytes: usize,
+    export: &Export,
+) -> Vec<Structure> {
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
     let depth = architecture.depth();
-    let within = |cost: fn(&Architecture, &[LayerDecoder], &Export) -> f64| -> Vec<Structure> {
-        (0..depth)
-            .filter_map(|first| {
-                let structure = |rank| {
-                    let layer = |index| {
-                        if index < first {
-                            LayerDecoder::Frozen
-                        } else {
-                            LayerDecoder::LowRank(rank)
-                        }
-                    };
-                    (0..depth).map(layer).collect::<Structure>()
+    let for_the_decoder = (export.flash - 1.0) * network_bytes as f64;
+    let within = |cost: fn(&Architecture, &[LayerDecoder], &Export) -> f64, flash: f64| {
+        let affordable = |structure: &Structure| {
+            let shape = DecoderShape {
+                architecture: architecture.clone(),
+                structure: structure.clone(),
+                latent_dim,
+            };
+            cost(architecture, structure, export) <= export.cost
+                && decoder_bytes(&shape, export) as f64 <= flash
+        };
+        let highest_rank = |first| {
+            let structure = |rank| {
+                let layer = |index| match index < first {
+                    true => LayerDecoder::Frozen,
+                    false => LayerDecoder::LowRank(rank),
                 };
-                let mut structures = RANKS.map(structure).into_iter();
-                structures.find(|structure| cost(architecture, structure, export) <= export.cost)
-            })
-            .collect()
+                (0..depth).map(layer).collect::<Structure>()
+            };
+            RANKS.map(structure).into_iter().find(affordable)
+        };
+        (0..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
     };
-    let all = within(cost);
-    if all.is_empty() { within(cost_of_decoder) } else { all }
+    [(cost as fn(&_, &[_], &_) -> _, for_the_decoder), (cost_of_decoder, for_the_decoder)]
+        .into_iter()
+        .chain([(cost as fn(&_, &[_], &_) -> _, f64::INFINITY), (cost_of_decoder, f64::INFINITY)])
+        .map(|(cost, flash)| within(cost, flash))
+        .find(|structures| !structures.is_empty())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -176,30 +194,41 @@ mod tests {
     use super::*;
     use crate::network::Activation;
 
+    /// Of a network of 6676 bytes and 200 of names and units.
+    const DIGITS_BYTES: usize = 6876;
+
     #[test]
     fn affordable_decoders_keep_to_the_budget() {
         let widths = vec![64, 64, 32, 10];
         let architecture = Architecture { widths, activation: Activation::Tanh };
         let export = Export::default();
-        let structures = affordable_structures(&architecture, &export);
+        let structures = affordable_structures(&architecture, 4, DIGITS_BYTES, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(&architecture, structure, &export) <= export.cost, "{structure:?}");
         }
-        let rich = Export { cost: 1000.0, ..export };
-        let everything = affordable_structures(&architecture, &rich);
+        let rich = Export { cost: 1000.0, flash: 1000.0, ..export };
+        let everything = affordable_structures(&architecture, 4, DIGITS_BYTES, &rich);
         assert_eq!(everything[0], [LayerDecoder::LowRank(16); 3]);
+        let small = Export { flash: 1.2, ..rich };
+        let structures = affordable_structures(&architecture, 4, DIGITS_BYTES, &small);
+        // Of 1375 bytes: factors of 512 + 384 + 168, their descriptions and biases 78, codes 16 · 12.
+        assert_eq!(structures[0], [LayerDecoder::LowRank(4); 3]);
+        assert_eq!(structures[2][2], LayerDecoder::LowRank(16));
     }
 
     #[test]
     fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
         let architecture = Architecture { widths: vec![2, 4, 100], activation: Activation::Tanh };
         let export = Export::default();
-        let structures = affordable_structures(&architecture, &export);
+        let structures = affordable_structures(&architecture, 4, 800, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(&architecture, structure, &export) > export.cost, "{structure:?}");
         }
+        // Nor does it matter that there is no room at all.
+        let none = Export { flash: 1.0, ..export };
+        assert!(!affordable_structures(&architecture, 4, 800, &none).is_empty());
     }
 
     #[test]

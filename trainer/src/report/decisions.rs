@@ -119,9 +119,11 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
                 &asked.latent.decoder,
                 "latent.decoder",
                 &format!(
-                    "the least energy score of {} within the budget export.cost = {} passes",
+                    "the least energy score of {} within the budgets export.cost = {} passes and \
+                     export.flash = {} times the network alone",
                     records.latent.candidates.len(),
-                    used.export.cost
+                    used.export.cost,
+                    used.export.flash
                 ),
             ),
         ),
@@ -134,6 +136,20 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             "factor bits",
             records.precision.factor_bits.to_string(),
             why(&asked.export.factor_bits, "export.factor_bits", &fewest),
+        ),
+        decision(
+            "trunk, for drawn codes",
+            if records.precision.trunk { "exported" } else { "left out" }.to_owned(),
+            why(
+                &asked.export.trunk,
+                "export.trunk",
+                &format!(
+                    "with it the file has {} bytes, where export.flash = {} allows {:.0}",
+                    records.precision.bytes_with_trunk,
+                    used.export.flash,
+                    used.export.flash * records.precision.network_bytes as f64
+                ),
+            ),
         ),
         decision(
             "codes",
