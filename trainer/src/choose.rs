@@ -25,6 +25,8 @@ const FIRST_PARTICLES: usize = 8;
 const SCORING_PARTICLES: usize = 16;
 /// Particles of the walk that the predictive is calibrated with.
 const CALIBRATION_PARTICLES: usize = 16;
+/// Numbers of MAPs that are tried, with as many particles.
+const MAPS: [usize; 2] = [1, 4];
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
 const STEP_SHARE: f32 = 0.3;
 /// Prior precisions tried for the hidden layers and for the output layer.
@@ -56,6 +58,19 @@ pub struct Fixed {
     pub drift: Option<Drift>,
     /// Posterior temperature.
     pub temperature: Option<f32>,
+    /// MAPs that the particles start from.
+    pub maps: Option<usize>,
+}
+
+/// A number of MAPs with its score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MapsCandidate {
+    /// MAPs that the particles start from, shared out evenly.
+    pub maps: usize,
+    /// Held-out NLL after calibration, nats a row.
+    pub nll: f64,
+    /// Standard error of the difference from the NLL of the first number tried.
+    pub standard_error: f64,
 }
 
 /// One setting of everything that is chosen, with its score.
@@ -80,6 +95,10 @@ pub struct Choices {
     pub chosen: Candidate,
     /// Noise of the Gaussian likelihood, standardised target units; none for classification.
     pub noise_std: Option<f32>,
+    /// MAPs that the particles start from.
+    pub maps: usize,
+    /// Numbers of MAPs that were tried under the chosen setting, the fewest first.
+    pub maps_candidates: Vec<MapsCandidate>,
     /// Calibration of MAP on held-out rows.
     pub map_calibration: Calibration,
     /// Calibration of the particles' predictive on held-out rows.
@@ -88,6 +107,13 @@ pub struct Choices {
     pub candidates: Vec<Candidate>,
     /// Number of folds; each holds out a fifth of the rows.
     pub folds: usize,
+}
+
+impl Fixed {
+    /// Numbers of MAPs to try, the fewest first.
+    fn map_counts(&self) -> Vec<usize> {
+        self.maps.map_or(MAPS.to_vec(), |maps| vec![maps])
+    }
 }
 
 impl Choices {
@@ -152,9 +178,11 @@ impl Search<'_> {
         let neighbours = MOST_NEIGHBOURS.min(priors - 1);
         let scored = self.tempered(fixed, &[]).len() + neighbours;
         let scoring = FIRST_PARTICLES * priors + SCORING_PARTICLES * scored;
+        let counts = fixed.map_counts();
         let walked = scoring * self.scoring_schedule().steps
-            + CALIBRATION_PARTICLES * self.walk_schedule.steps;
-        let trained = (noise + priors + neighbours + 2) * self.map_schedule.steps;
+            + counts.len() * CALIBRATION_PARTICLES * self.walk_schedule.steps;
+        let last = counts.iter().max().copied().unwrap_or(1);
+        let trained = (noise + priors + neighbours + 1 + last) * self.map_schedule.steps;
         fold_count(self.rows.n) * (trained + walked)
     }
 
@@ -207,20 +235,37 @@ impl Search<'_> {
         let chosen = scored[chosen].candidate.clone();
         info!(prior = ?chosen.prior_precision, nll = chosen.nll, "prior of the least NLL");
         let likelihood = likelihood(noise_std);
-        let maps = self.maps(&chosen.prior_precision, likelihood, &context)?;
-        let full = self.walk_folds(
-            &chosen,
-            likelihood,
-            &maps,
-            self.walk_schedule,
-            CALIBRATION_PARTICLES,
-            &context,
-        )?;
-        let map = self.held_out(&context.folds, |fold| Ok(vec![maps[fold].clone()]))?;
+        let counts = fixed.map_counts();
+        let most = counts.iter().max().copied().unwrap_or(1);
+        let maps = self.maps(&chosen.prior_precision, likelihood, most, &context)?;
+        let by_count = self.device.map(&counts, |_, &count| {
+            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(|maps| maps[..count].to_vec()).collect();
+            let (schedule, particles) = (self.walk_schedule, CALIBRATION_PARTICLES);
+            self.walk_folds(&chosen, likelihood, &from, schedule, particles, &context)
+        })?;
+        let calibrations: Vec<Calibration> = by_count
+            .iter()
+            .map(|predictive| predictive.calibrate(&context.held_out, noise_std))
+            .collect();
+        let row_nll: Vec<Vec<f64>> = by_count
+            .iter()
+            .zip(&calibrations)
+            .map(|(predictive, &calibration)| predictive.nll(&context.held_out, calibration))
+            .collect();
+        let count = clearly_better(&row_nll);
+        info!(maps = counts[count], "MAPs that the particles start from");
+        let maps_candidates = counts.iter().zip(&row_nll).map(|(&maps, own)| MapsCandidate {
+            maps,
+            nll: mean(own),
+            standard_error: standard_error(&gains(&row_nll[0], own)),
+        });
+        let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
         Ok(Choices {
             noise_std,
+            maps: counts[count],
+            maps_candidates: maps_candidates.collect(),
             map_calibration: map.calibrate(&context.held_out, noise_std),
-            particle_calibration: full.calibrate(&context.held_out, noise_std),
+            particle_calibration: calibrations[count],
             candidates: scored.into_iter().map(|scored| scored.candidate).collect(),
             folds: context.folds.len(),
             chosen,
@@ -242,7 +287,7 @@ impl Search<'_> {
                 priors.push(&candidate.prior_precision);
             }
         }
-        let maps = self.device.map(&priors, |_, prior| self.maps(prior, likelihood, context))?;
+        let maps = self.device.map(&priors, |_, prior| self.maps(prior, likelihood, 1, context))?;
         self.device.map(candidates, |_, candidate| {
             let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
             let maps = &maps[own.expect("every candidate's prior was collected above")];
@@ -302,8 +347,8 @@ impl Search<'_> {
         let prior = &priors[priors.len() / 2];
         let mut noise_std = FIRST_NOISE_STD;
         for _ in 0..NOISE_ROUNDS {
-            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, context)?;
-            let map = self.held_out(&context.folds, |fold| Ok(vec![maps[fold].clone()]))?;
+            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, 1, context)?;
+            let map = self.held_out(&context.folds, |fold| Ok(maps[fold].clone()))?;
             if let Some(error) = map.rmse(&context.held_out) {
                 noise_std = (error as f32).max(SMALLEST_NOISE_STD);
             }
@@ -311,16 +356,21 @@ impl Search<'_> {
         Ok(noise_std)
     }
 
-    /// One MAP a fold, `[folds][P]`.
+    /// `count` MAPs a fold, each from an initialisation of its own: `[folds][count][P]`.
     fn maps(
         &self,
         prior: &[f32],
         likelihood: Likelihood,
+        count: usize,
         context: &Context<'_>,
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
+    ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
         let prior_precision = self.architecture.per_parameter(prior);
-        let mut rng = stream(self.seed, Purpose::Initialisation, 0);
-        let start = self.architecture.initialise(&mut rng);
+        let starts: Vec<Vec<f32>> = (0..count as u64)
+            .map(|index| {
+                let mut rng = stream(self.seed, Purpose::Initialisation, index);
+                self.architecture.initialise(&mut rng)
+            })
+            .collect();
         self.device.map(&context.folds, |_, fold| {
             let descent = Descent {
                 architecture: self.architecture,
@@ -329,18 +379,21 @@ impl Search<'_> {
                 prior_precision: &prior_precision,
                 schedule: self.map_schedule,
             };
-            let particle = Particle { start: &start, drift: None, control: None, watch: None };
-            Ok(descent.run(self.device, &[particle], context.report)?.remove(0))
+            let particles: Vec<Particle<'_>> = starts
+                .iter()
+                .map(|start| Particle { start, drift: None, control: None, watch: None })
+                .collect();
+            descent.run(self.device, &particles, context.report)
         })
     }
 
-    /// Held-out predictive of a small walk in every fold. Each fold has particles of its own, lest
+    /// Held-out predictive of a small walk in every fold, round its MAPs `[folds][_][P]`. Each fold has particles of its own, lest
     /// all held-out rows share the luck of a few drifts.
     fn walk_folds(
         &self,
         candidate: &Candidate,
         likelihood: Likelihood,
-        maps: &[Vec<f32>],
+        maps: &[Vec<Vec<f32>>],
         schedule: Schedule,
         particles: usize,
         context: &Context<'_>,
@@ -358,7 +411,7 @@ impl Search<'_> {
                 seed: self.seed,
             };
             let range = fold * particles..(fold + 1) * particles;
-            walk.run(self.device, &maps[fold..=fold], range, context.report)
+            walk.run(self.device, &maps[fold], range, context.report)
         })
     }
 
@@ -408,9 +461,8 @@ fn spread_at_little_cost(scored: &[Scored]) -> usize {
     };
     let best = match (best_with(Drift::Isotropic), best_with(Drift::DataNoise)) {
         (Some(isotropic), Some(data_noise)) => {
-            let rows = scored[isotropic].row_nll.iter().zip(&scored[data_noise].row_nll);
-            let gains: Vec<f64> = rows.map(|(i, d)| i - d).collect();
-            if mean(&gains) > standard_error(&gains) { data_noise } else { isotropic }
+            let row_nll = [isotropic, data_noise].map(|index| scored[index].row_nll.clone());
+            [isotropic, data_noise][clearly_better(&row_nll)]
         }
         (one, other) => one.or(other).expect("there is a candidate"),
     };
@@ -420,6 +472,21 @@ fn spread_at_little_cost(scored: &[Scored]) -> usize {
         .filter(|&index| candidate(index).drift == best.drift && candidate(index).nll <= limit)
         .max_by(|&a, &b| candidate(a).temperature.total_cmp(&candidate(b).temperature))
         .expect("the best one is within its own limit")
+}
+
+/// Index of the first, unless others have less NLL by more than one standard error of the difference: then
+/// the best of those.
+fn clearly_better(row_nll: &[Vec<f64>]) -> usize {
+    let gain = |index: usize| {
+        let gains = gains(&row_nll[0], &row_nll[index]);
+        (mean(&gains) > standard_error(&gains)).then(|| mean(&gains)).unwrap_or(0.0)
+    };
+    (1..row_nll.len()).fold(0, |best, other| if gain(other) > gain(best) { other } else { best })
+}
+
+/// What every row gains over `first`.
+fn gains(first: &[f64], other: &[f64]) -> Vec<f64> {
+    first.iter().zip(other).map(|(first, other)| first - other).collect()
 }
 
 /// Whether two priors are neighbours on the grid.

@@ -139,8 +139,9 @@ pub struct Map {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Walk {
-    /// MAPs that the particles start from, shared out evenly.
-    pub maps: usize,
+    /// MAPs that the particles start from, shared out evenly; `"auto"`: one, or four where that is
+    /// clearly better on held-out rows.
+    pub maps: Choice<usize>,
     /// Number of particles.
     pub particles: usize,
     /// Gradient steps of a particle.
@@ -296,7 +297,7 @@ impl Default for Map {
 impl Default for Walk {
     fn default() -> Self {
         Self {
-            maps: 1,
+            maps: Choice::Auto,
             particles: 64,
             steps: 1000,
             learning_rate: 0.01,
@@ -397,7 +398,7 @@ impl Config {
         }
         at_least_one("map.steps", self.map.steps)?;
         positive("map.learning_rate", self.map.learning_rate)?;
-        at_least_one("walk.maps", self.walk.maps)?;
+        at_least_one("walk.maps", self.walk.maps.fixed().copied().unwrap_or(1))?;
         check(self.walk.particles >= 2, "walk.particles", self.walk.particles, "at least 2")?;
         at_least_one("walk.steps", self.walk.steps)?;
         positive("walk.learning_rate", self.walk.learning_rate)?;

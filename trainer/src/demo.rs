@@ -123,6 +123,7 @@ fn config() -> Config {
     config.map.prior_precision = Choice::Fixed(PerLayer::Each(vec![10.0, 10.0, 1.0]));
     config.walk.drift = Choice::Fixed(Drift::DataNoise);
     config.walk.temperature = Choice::Fixed(0.3);
+    config.walk.maps = Choice::Fixed(1);
     config.walk.particles = 32;
     config.walk.steps = 600;
     config.latent.steps = 2500;

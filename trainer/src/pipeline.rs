@@ -300,6 +300,7 @@ impl<'a> Training<'a> {
             noise_std: config.map.noise_std.fixed().map(|noise| noise / unit),
             drift: config.walk.drift.fixed().copied(),
             temperature: config.walk.temperature.fixed().copied(),
+            maps: config.walk.maps.fixed().copied(),
         };
         let rows = self.training_rows();
         let search = Search {
@@ -334,7 +335,7 @@ impl<'a> Training<'a> {
         if self.dir.has(MAP) {
             return self.dir.read_tensor(MAP, "theta");
         }
-        let count = self.options.config.walk.maps;
+        let count = choices.maps;
         let schedule = self.options.config.map.schedule();
         let set = self.training_set(&rows);
         let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
@@ -851,6 +852,7 @@ impl<'a> Training<'a> {
         {
             config.map.noise_std = Choice::Fixed(noise * std);
         }
+        config.walk.maps = Choice::Fixed(choices.maps);
         config.walk.drift = Choice::Fixed(choices.chosen.drift);
         config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
         config.latent.decoder = Choice::Fixed(shape.structure.clone());

@@ -25,7 +25,7 @@ struct Stage {
 /// In order.
 const STAGES: [Stage; 4] = [
     Stage { name: "choose", files: &[CHOICES], folders: &[], reads: choose_reads },
-    Stage { name: "map", files: &[ROWS, MAP_TRACE, MAP], folders: &[], reads: map_reads },
+    Stage { name: "map", files: &[ROWS, MAP_TRACE, MAP], folders: &[], reads: choose_reads },
     Stage { name: "walk", files: &["walk.json"], folders: &[PARTICLES], reads: walk_reads },
     Stage {
         name: "latent",
@@ -36,12 +36,6 @@ const STAGES: [Stage; 4] = [
 ];
 
 fn choose_reads(config: &Config) -> Config {
-    let Walk { maps, particles, .. } = Walk::default();
-    let walk = Walk { maps, particles, ..config.walk.clone() };
-    Config { walk, ..walk_reads(config) }
-}
-
-fn map_reads(config: &Config) -> Config {
     let walk = Walk { particles: Walk::default().particles, ..config.walk.clone() };
     Config { walk, ..walk_reads(config) }
 }
@@ -126,7 +120,7 @@ mod tests {
         assert_eq!(taken("", "[map]\nsteps = 3"), [""; 0]);
         assert_eq!(taken("", "[calibration]\nfraction = 0.2"), [""; 0]);
         assert_eq!(taken("", "[walk]\nsteps = 3"), [""; 0]);
-        assert_eq!(taken("", "[walk]\nmaps = 2"), all[..1]);
+        assert_eq!(taken("", "[walk]\nmaps = 2"), [""; 0]);
         assert_eq!(taken("", "[walk]\nparticles = 32"), all[..2]);
         assert_eq!(taken("", "[latent]\ndim = 2"), all[..3]);
         assert_eq!(taken("", &fixed), all[..3]);

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::evidence::{Evidence, classifies};
+use crate::choose::MapsCandidate;
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::latent::structure_name;
 
@@ -108,6 +109,18 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             ),
         ),
         decision(
+            "MAPs that the particles start from",
+            choices.maps.to_string(),
+            why(
+                &asked.walk.maps,
+                "walk.maps",
+                &format!(
+                    "the fewest, unless more are better by more than one standard error: held-out NLL {}",
+                    tried_maps(&choices.maps_candidates)
+                ),
+            ),
+        ),
+        decision(
             "latent size",
             used.latent.dim.to_string(),
             given("latent.dim", asked.latent.dim == default.latent.dim),
@@ -166,6 +179,20 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
         ),
     ]);
     all
+}
+
+fn tried_maps(candidates: &[MapsCandidate]) -> String {
+    let tried = candidates.iter().enumerate().map(|(index, candidate)| match index {
+        0 => format!("{:.4} with {}", candidate.nll, candidate.maps),
+        _ => format!(
+            "{:.4} with {}, a difference of {:.4} ± {:.4}",
+            candidate.nll,
+            candidate.maps,
+            candidate.nll - candidates[0].nll,
+            candidate.standard_error
+        ),
+    });
+    tried.collect::<Vec<_>>().join(", ")
 }
 
 /// Why a setting that can be left open has its value; `rule` is what chooses it then.
