@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
@@ -30,9 +31,7 @@ pub fn recorded<T: Serialize + DeserializeOwned>(
             format!("{} is not a measurement of this version: remove it", path.display())
         });
     }
-    // The program is what was built, so the commit is taken before the work.
-    let commit = commit()?;
-    let record = Record { commit, result: make()? };
+    let record = Record { commit: commit()?, result: make()? };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
@@ -45,8 +44,13 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     write_atomically(path, format!("{text}\n").as_bytes())
 }
 
-/// The project's commit, with `+` where tracked files differ from it.
+/// The project's commit when it was first asked for, with `+` where tracked files differ from it: later ones
+/// are no part of the program that runs.
 fn commit() -> anyhow::Result<String> {
+    static COMMIT: OnceLock<String> = OnceLock::new();
+    if let Some(commit) = COMMIT.get() {
+        return Ok(commit.clone());
+    }
     let git = |arguments: &[&str]| -> anyhow::Result<String> {
         let output = Command::new("git")
             .args(["-C", env!("CARGO_MANIFEST_DIR")])
@@ -59,7 +63,8 @@ fn commit() -> anyhow::Result<String> {
     let head = git(&["rev-parse", "--short=12", "HEAD"])?;
     // Pages that this program writes are no part of what it measures.
     let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/docs"])?;
-    Ok(if changed.is_empty() { head } else { format!("{head}+") })
+    let commit = if changed.is_empty() { head } else { format!("{head}+") };
+    Ok(COMMIT.get_or_init(|| commit).clone())
 }
 
 /// Sentences on how the figures were made.

@@ -1,0 +1,388 @@
+//! From a fitted decoder to the board's file: codes, bits, calibration, and what other files would have given.
+
+use std::time::Instant;
+
+use anyhow::Context;
+use tracing::{debug, info};
+
+use fiberwalk_formats::CodeSource;
+
+use super::Training;
+use super::run::Run;
+use crate::calibrate::Thresholds;
+use crate::choose::Choices;
+use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
+use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
+use crate::data::{Task, evenly};
+use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
+use crate::export::{Export, NetworkExport, rust_module};
+use crate::latent::{DecoderShape, ProbePool, choose_codes, cost};
+use crate::metrics::{Scores, auroc};
+use crate::network::Batch;
+use crate::precision::choose_precision;
+use crate::predictions::Predictions;
+use crate::predictive::{Calibration, Predictive, mean};
+use crate::quantise::{Precision, Quantised, Ranges, Source};
+use crate::random::{Purpose, stream};
+use crate::records::{CalibrationRecord, LatentRecord, PrecisionRecord};
+use crate::report::{self, HeldOut, REPORT};
+use crate::run_data::write_calibration_rows;
+
+/// Random codes that activation ranges are measured under.
+const RANGE_CODES: usize = 256;
+
+/// Foreign inputs that a precision is judged on, and the AUROC of telling them from training rows
+/// that it may cost.
+const FOREIGN_ROWS: usize = 512;
+const DETECTION_LOSS: f64 = 0.01;
+/// Most training rows that a precision is judged on.
+const PRECISION_ROWS: usize = 1000;
+
+/// A fitted decoder on its way to a board.
+struct Exportable<'a> {
+    shape: DecoderShape,
+    decoder: Vec<f32>,
+    /// Modulations of the codes to store, of which the first are a good set too.
+    stored: Vec<Vec<f32>>,
+    /// Those of random codes, for ranges.
+    sampled: Vec<Vec<f32>>,
+    /// Inputs, for ranges.
+    batch: &'a Batch,
+    ranges: Ranges,
+}
+
+/// What may differ between the files of one decoder.
+struct Variant<'a> {
+    precision: &'a Precision,
+    thresholds: Thresholds,
+    /// Number of codes that it stores and predicts with.
+    samples: usize,
+    trunk: bool,
+}
+
+impl Training<'_> {
+    /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
+    /// `calibration-rows.safetensors`, `cost-curve.json`, `report.html`, `model.rs`.
+    pub(super) fn export(
+        &self,
+        choices: &Choices,
+        maps: &[Vec<f32>],
+        particles: &[Vec<f32>],
+        shape: &DecoderShape,
+        decoder: &[f32],
+    ) -> anyhow::Result<()> {
+        if self.dir.has("model.rs") {
+            return Ok(());
+        }
+        let stage = self.options.progress.stage("export", 1);
+        let (config, seed) = (&self.options.config, self.options.seed);
+        let pool = ProbePool::for_ranges(
+            &self.options.device,
+            &self.training_rows().x,
+            &self.architecture,
+            choices.calibrated_likelihood(),
+            particles,
+            seed,
+        )?;
+        let chosen = self.exportable(shape.clone(), decoder.to_vec(), &pool)?;
+        let samples = config.export.samples;
+        let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
+            let thresholds = Thresholds::open(calibration);
+            let trunk = config.export.codes.are_drawn();
+            let variant = Variant { precision, thresholds, samples, trunk };
+            Ok(self.runtime(self.artifact(&chosen, &variant)?))
+        };
+        let drawn = draw_networks(shape, decoder, FLOAT_SAMPLES, seed);
+        let (of_map, of_particles) = (choices.map_calibration, choices.particle_calibration);
+        // The decoder is calibrated to the particles' predictive rather than to few labels.
+        let neutral = of_particles.neutral();
+        let aside = &self.record.split.calibration;
+        let raw_at = |engine, rows: &[usize]| -> anyhow::Result<Predictive> {
+            Ok(self.predict_rows(engine, rows)?.uncalibrated(&self.record.schema))
+        };
+        let raw = |engine| raw_at(engine, aside);
+        let reference = raw(self.networks(particles, neutral))?;
+        let to_reference = |own: Predictive| own.calibrate_to(&reference, of_particles);
+        let of_float = to_reference(raw(self.networks(&drawn, neutral))?);
+
+        let eight = Precision::eight(self.architecture.depth());
+        let of_eight = to_reference(raw(runtime(&eight, neutral)?)?);
+        let targets = self.rows.subset(aside).targets;
+        let near: Vec<usize> =
+            self.record.split.training.iter().take(PRECISION_ROWS).copied().collect();
+        let [eight_aside, eight_near] = [aside, &near].map(|rows| {
+            let engine = runtime(&eight, neutral)?;
+            raw_at(engine, rows)
+        });
+        let (eight_aside, eight_near) = (eight_aside?, eight_near?);
+        let mut rng = stream(seed, Purpose::Foreign, 1);
+        let foreign = self.record.schema.foreign(FOREIGN_ROWS, &mut rng);
+        let detection = |precision: &Precision| -> anyhow::Result<f64> {
+            let engine = || runtime(precision, neutral);
+            let (near, far) =
+                (self.predict_rows(engine()?, &near)?, self.predict(engine()?, &foreign)?);
+            Ok(auroc(near.doubt(), far.doubt()))
+        };
+        let eight_detection = detection(&eight)?;
+        // What fewer bits cost: in held-out NLL; in the divergence from int8's predictive near the
+        // training rows, which few held-out rows may not show; in telling foreign inputs, where a
+        // DETECTION_LOSS of AUROC weighs as much as the allowed loss of NLL.
+        let loss = |precision: &Precision| -> anyhow::Result<f64> {
+            let own = raw(runtime(precision, neutral)?)?;
+            let held_out = mean(&own.nll(&targets, of_eight));
+            let held_out = held_out - mean(&eight_aside.nll(&targets, of_eight));
+            let own = raw_at(runtime(precision, neutral)?, &near)?;
+            let divergence = mean(&own.cross_entropy(of_eight, &eight_near, of_eight));
+            let entropy = mean(&eight_near.cross_entropy(of_eight, &eight_near, of_eight));
+            let blindness = (eight_detection - detection(precision)?) / DETECTION_LOSS;
+            Ok(held_out.max(divergence - entropy).max(blindness * config.export.loss))
+        };
+        let sizes: Vec<usize> =
+            self.architecture.layers().map(|layer| layer.inputs * layer.outputs).collect();
+        let (precision, candidates) = choose_precision(&config.export, &sizes, loss)?;
+        let of_runtime = to_reference(raw(runtime(&precision, neutral)?)?);
+        let record = CalibrationRecord {
+            map: self.thresholds(self.networks(&maps[..1], of_map), of_map)?,
+            particles: self.thresholds(self.networks(particles, of_particles), of_particles)?,
+            float: self.thresholds(self.networks(&drawn, of_float), of_float)?,
+            runtime: self.thresholds(runtime(&precision, of_runtime)?, of_runtime)?,
+        };
+        let Thresholds { calibration, conformal, epistemic } = record.runtime;
+        info!(?calibration, conformal, epistemic, "thresholds of the artifact");
+        let variant =
+            |trunk| Variant { precision: &precision, thresholds: record.runtime, samples, trunk };
+        let with_trunk = self.artifact(&chosen, &variant(true))?;
+        let network_bytes = self.network_bytes(choices, &maps[0])?;
+        let affordable = with_trunk.len() as f64 <= config.export.flash * network_bytes as f64;
+        let trunk = match config.export.trunk {
+            Choice::Fixed(trunk) => trunk,
+            Choice::Auto => affordable || config.export.codes.are_drawn(),
+        };
+        let bits = PrecisionRecord {
+            weight_bits: precision.layers.iter().map(|bits| bits.count()).collect(),
+            factor_bits: precision.factors.count(),
+            trunk,
+            bytes_with_trunk: with_trunk.len(),
+            network_bytes,
+            candidates,
+        };
+        self.dir.write_json("precision.json", &bits)?;
+        let file = if trunk { with_trunk } else { self.artifact(&chosen, &variant(false))? };
+        self.dir.write_json("calibration.json", &record)?;
+        self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
+        self.dir.write("model.fwk", &file)?;
+        write_calibration_rows(&self.dir, &self.raw_rows(aside), &self.target.subset(aside))?;
+        let curve = self.cost_curve(&chosen, &pool, &variant(trunk), &reference, of_particles)?;
+        self.dir.write_json(COST_CURVE, &curve)?;
+        self.report()?;
+        // Last, since its presence says that the run is complete.
+        self.dir.write("model.rs", rust_module(&file, "model.fwk")?.as_bytes())?;
+        stage.finish(&format!(
+            "{} ({} bytes; weights of {} bits, factors of {}), {REPORT}",
+            self.dir.path("model.fwk").display(),
+            file.len(),
+            bits.weight_bits.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
+            bits.factor_bits
+        ));
+        Ok(())
+    }
+
+    /// Chooses codes for a decoder and measures its ranges.
+    fn exportable<'p>(
+        &self,
+        shape: DecoderShape,
+        decoder: Vec<f32>,
+        pool: &'p ProbePool,
+    ) -> anyhow::Result<Exportable<'p>> {
+        let (device, seed) = (&self.options.device, self.options.seed);
+        let most = code_counts(self.options.config.export.samples).into_iter().max().unwrap_or(1);
+        let stored = choose_codes(device, &shape, &decoder, pool, most, seed)?;
+        let sampled = draw_modulations(&shape, &decoder, RANGE_CODES, seed);
+        let ranges = Ranges::measure(&Source {
+            shape: &shape,
+            decoder: &decoder,
+            logits: self.classifies(),
+            stored: &stored,
+            sampled: &sampled,
+            batch: &pool.probes.batch,
+        });
+        Ok(Exportable { shape, decoder, stored, sampled, batch: &pool.probes.batch, ranges })
+    }
+
+    fn classifies(&self) -> bool {
+        matches!(self.record.schema.task, Task::Classification { .. })
+    }
+
+    /// Bytes of the file of a network alone in int8. They do not depend on the inputs that its ranges are
+    /// measured on.
+    pub(super) fn network_bytes(&self, choices: &Choices, theta: &[f32]) -> anyhow::Result<usize> {
+        let config = &self.options.config;
+        let features = self.architecture.inputs();
+        let network = NetworkExport {
+            architecture: &self.architecture,
+            theta,
+            inputs: &Batch::from_rows(&vec![0.0; features], features),
+            schema: &self.record.schema,
+            calibration: choices.map_calibration,
+            coverage: config.calibration.coverage,
+            reading: config.export.input.reading(),
+            seed: self.options.seed,
+        };
+        Ok(network.to_bytes()?.len())
+    }
+
+    /// The `.fwk` file of a decoder.
+    fn artifact(
+        &self,
+        exportable: &Exportable<'_>,
+        variant: &Variant<'_>,
+    ) -> anyhow::Result<Vec<u8>> {
+        let config = &self.options.config;
+        let &Variant { precision, thresholds, samples, trunk } = variant;
+        let source = Source {
+            shape: &exportable.shape,
+            decoder: &exportable.decoder,
+            logits: self.classifies(),
+            stored: &exportable.stored[..samples],
+            sampled: &exportable.sampled,
+            batch: exportable.batch,
+        };
+        let export = Export {
+            quantised: &Quantised::new(&source, &exportable.ranges, precision),
+            schema: &self.record.schema,
+            thresholds,
+            coverage: config.calibration.coverage,
+            latent_dim: exportable.shape.latent_dim,
+            source: match config.export.codes {
+                CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
+                CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
+                CodesChoice::Normal => CodeSource::Normal,
+            },
+            samples,
+            reading: config.export.input.reading(),
+            trunk,
+            seed: self.options.seed,
+            date: config.export.date.as_deref(),
+        };
+        export.to_bytes()
+    }
+
+    /// The runtime on the bytes of a `.fwk` file.
+    fn runtime(&self, bytes: Vec<u8>) -> Engine {
+        Engine::Runtime { bytes, draws: Draws { seed: self.options.seed, ..Draws::default() } }
+    }
+
+    /// What every decoder that was fitted would have given with any number of codes, calibrated to
+    /// the particles' predictive of the calibration rows, `reference`.
+    fn cost_curve(
+        &self,
+        chosen: &Exportable<'_>,
+        pool: &ProbePool,
+        exported: &Variant<'_>,
+        reference: &Predictive,
+        calibration: Calibration,
+    ) -> anyhow::Result<CostCurve> {
+        let started = Instant::now();
+        let exported_samples = exported.samples;
+        let aside = &self.record.split.calibration;
+        let places = evenly(aside.len(), MOST_ROWS);
+        let rows: Vec<usize> = places.iter().map(|&place| aside[place]).collect();
+        let (raw, target) = (self.raw_rows(&rows).concat(), self.target.subset(&rows));
+        let reference = reference.select(&places);
+        let point = |decoder: &Exportable<'_>, samples| -> anyhow::Result<CostPoint> {
+            let artifact = |calibration| {
+                let thresholds = Thresholds::open(calibration);
+                self.artifact(decoder, &Variant { thresholds, samples, ..*exported })
+            };
+            let predict = |bytes: &[u8]| self.predict(self.runtime(bytes.to_vec()), &raw);
+            let own = predict(&artifact(calibration.neutral())?)?;
+            let own = own.uncalibrated(&self.record.schema);
+            let file = artifact(own.calibrate_to(&reference, calibration))?;
+            let nll = Scores::of(&predict(&file)?, &target, None).nll();
+            let export = config::Export { samples, ..self.options.config.export.clone() };
+            let passes = cost(&self.architecture, &decoder.shape.structure, &export);
+            Ok(CostPoint { samples, nll, bytes: file.len(), passes })
+        };
+        let curve = |decoder: &Exportable<'_>| -> anyhow::Result<DecoderCurve> {
+            let counts = code_counts(exported_samples).into_iter();
+            let points = counts.map(|samples| point(decoder, samples)).collect::<Result<_, _>>()?;
+            Ok(DecoderCurve { structure: decoder.shape.structure.clone(), points })
+        };
+        let latent: LatentRecord = self.dir.read_json("latent.json")?;
+        let exported_decoder = latent
+            .candidates
+            .iter()
+            .position(|(structure, _)| *structure == chosen.shape.structure)
+            .context("latent.json: the decoder taken is none of its candidates")?;
+        let fitted = latent.decoders(&self.dir)?.into_iter().enumerate();
+        let decoders = fitted
+            .map(|(index, (shape, decoder))| match index == exported_decoder {
+                true => curve(chosen),
+                false => curve(&self.exportable(shape, decoder, pool)?),
+            })
+            .collect::<anyhow::Result<_>>()?;
+        debug!(rows = rows.len(), seconds = started.elapsed().as_secs_f64(), "cost curve");
+        Ok(CostCurve { rows: rows.len(), exported_samples, exported_decoder, decoders })
+    }
+
+    fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
+        Engine::Networks {
+            architecture: self.architecture.clone(),
+            thetas: thetas.to_vec(),
+            thresholds: Thresholds::open(calibration),
+        }
+    }
+
+    /// An engine's predictions of raw rows.
+    fn predict(&self, engine: Engine, raw: &[f32]) -> anyhow::Result<Predictions> {
+        Predictor { schema: self.record.schema.clone(), engine }.predict(raw)
+    }
+
+    /// An engine's predictions of the named rows.
+    fn predict_rows(&self, engine: Engine, rows: &[usize]) -> anyhow::Result<Predictions> {
+        self.predict(engine, &self.raw_rows(rows).concat())
+    }
+
+    /// The named rows, original units.
+    fn raw_rows(&self, rows: &[usize]) -> Vec<Vec<f32>> {
+        let features = self.architecture.inputs();
+        rows.iter().map(|&row| self.raw[row * features..(row + 1) * features].to_vec()).collect()
+    }
+
+    /// The page about the run, judged on its calibration rows: `report.html`.
+    fn report(&self) -> anyhow::Result<()> {
+        let run = Run { dir: self.dir.clone(), record: self.record.clone() };
+        let page = report::html(&run, &HeldOut::calibration_rows(&run)?, None)?;
+        self.dir.write(REPORT, page.as_bytes())
+    }
+
+    /// Thresholds of an engine under `calibration`, from the calibration rows.
+    fn thresholds(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
+        let predictions = self.predict_rows(engine, &self.record.split.calibration)?;
+        let target = self.target.subset(&self.record.split.calibration);
+        let coverage = self.options.config.calibration.coverage;
+        Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
+    }
+
+    /// The configuration with every choice filled in.
+    fn resolved(&self, choices: &Choices, shape: &DecoderShape, bits: &PrecisionRecord) -> Config {
+        let mut config = self.options.config.clone();
+        let hidden = &self.architecture.widths[1..self.architecture.depth()];
+        config.network.hidden = Choice::Fixed(hidden.to_vec());
+        let prior = choices.chosen.prior_precision.clone();
+        config.map.prior_precision = Choice::Fixed(PerLayer::Each(prior));
+        if let (Some(noise), Task::Regression { std, .. }) =
+            (choices.noise_std, &self.record.schema.task)
+        {
+            config.map.noise_std = Choice::Fixed(noise * std);
+        }
+        config.walk.maps = Choice::Fixed(choices.maps);
+        config.walk.drift = Choice::Fixed(choices.chosen.drift);
+        config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
+        config.latent.decoder = Choice::Fixed(shape.structure.clone());
+        config.export.weight_bits = Choice::Fixed(bits.weight_bits.clone());
+        config.export.factor_bits = Choice::Fixed(bits.factor_bits);
+        config.export.trunk = Choice::Fixed(bits.trunk);
+        config
+    }
+}

@@ -1,0 +1,183 @@
+//! The latent posterior: a decoder of every affordable structure is fitted, the best one taken.
+
+use std::slice::from_ref;
+
+use anyhow::{Context, bail};
+use tracing::debug;
+
+use super::Training;
+use crate::choose::Choices;
+use crate::descent::Schedule;
+use crate::engine::draw_networks;
+use crate::latent::{
+    DecoderShape, Fit, Fitted, ProbePool, affordable_structures, cost, energy_score, structure_name,
+};
+use crate::random::{Purpose, stream};
+use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
+use crate::trace::{Checkpoints, Trace, curves};
+
+/// Probes that the decoder is fitted on.
+const POOL: usize = 16_384;
+/// Fresh probes, and draws at them, that decoder structures are compared on.
+const TEST_POOL: usize = 1024;
+const TEST_DRAWS: usize = 128;
+/// Draws from a decoder under way whose mixture is validated, and how often that is.
+const VALIDATION_DRAWS: usize = 32;
+const VALIDATIONS: usize = 10;
+
+impl Training<'_> {
+    /// The latent posterior: `latent-candidates.safetensors`, `latent.safetensors`,
+    /// `latent-trace.safetensors`, `latent.json`.
+    pub(super) fn latent(
+        &self,
+        choices: &Choices,
+        maps: &[Vec<f32>],
+        particles: &[Vec<f32>],
+    ) -> anyhow::Result<(DecoderShape, Vec<f32>)> {
+        if self.dir.has("latent.json") {
+            let record: LatentRecord = self.dir.read_json("latent.json")?;
+            let decoder = self.dir.read_tensor(LATENT, "decoder")?;
+            return Ok((record.shape, decoder.concat()));
+        }
+        let config = &self.options.config;
+        let structures = match config.latent.decoder.fixed() {
+            Some(structure) => vec![structure.clone()],
+            None => affordable_structures(
+                &self.architecture,
+                config.latent.dim,
+                self.network_bytes(choices, &maps[0])?,
+                &config.export,
+            ),
+        };
+        if structures.is_empty() {
+            bail!(
+                "configuration field export.cost: found {}, too small for {} samples of any decoder",
+                config.export.cost,
+                config.export.samples
+            );
+        }
+        let rows = self.training_rows();
+        let pool = |size, index| {
+            let mut rng = stream(self.options.seed, Purpose::Probes, index);
+            let likelihood = choices.calibrated_likelihood();
+            let device = &self.options.device;
+            ProbePool::new(
+                device,
+                &rows.x,
+                &self.architecture,
+                likelihood,
+                particles,
+                size,
+                &mut rng,
+            )
+        };
+        let (training, fresh) = (pool(POOL, 0)?, pool(TEST_POOL, 1)?);
+        let schedule =
+            Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
+        let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
+        let validation = self.validation();
+        let checkpoints = Checkpoints::of(config.latent.steps);
+        let every = checkpoints.steps().len().div_ceil(VALIDATIONS);
+        let validate = |shape: &DecoderShape, decoder: &[f32]| {
+            if let Some(validation) = &validation {
+                let drawn = draw_networks(shape, decoder, VALIDATION_DRAWS, self.options.seed);
+                stage.validated(validation.nll(&drawn, choices.particle_calibration));
+            }
+        };
+        let fits: Vec<(DecoderShape, Fitted, f64)> = structures
+            .into_iter()
+            .map(|structure| {
+                let shape = DecoderShape {
+                    architecture: self.architecture.clone(),
+                    structure,
+                    latent_dim: config.latent.dim,
+                };
+                let fit = Fit {
+                    shape: &shape,
+                    pool: &training,
+                    predictive: config.latent.predictive,
+                    reconstruction: config.latent.reconstruction,
+                    schedule,
+                    seed: self.options.seed,
+                };
+                let device = &self.options.device;
+                let mut seen = 0;
+                let mut watch = |decoder: &[f32]| {
+                    if seen % every == 0 {
+                        validate(&shape, decoder);
+                    }
+                    seen += 1;
+                };
+                let advance = |steps| stage.advance(steps);
+                let fitted = fit.run(device, &maps[0], &checkpoints, &mut watch, &advance)?;
+                let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
+                debug!(
+                    decoder = structure_name(&shape.structure),
+                    energy_score = score,
+                    passes = cost(&self.architecture, &shape.structure, &config.export),
+                    parameters = fitted.decoder.len(),
+                    "fitted"
+                );
+                Ok((shape, fitted, score))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let traces = || fits.iter().map(|(_, fitted, _)| fitted.trace.as_slice());
+        let energy = curves(traces(), |objective| objective.energy_score);
+        let divergence = curves(traces(), |objective| objective.divergence);
+        let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
+        let best = (0..fits.len())
+            .min_by(|&a, &b| fits[a].2.total_cmp(&fits[b].2))
+            .context("there is at least one decoder structure")?;
+        let others: Vec<(String, &[Vec<f32>])> = (0..fits.len())
+            .filter(|&index| index != best)
+            .map(|index| (candidate_name(index), from_ref(&fits[index].1.decoder)))
+            .collect();
+        if !others.is_empty() {
+            let views: Vec<_> = others.iter().map(|(name, rows)| (name.as_str(), *rows)).collect();
+            self.dir.write_tensors(LATENT_CANDIDATES, &views)?;
+        }
+        let (shape, fitted, score) = fits.into_iter().nth(best).expect("the place of one of them");
+        validate(&shape, &fitted.decoder);
+        let functions = all_functions(&fresh);
+        let (left, right) = functions.split_at(particles.len() / 2);
+        let between = energy_score(left, right, fresh.len()).0;
+        let passes = cost(&self.architecture, &shape.structure, &config.export);
+        stage.finish(&format!(
+            "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
+            structure_name(&shape.structure)
+        ));
+        let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];
+        if let Some((_, encoder)) = fitted.encoder {
+            tensors.push(("encoder", vec![encoder]));
+            tensors.push(("codes", fitted.codes));
+        }
+        let views: Vec<_> = tensors.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
+        self.dir.write_tensors(LATENT, &views)?;
+        let curves = [("energy_score", energy.as_slice()), ("divergence", &divergence)];
+        Trace::write(&self.dir, LATENT_TRACE, &checkpoints, &curves)?;
+        let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
+        self.dir.write_json("latent.json", &record)?;
+        Ok((shape, fitted.decoder))
+    }
+
+    /// Energy score of random draws against the particles at probes that were not fitted to.
+    fn fresh_score(
+        &self,
+        shape: &DecoderShape,
+        decoder: &[f32],
+        fresh: &ProbePool,
+    ) -> anyhow::Result<f64> {
+        let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
+        let device = &self.options.device;
+        let mut outputs = device.outputs(&self.architecture, &thetas, &fresh.probes.batch)?;
+        outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
+        Ok(energy_score(&outputs, &all_functions(fresh), fresh.len()).0)
+    }
+}
+
+/// Every particle's standardised outputs at every probe.
+fn all_functions(pool: &ProbePool) -> Vec<Vec<f32>> {
+    let (particles, probes): (Vec<_>, Vec<_>) =
+        ((0..pool.particles()).collect(), (0..pool.len()).collect());
+    pool.functions_at(&particles, &probes)
+}
