@@ -51,7 +51,8 @@ fn digits_from_csv_to_predictions() {
     run("predict run test.csv --out predictions.csv");
     let (names, found) = columns(&at("predictions.csv"));
     let mut expected: Vec<String> = (0..10).map(|class| format!("p{class}")).collect();
-    expected.extend(["entropy", "mutual_information", "set"].map(str::to_owned));
+    let rest = ["entropy", "mutual_information", "set", "out_of_distribution"];
+    expected.extend(rest.map(str::to_owned));
     assert_eq!(names, expected);
     let probabilities: Vec<_> =
         (0..10).map(|class| numbers(&found, &format!("p{class}"))).collect();
@@ -80,6 +81,9 @@ fn digits_from_csv_to_predictions() {
     assert!((score(&runtime, "accuracy") - accuracy).abs() < 1e-9, "{runtime}");
     let coverage = covered as f64 / test as f64;
     assert!((score(&runtime, "set_coverage") - coverage).abs() < 1e-9, "{runtime}");
+    let flagged = found["out_of_distribution"].iter().filter(|verdict| *verdict == "true").count();
+    let flagged = flagged as f64 / test as f64;
+    assert!((score(&runtime, "flagged") - flagged).abs() < 1e-9, "{runtime}");
     assert!(accuracy > 0.85, "accuracy {accuracy}");
     assert!(coverage > 0.8, "coverage {coverage}");
     let gap = score(&runtime, "nll") - score(&float, "nll");
@@ -96,14 +100,17 @@ fn every_engine_predicts() {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("training.csv"), waves(0..200)).expect("writable");
     fs::write(at("test.csv"), waves(200..260)).expect("writable");
-    fs::write(at("small.toml"), REGRESSION_CONFIG).expect("writable");
+    // Drawn codes need a trunk, for which a small network's budget of flash has no room.
+    let config = format!("{REGRESSION_CONFIG}[export]\ntrunk = true\n");
+    fs::write(at("small.toml"), config).expect("writable");
     let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
     run("train training.csv --target height --config small.toml --out run --quiet");
     let mut seen = Vec::new();
     for engine in ["runtime", "float", "particles", "map"] {
         run(&format!("predict run test.csv --out {engine}.csv --engine {engine}"));
         let (names, found) = columns(&at(&format!("{engine}.csv")));
-        assert_eq!(names, ["mean", "std", "epistemic_std", "lower", "upper"]);
+        let expected = ["mean", "std", "epistemic_std", "lower", "upper", "out_of_distribution"];
+        assert_eq!(names, expected);
         let [mean, std, epistemic, lower, upper] =
             ["mean", "std", "epistemic_std", "lower", "upper"].map(|name| numbers(&found, name));
         assert_eq!(mean.len(), 60);

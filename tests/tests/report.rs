@@ -229,7 +229,7 @@ fn every_decoder_has_a_line_and_the_exported_one_is_on_it() {
     let csv = waves(0..300);
     let decoder = "decoder = [\"low-rank:4\", \"low-rank:4\"]\n";
     // A budget that more than one decoder keeps to.
-    let config = REGRESSION_CONFIG.replace(decoder, "") + "[export]\ncost = 40.0\n";
+    let config = REGRESSION_CONFIG.replace(decoder, "") + "[export]\ncost = 40.0\nflash = 100.0\n";
     let folder = trained(&csv, &config, "height");
     let path = folder.path();
     let json = |name: &str| -> Value {

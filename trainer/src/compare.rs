@@ -651,6 +651,14 @@ impl Mean {
         Self { mean, standard_error: (values.len() > 1).then_some(error) }
     }
 
+    /// The mean of a difference, with its sign.
+    pub fn signed(&self) -> String {
+        match self.standard_error {
+            None => format!("{:+.4}", self.mean),
+            Some(error) => format!("{:+.4} ± {error:.4}", self.mean),
+        }
+    }
+
     /// The mean with its standard error.
     pub fn show(&self, decimals: usize) -> String {
         match self.standard_error {

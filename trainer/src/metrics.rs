@@ -35,6 +35,13 @@ pub enum Scores {
         set_coverage: f64,
         /// Mean number of classes in the prediction set.
         set_size: f64,
+        /// Share of rows whose prediction set is empty.
+        empty_sets: f64,
+        /// Share of rows judged out of distribution.
+        flagged: f64,
+        /// The same of the `--ood` rows.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ood_flagged: Option<f64>,
     },
     /// Of a regressor, in the target's own units.
     Regression {
@@ -51,6 +58,11 @@ pub enum Scores {
         coverage: f64,
         /// Mean width of the interval.
         mean_width: f64,
+        /// Share of rows judged out of distribution.
+        flagged: f64,
+        /// The same of the `--ood` rows.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ood_flagged: Option<f64>,
     },
 }
 
@@ -59,6 +71,10 @@ impl Scores {
     /// elsewhere.
     pub fn of(predictions: &Predictions, target: &Target, foreign: Option<&Predictions>) -> Self {
         let ood_auroc = foreign.map(|foreign| auroc(predictions.doubt(), foreign.doubt()));
+        let verdicts = |of: &Predictions| {
+            average(of.out_of_distribution().iter().map(|&foreign| f64::from(foreign)))
+        };
+        let (flagged, ood_flagged) = (verdicts(predictions), foreign.map(verdicts));
         match (predictions, target) {
             (
                 Predictions::Classification { classes, probabilities, sets, .. },
@@ -76,6 +92,9 @@ impl Scores {
                     ood_auroc,
                     set_coverage: average(covered.map(f64::from)),
                     set_size: average(sets.iter().map(|set| set.len() as f64)),
+                    empty_sets: average(sets.iter().map(|set| f64::from(set.is_empty()))),
+                    flagged,
+                    ood_flagged,
                 }
             }
             (Predictions::Regression { mean, std, lower, upper, .. }, Target::Values(values)) => {
@@ -94,6 +113,8 @@ impl Scores {
                     ood_auroc,
                     coverage: average(inside.map(|((l, u), y)| f64::from(l <= y && y <= u))),
                     mean_width: average(widths),
+                    flagged,
+                    ood_flagged,
                 }
             }
             _ => unreachable!("predictions and target are of one task"),
@@ -240,11 +261,21 @@ mod tests {
             entropy: vec![0.1, 0.4],
             mutual_information: vec![0.0; 2],
             sets: vec![vec![0], vec![0, 1]],
-            out_of_distribution: vec![false; 2],
+            out_of_distribution: vec![false, true],
         };
         let target = Target::Classes(vec![0, 1], vec!["a".into(), "b".into()]);
-        let Scores::Classification { nll, accuracy, ece, brier, set_coverage, set_size, .. } =
-            Scores::of(&predictions, &target, None)
+        let Scores::Classification {
+            nll,
+            accuracy,
+            ece,
+            brier,
+            set_coverage,
+            set_size,
+            empty_sets,
+            flagged,
+            ood_flagged,
+            ..
+        } = Scores::of(&predictions, &target, Some(&predictions))
         else {
             panic!("classification");
         };
@@ -255,6 +286,9 @@ mod tests {
         close(brier, (2.0 * 0.0625 + 2.0 * 0.25) / 2.0);
         close(set_coverage, 1.0);
         close(set_size, 1.5);
+        close(empty_sets, 0.0);
+        close(flagged, 0.5);
+        assert_eq!(ood_flagged, Some(flagged));
     }
 
     #[test]

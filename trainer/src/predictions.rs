@@ -43,6 +43,9 @@ pub enum Predictions {
     },
 }
 
+/// Name of the column of verdicts.
+const VERDICT: &str = "out_of_distribution";
+
 impl Predictions {
     /// No rows yet: of `classes` classes, or of a number.
     pub fn empty(classes: Option<usize>) -> Self {
@@ -112,8 +115,16 @@ impl Predictions {
         }
     }
 
-    /// Writes one row a prediction: `p0,p1,…,entropy,mutual_information,set` or
-    /// `mean,std,epistemic_std,lower,upper`.
+    /// Out-of-distribution verdicts, `[n]`.
+    pub fn out_of_distribution(&self) -> &[bool] {
+        match self {
+            Self::Classification { out_of_distribution, .. }
+            | Self::Regression { out_of_distribution, .. } => out_of_distribution,
+        }
+    }
+
+    /// Writes one row a prediction: `p0,p1,…,entropy,mutual_information,set,out_of_distribution` or
+    /// `mean,std,epistemic_std,lower,upper,out_of_distribution`; the last is `true` or `false`.
     ///
     /// # Errors
     /// The file cannot be written; then nothing is left of it.
@@ -126,23 +137,26 @@ impl Predictions {
                 entropy,
                 mutual_information,
                 sets,
-                ..
+                out_of_distribution,
             } => {
                 let names = (0..*classes).map(|class| format!("p{class}"));
-                let rest = ["entropy", "mutual_information", "set"].map(str::to_owned);
+                let rest = ["entropy", "mutual_information", "set", VERDICT].map(str::to_owned);
                 writer.write_record(names.chain(rest))?;
                 for (row, p) in probabilities.chunks_exact(*classes).enumerate() {
                     let set: Vec<_> = sets[row].iter().map(usize::to_string).collect();
                     let numbers = p.iter().chain([&entropy[row], &mutual_information[row]]);
-                    let fields = numbers.map(f32::to_string).chain([set.join("|")]);
+                    let answers = [set.join("|"), out_of_distribution[row].to_string()];
+                    let fields = numbers.map(f32::to_string).chain(answers);
                     writer.write_record(fields)?;
                 }
             }
-            Self::Regression { mean, std, epistemic_std, lower, upper, .. } => {
-                writer.write_record(["mean", "std", "epistemic_std", "lower", "upper"])?;
-                for row in 0..mean.len() {
+            Self::Regression { mean, std, epistemic_std, lower, upper, out_of_distribution } => {
+                let names = ["mean", "std", "epistemic_std", "lower", "upper", VERDICT];
+                writer.write_record(names)?;
+                for (row, foreign) in out_of_distribution.iter().enumerate() {
                     let columns = [mean, std, epistemic_std, lower, upper];
-                    writer.write_record(columns.map(|column| column[row].to_string()))?;
+                    let numbers = columns.map(|column| column[row].to_string());
+                    writer.write_record(numbers.into_iter().chain([foreign.to_string()]))?;
                 }
             }
         }

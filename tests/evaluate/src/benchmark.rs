@@ -10,7 +10,7 @@ use fiberwalk::data::TaskKind;
 use fiberwalk::run_dir::write_atomically;
 
 use crate::Places;
-use crate::markdown::{signed, table};
+use crate::markdown::table;
 use crate::record::{provenance, recorded, write_json};
 use crate::sets::{MEMBERS, Set};
 
@@ -179,10 +179,7 @@ fn targets(measured: &[Measured]) -> String {
         .iter()
         .map(|(set, comparison)| {
             let leads = rivals.iter().map(|&(rival, _)| {
-                lead(comparison, rival).map_or("–".to_owned(), |lead| match lead.standard_error {
-                    None => signed(lead.mean, 4),
-                    Some(error) => format!("{} ± {error:.4}", signed(lead.mean, 4)),
-                })
+                lead(comparison, rival).map_or("–".to_owned(), |lead| lead.signed())
             });
             let variation = average(comparison, Method::Artifact, Column::TotalVariation);
             let variation = variation.map_or("–".to_owned(), |tv| format!("{tv:.3}"));
@@ -202,10 +199,10 @@ fn targets(measured: &[Measured]) -> String {
             let better = leads.iter().filter(|&&lead| lead < 0.0).count();
             let _ = writeln!(
                 page,
-                "- Against the {name}: better on {better} of {} sets, by {} nats on average (target: at least \
+                "- Against the {name}: better on {better} of {} sets, by {:.4} nats on average (target: at least \
                  6 of 8, and better on average).",
                 leads.len(),
-                signed(-Mean::of(&leads).mean, 4)
+                -Mean::of(&leads).mean
             );
         }
     }

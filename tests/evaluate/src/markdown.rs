@@ -13,8 +13,3 @@ pub fn table(header: &[String], rows: &[Vec<String>]) -> String {
     }
     format!("{table}\n")
 }
-
-/// A difference with its sign.
-pub fn signed(value: f64, decimals: usize) -> String {
-    format!("{value:+.decimals$}")
-}

@@ -183,36 +183,60 @@ fn scores(judged: &Judged) -> Markup {
     html! {
         th scope="row" { (judged.name) }
         @for (name, value) in columns(&judged.scores) {
-            td.number { @if open && CONFORMAL.contains(&name) { "–" } @else { (value) } }
+            td.number { @if open && THRESHOLDED.contains(&name) { "–" } @else { (value) } }
         }
     }
 }
 
-/// Columns that depend on conformal thresholds.
-const CONFORMAL: [&str; 4] = ["set coverage", "set size", "coverage", "width"];
+/// Columns that depend on thresholds.
+const THRESHOLDED: [&str; 7] =
+    ["set coverage", "set size", "empty sets", "coverage", "width", "flagged", "OOD flagged"];
 
 fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
     let show = |value: f64| format!("{value:.4}");
-    let auroc = |value: &Option<f64>| value.map_or("–".to_owned(), show);
+    let foreign = |value: &Option<f64>| value.map_or("–".to_owned(), show);
     match scores {
-        Scores::Classification { nll, accuracy, ece, brier, ood_auroc, set_coverage, set_size } => {
-            vec![
-                ("NLL", show(*nll)),
-                ("accuracy", show(*accuracy)),
-                ("ECE", show(*ece)),
-                ("Brier", show(*brier)),
-                ("OOD AUROC", auroc(ood_auroc)),
-                ("set coverage", show(*set_coverage)),
-                ("set size", show(*set_size)),
-            ]
-        }
-        Scores::Regression { nll, rmse, crps, ood_auroc, coverage, mean_width } => vec![
+        Scores::Classification {
+            nll,
+            accuracy,
+            ece,
+            brier,
+            ood_auroc,
+            set_coverage,
+            set_size,
+            empty_sets,
+            flagged,
+            ood_flagged,
+        } => vec![
+            ("NLL", show(*nll)),
+            ("accuracy", show(*accuracy)),
+            ("ECE", show(*ece)),
+            ("Brier", show(*brier)),
+            ("OOD AUROC", foreign(ood_auroc)),
+            ("set coverage", show(*set_coverage)),
+            ("set size", show(*set_size)),
+            ("empty sets", show(*empty_sets)),
+            ("flagged", show(*flagged)),
+            ("OOD flagged", foreign(ood_flagged)),
+        ],
+        Scores::Regression {
+            nll,
+            rmse,
+            crps,
+            ood_auroc,
+            coverage,
+            mean_width,
+            flagged,
+            ood_flagged,
+        } => vec![
             ("NLL", show(*nll)),
             ("RMSE", show(*rmse)),
             ("CRPS", show(*crps)),
-            ("OOD AUROC", auroc(ood_auroc)),
+            ("OOD AUROC", foreign(ood_auroc)),
             ("coverage", show(*coverage)),
             ("width", show(*mean_width)),
+            ("flagged", show(*flagged)),
+            ("OOD flagged", foreign(ood_flagged)),
         ],
     }
 }
