@@ -155,6 +155,7 @@ impl Column {
 }
 
 /// What to compare, and on what.
+#[derive(Clone)]
 pub struct CompareOptions {
     /// CSV file.
     pub data: PathBuf,
@@ -828,6 +829,12 @@ steps = 50
             let again = pool.install(|| compare(&options)).expect("compared again");
             assert_eq!(lasting(&first), lasting(&again), "a finished run is read");
             assert_eq!(first.choose_seconds, again.choose_seconds);
+            let parts = [5, 6].map(|seed| {
+                let one = CompareOptions { repeats: 1, seed, ..options.clone() };
+                pool.install(|| compare(&one)).expect("compared one by one")
+            });
+            let joined = Comparison::joined(parts.into()).expect("two splits");
+            assert_eq!((lasting(&joined), joined.repeats), (lasting(&first), first.repeats));
             first
         };
         let one = run(1);
