@@ -318,16 +318,14 @@ One setting at a time differs from the default, which is one hidden layer of 50 
 `fiberwalk train` chooses it; the decoder's structure stays the default's where it is not what differs. Test NLL of
 the exported artifact less that of the default on the same split (below 0: better), means with standard errors over
 the splits; then over all sets and splits the same of the artifact, of the float decoder and of the particles, the
-artifact's OOD AUROC, bytes of its file, and seconds of the stages that were done again. The settings' defaults
+artifact's OOD AUROC, and bytes of its file. The settings' defaults
 were chosen before, on calibration rows of other runs. [ablations.json](ablations.json) has every split.
 
 ";
     let sets: Vec<&Set> = SETS.iter().filter(|set| all.contains_key(set.name)).collect();
     let mut header = vec![String::new()];
     header.extend(sets.iter().map(|set| set.name.to_owned()));
-    header.extend(
-        ["artifact", "decoder", "particles", "OOD AUROC", "bytes", "seconds"].map(str::to_owned),
-    );
+    header.extend(["artifact", "decoder", "particles", "OOD AUROC", "bytes"].map(str::to_owned));
     for Group { title, note, variants } in groups() {
         page += &format!("## {title}\n\n{note}\n\n");
         let default = [(DEFAULT.to_owned(), DEFAULT.to_owned())];
@@ -355,7 +353,6 @@ were chosen before, on calibration rows of other runs. [ablations.json](ablation
                 cells.push(format!("{:+.4}", mean(|row| row.particles)));
                 cells.push(format!("{:.3}", mean(|row| row.ood_auroc)));
                 cells.push(format!("{:.0}", mean(|row| row.bytes)));
-                cells.push(format!("{:.0}", mean(|row| row.seconds)));
                 cells
             })
             .collect();
@@ -375,7 +372,6 @@ struct Row {
     particles: f64,
     ood_auroc: f64,
     bytes: f64,
-    seconds: f64,
 }
 
 impl Row {
@@ -394,7 +390,6 @@ impl Row {
             particles: mean(&|a, b| a.particles.nll() - b.particles.nll()),
             ood_auroc: mean(&|a, _| a.artifact.ood_auroc().unwrap_or(f64::NAN)),
             bytes: mean(&|a, _| a.bytes as f64),
-            seconds: mean(&|a, _| a.seconds),
         })
     }
 }
