@@ -479,7 +479,7 @@ fn spread_at_little_cost(scored: &[Scored]) -> usize {
 fn clearly_better(row_nll: &[Vec<f64>]) -> usize {
     let gain = |index: usize| {
         let gains = gains(&row_nll[0], &row_nll[index]);
-        (mean(&gains) > standard_error(&gains)).then(|| mean(&gains)).unwrap_or(0.0)
+        if mean(&gains) > standard_error(&gains) { mean(&gains) } else { 0.0 }
     };
     (1..row_nll.len()).fold(0, |best, other| if gain(other) > gain(best) { other } else { best })
 }

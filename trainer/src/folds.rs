@@ -30,7 +30,7 @@ pub fn fold_count(rows: usize) -> usize {
 
 /// Cuts `rows` into folds, the same for the same seed. `batch_rows` is that of a [`TrainingSet`].
 pub fn cross_validation(rows: &Rows, features: usize, batch_rows: usize, seed: u64) -> Vec<Fold> {
-    let parts = folds(&rows.targets, PARTS, seed);
+    let parts = folds(rows, PARTS, seed);
     parts[..fold_count(rows.n)]
         .iter()
         .map(|part| {

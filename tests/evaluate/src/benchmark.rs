@@ -35,14 +35,14 @@ const COLUMNS: [(Method, &str); 12] = [
     (Method::Artifact, "**artifact, int8**"),
 ];
 
-/// A set and its splits, joined.
-type Measured = (&'static Set, Comparison);
+/// A set, its splits joined, and the commits that they were measured at.
+type Measured = (&'static Set, Comparison, BTreeSet<String>);
 
 /// Measures every split that was not measured before, and writes the page.
 pub fn run(places: &Places) -> anyhow::Result<()> {
-    let (mut measured, mut commits): (Vec<Measured>, _) = (Vec::new(), BTreeSet::new());
+    let mut measured: Vec<Measured> = Vec::new();
     for set in places.sets() {
-        let mut splits = Vec::new();
+        let (mut splits, mut commits) = (Vec::new(), BTreeSet::new());
         for seed in 0..set.splits {
             eprintln!("{}, split {seed}", set.name);
             let path = set.folder(&places.work).join(format!("benchmark-{seed}.json"));
@@ -51,28 +51,29 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
             commits.insert(record.commit);
             splits.push(record.result);
         }
-        measured.extend(Comparison::joined(splits).map(|comparison| (set, comparison)));
+        measured.extend(Comparison::joined(splits).map(|comparison| (set, comparison, commits)));
         // After every set, so that a run that was stopped leaves what it has.
-        write(places, &measured, &commits)?;
+        write(places, &measured)?;
     }
     Ok(())
 }
 
-fn write(places: &Places, measured: &[Measured], commits: &BTreeSet<String>) -> anyhow::Result<()> {
+fn write(places: &Places, measured: &[Measured]) -> anyhow::Result<()> {
     std::fs::create_dir_all(&places.out)?;
     let figures: BTreeMap<&str, &Comparison> =
-        measured.iter().map(|(set, comparison)| (set.name, comparison)).collect();
+        measured.iter().map(|(set, comparison, _)| (set.name, comparison)).collect();
     write_json(&places.out.join("benchmark.json"), &figures)?;
-    let page = page(measured, commits);
+    let page = page(measured);
     write_atomically(&places.out.join("benchmark.md"), page.as_bytes())
 }
 
-fn page(measured: &[Measured], commits: &BTreeSet<String>) -> String {
-    let device = measured.first().map_or("", |(_, comparison)| &comparison.device);
+fn page(measured: &[Measured]) -> String {
+    let device = measured.first().map_or("", |(_, comparison, _)| &comparison.device);
+    let commits = measured.iter().flat_map(|(.., commits)| commits.clone()).collect();
     let mut page = String::from("# Benchmark\n\n");
     page += &provenance(
         "cargo run --release -p fiberwalk-evaluate -- benchmark DATA WORK",
-        commits,
+        &commits,
         device,
     );
     page += &format!(
@@ -86,10 +87,12 @@ Gauss-Newton matrix; the artifact predicts with 16 stored codes through the runt
 
 "
     );
-    let sets = measured.iter().map(|(set, comparison)| {
-        vec![set.name.to_owned(), set.source.to_owned(), comparison.repeats.to_string()]
+    let sets = measured.iter().map(|(set, comparison, commits)| {
+        let commits: Vec<&str> = commits.iter().map(String::as_str).collect();
+        let splits = comparison.repeats.to_string();
+        vec![set.name.to_owned(), set.source.to_owned(), splits, commits.join(", ")]
     });
-    page += &table(&strings(&["set", "source", "splits"]), &sets.collect::<Vec<_>>());
+    page += &table(&strings(&["set", "source", "splits", "commit"]), &sets.collect::<Vec<_>>());
     page += "\n## NLL of test rows\n\nNats; regression in the target's units. Lower is better.\n\n";
     page += &by_method(measured, Column::Nll, 4);
     page += "\n## Against the targets\n\n";
@@ -105,7 +108,7 @@ Gauss-Newton matrix; the artifact predicts with 16 stored codes through the runt
     page += "\n## Seconds to fit\n\nFrom the chosen hyper-parameters, whose choice all share.\n\n";
     page += &by_method(measured, Column::FitSeconds, 1);
     page += "\n## Every set\n";
-    for (set, comparison) in measured {
+    for (set, comparison, _) in measured {
         let _ = write!(page, "\n### {}\n\n{comparison}\n", set.name);
     }
     page
@@ -121,7 +124,7 @@ fn by_method(measured: &[Measured], column: Column, decimals: usize) -> String {
         let own = comparison.methods.iter().find(|summary| summary.method == method)?;
         own.figures.get(&column).copied()
     };
-    let has = |method| measured.iter().any(|(_, comparison)| mean(comparison, method).is_some());
+    let has = |method| measured.iter().any(|(_, comparison, _)| mean(comparison, method).is_some());
     let columns: Vec<_> = COLUMNS.into_iter().filter(|&(method, _)| has(method)).collect();
     let header: Vec<String> = ["set"]
         .into_iter()
@@ -130,8 +133,10 @@ fn by_method(measured: &[Measured], column: Column, decimals: usize) -> String {
         .collect();
     let rows: Vec<Vec<String>> = measured
         .iter()
-        .filter(|(_, comparison)| columns.iter().any(|column| mean(comparison, column.0).is_some()))
-        .map(|(set, comparison)| {
+        .filter(|(_, comparison, _)| {
+            columns.iter().any(|column| mean(comparison, column.0).is_some())
+        })
+        .map(|(set, comparison, _)| {
             let cells = columns.iter().map(|&(method, _)| {
                 mean(comparison, method).map_or("–".to_owned(), |mean| mean.show(decimals))
             });
@@ -177,7 +182,7 @@ fn targets(measured: &[Measured]) -> String {
     ]);
     let rows: Vec<Vec<String>> = measured
         .iter()
-        .map(|(set, comparison)| {
+        .map(|(set, comparison, _)| {
             let leads = rivals.iter().map(|&(rival, _)| {
                 lead(comparison, rival).map_or("–".to_owned(), |lead| lead.signed())
             });
@@ -194,7 +199,7 @@ fn targets(measured: &[Measured]) -> String {
     page.push('\n');
     for (rival, name) in rivals {
         let leads: Vec<f64> =
-            measured.iter().filter_map(|(_, c)| lead(c, rival)).map(|lead| lead.mean).collect();
+            measured.iter().filter_map(|(_, c, _)| lead(c, rival)).map(|lead| lead.mean).collect();
         if !leads.is_empty() {
             let better = leads.iter().filter(|&&lead| lead < 0.0).count();
             let _ = writeln!(
@@ -206,9 +211,9 @@ fn targets(measured: &[Measured]) -> String {
             );
         }
     }
-    let classification = measured.iter().filter(|(set, _)| set.task == TaskKind::Classification);
+    let classification = measured.iter().filter(|(set, ..)| set.task == TaskKind::Classification);
     let variations: Vec<f64> = classification
-        .filter_map(|(_, c)| average(c, Method::Artifact, Column::TotalVariation))
+        .filter_map(|(_, c, _)| average(c, Method::Artifact, Column::TotalVariation))
         .collect();
     let within = variations.iter().filter(|&&tv| tv <= TOTAL_VARIATION).count();
     let _ = writeln!(
@@ -216,7 +221,7 @@ fn targets(measured: &[Measured]) -> String {
         "- Total variation to HMC at most {TOTAL_VARIATION} on {within} of {} classification sets (target: all).",
         variations.len()
     );
-    let ratios: Vec<f64> = measured.iter().filter_map(|(_, c)| ratio(c)).map(|r| r.2).collect();
+    let ratios: Vec<f64> = measured.iter().filter_map(|(_, c, _)| ratio(c)).map(|r| r.2).collect();
     let within = ratios.iter().filter(|&&ratio| ratio <= NETWORKS).count();
     let _ = writeln!(
         page,

@@ -1,9 +1,11 @@
 //! Rows set aside: for calibration, and for cross-validation.
 
+use std::collections::HashMap;
+
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{Target, Targets};
+use super::{Rows, Target, Targets};
 use crate::random::{Purpose, stream};
 
 /// Fewest rows that anything is trained on.
@@ -81,15 +83,29 @@ fn set_aside(
     (0..n).partition(|&row| !aside[row])
 }
 
-/// Shares the rows out over `count` folds of nearly equal size; classes keep their shares.
-pub fn folds(targets: &Targets, count: usize, seed: u64) -> Vec<Vec<usize>> {
-    let labels = match targets {
+/// Shares the rows out over `count` folds of nearly equal size; classes keep their shares. Rows with the
+/// same features stay together, lest a fold hold out what was trained on: without that a set with copies of
+/// rows chooses what remembers them, and noise as small as the copies have. Where most rows repeat, as with a
+/// few categories, new rows will too, and they are shared out as they come.
+pub fn folds(rows: &Rows, count: usize, seed: u64) -> Vec<Vec<usize>> {
+    let labels = match &rows.targets {
         Targets::Classes { labels, .. } => labels.clone(),
         Targets::Values(values) => vec![0; values.len()],
     };
+    let order = stratified_order(&labels, Purpose::Folds, seed);
+    let width = (rows.x.len() / rows.n.max(1)).max(1);
+    let features = |row: usize| -> Vec<u32> {
+        rows.x[row * width..(row + 1) * width].iter().map(|x| x.to_bits()).collect()
+    };
+    let mut first: HashMap<Vec<u32>, usize> = HashMap::new();
+    for (index, &row) in order.iter().enumerate() {
+        first.entry(features(row)).or_insert(index % count);
+    }
+    let together = 2 * first.len() > rows.n;
     let mut folds = vec![Vec::new(); count];
-    for (index, row) in stratified_order(&labels, Purpose::Folds, seed).into_iter().enumerate() {
-        folds[index % count].push(row);
+    for (index, row) in order.into_iter().enumerate() {
+        let fold = if together { first[&features(row)] } else { index % count };
+        folds[fold].push(row);
     }
     folds.iter_mut().for_each(|fold| fold.sort_unstable());
     folds
@@ -118,8 +134,30 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..200).collect::<Vec<_>>());
 
-        let folds = folds(&Targets::Classes { labels, classes: 2 }, 5, 3);
+        let x = (0..200).map(|row| row as f32).collect();
+        let rows = Rows { x, n: 200, targets: Targets::Classes { labels, classes: 2 } };
+        let folds = folds(&rows, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 40));
+    }
+
+    #[test]
+    fn copies_of_a_row_are_held_out_together_unless_most_rows_are_copies() {
+        let spread = |x: &dyn Fn(usize) -> f32| -> Vec<usize> {
+            let x = (0..120).map(x).collect();
+            let rows = Rows { x, n: 120, targets: Targets::Values(vec![0.0; 120]) };
+            let folds = folds(&rows, 5, 1);
+            let mut all = folds.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..120).collect::<Vec<_>>());
+            assert!(folds.iter().all(|fold| fold.len() > 12), "{folds:?}");
+            // Folds that hold one of rows 0, 3, 6 and 9.
+            (0..5).filter(|&fold| folds[fold].iter().any(|&row| row % 3 == 0 && row < 12)).collect()
+        };
+        // Rows 0, 3, 6 and 9 are copies.
+        let copies = spread(&|row| if row % 3 == 0 && row < 12 { -1.0 } else { row as f32 });
+        assert_eq!(copies.len(), 1);
+        // Of two categories.
+        assert!(spread(&|row| (row % 2) as f32).len() > 1);
     }
 
     #[test]
