@@ -344,8 +344,15 @@ fn rate(run: &dyn Fn(usize) -> anyhow::Result<()>, seconds: f64) -> anyhow::Resu
         }
         times *= 2;
     };
-    let times = ((times as f64 * goal / taken).round() as usize).max(1);
-    Ok(times as f64 / (best_time(seconds, || run(times))? - set_up))
+    let mut times = ((times as f64 * goal / taken).round() as usize).max(1);
+    loop {
+        let taken = best_time(seconds, || run(times))? - set_up;
+        if taken > 0.0 {
+            return Ok(times as f64 / taken);
+        }
+        // Other work on the machine made `times` seem enough, or the start longer than it is.
+        times *= 2;
+    }
 }
 
 /// Seconds of the fastest call of `f` in `seconds`, after one to warm up.
