@@ -9,12 +9,11 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
 use crate::data::{Rows, Targets};
-use crate::descent::{Descent, Particle, Schedule};
+use crate::descent::{Descent, Schedule};
 use crate::device::Device;
 use crate::folds::{Fold, cross_validation, fold_count, held_out_targets, predict_held_out};
 use crate::network::{Architecture, Likelihood};
 use crate::predictive::{Calibration, Predictive, mean};
-use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
 
 /// Particles of a walk that scores a prior at first.
@@ -252,7 +251,8 @@ impl Search<'_> {
             .zip(&calibrations)
             .map(|(predictive, &calibration)| predictive.nll(&context.held_out, calibration))
             .collect();
-        let count = clearly_better(&row_nll);
+        let views: Vec<&[f64]> = row_nll.iter().map(Vec::as_slice).collect();
+        let count = clearly_better(&views);
         info!(maps = counts[count], "MAPs that the particles start from");
         let maps_candidates = counts.iter().zip(&row_nll).map(|(&maps, own)| MapsCandidate {
             maps,
@@ -365,12 +365,6 @@ impl Search<'_> {
         context: &Context<'_>,
     ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
         let prior_precision = self.architecture.per_parameter(prior);
-        let starts: Vec<Vec<f32>> = (0..count as u64)
-            .map(|index| {
-                let mut rng = stream(self.seed, Purpose::Initialisation, index);
-                self.architecture.initialise(&mut rng)
-            })
-            .collect();
         self.device.map(&context.folds, |_, fold| {
             let descent = Descent {
                 architecture: self.architecture,
@@ -379,16 +373,12 @@ impl Search<'_> {
                 prior_precision: &prior_precision,
                 schedule: self.map_schedule,
             };
-            let particles: Vec<Particle<'_>> = starts
-                .iter()
-                .map(|start| Particle { start, drift: None, control: None, watch: None })
-                .collect();
-            descent.run(self.device, &particles, context.report)
+            descent.maps(self.device, count, self.seed, context.report)
         })
     }
 
-    /// Held-out predictive of a small walk in every fold, round its MAPs `[folds][_][P]`. Each fold has particles of its own, lest
-    /// all held-out rows share the luck of a few drifts.
+    /// Held-out predictive of a small walk in every fold, round its MAPs `[folds][_][P]`. Each fold has
+    /// particles of its own, lest all held-out rows share the luck of a few drifts.
     fn walk_folds(
         &self,
         candidate: &Candidate,
@@ -461,8 +451,8 @@ fn spread_at_little_cost(scored: &[Scored]) -> usize {
     };
     let best = match (best_with(Drift::Isotropic), best_with(Drift::DataNoise)) {
         (Some(isotropic), Some(data_noise)) => {
-            let row_nll = [isotropic, data_noise].map(|index| scored[index].row_nll.clone());
-            [isotropic, data_noise][clearly_better(&row_nll)]
+            let both = [isotropic, data_noise];
+            both[clearly_better(&both.map(|index| scored[index].row_nll.as_slice()))]
         }
         (one, other) => one.or(other).expect("there is a candidate"),
     };
@@ -476,9 +466,9 @@ fn spread_at_little_cost(scored: &[Scored]) -> usize {
 
 /// Index of the first, unless others have less NLL by more than one standard error of the difference: then
 /// the best of those.
-fn clearly_better(row_nll: &[Vec<f64>]) -> usize {
+fn clearly_better(row_nll: &[&[f64]]) -> usize {
     let gain = |index: usize| {
-        let gains = gains(&row_nll[0], &row_nll[index]);
+        let gains = gains(row_nll[0], row_nll[index]);
         if mean(&gains) > standard_error(&gains) { mean(&gains) } else { 0.0 }
     };
     (1..row_nll.len()).fold(0, |best, other| if gain(other) > gain(best) { other } else { best })

@@ -285,6 +285,32 @@ impl Descent<'_> {
         Ok(ends.into_iter().map(|end| end.theta).collect())
     }
 
+    /// The first `count` initialisations, `[count][P]`.
+    pub fn initialisations(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {
+        let start =
+            |index| self.architecture.initialise(&mut stream(seed, Purpose::Initialisation, index));
+        (0..count as u64).map(start).collect()
+    }
+
+    /// MAP from each of the first `count` initialisations, `[count][P]`; `report` as in [`Self::run`].
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn maps(
+        &self,
+        device: &Device,
+        count: usize,
+        seed: u64,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let starts = self.initialisations(count, seed);
+        let particles: Vec<Particle<'_>> = starts
+            .iter()
+            .map(|start| Particle { start, drift: None, control: None, watch: None })
+            .collect();
+        self.run(device, &particles, report)
+    }
+
     /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::data::Targets;
-use crate::descent::{Descent, Particle, Schedule, TrainingSet};
+use crate::descent::{Descent, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
 use crate::footprint::{int8_bytes, pass_products};
@@ -67,17 +67,7 @@ impl Problem<'_> {
             prior_precision: &prior_precision,
             schedule: self.schedule,
         };
-        let starts: Vec<_> = (0..count as u64)
-            .map(|index| {
-                let mut rng = stream(self.seed, Purpose::Initialisation, index);
-                self.architecture.initialise(&mut rng)
-            })
-            .collect();
-        let particles: Vec<_> = starts
-            .iter()
-            .map(|start| Particle { start, drift: None, control: None, watch: None })
-            .collect();
-        descent.run(self.device, &particles, &|_| {})
+        descent.maps(self.device, count, self.seed, &|_| {})
     }
 
     /// Noise of the Gaussian likelihood, standardised target units; none for classification.

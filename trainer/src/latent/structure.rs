@@ -181,9 +181,10 @@ pub fn affordable_structures(
         };
         (0..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
     };
-    [(cost as fn(&_, &[_], &_) -> _, for_the_decoder), (cost_of_decoder, for_the_decoder)]
+    let costs: [fn(&Architecture, &[LayerDecoder], &Export) -> f64; 2] = [cost, cost_of_decoder];
+    [for_the_decoder, f64::INFINITY]
         .into_iter()
-        .chain([(cost as fn(&_, &[_], &_) -> _, f64::INFINITY), (cost_of_decoder, f64::INFINITY)])
+        .flat_map(|flash| costs.map(|cost| (cost, flash)))
         .map(|(cost, flash)| within(cost, flash))
         .find(|structures| !structures.is_empty())
         .unwrap_or_default()

@@ -23,7 +23,6 @@ use crate::device::{Device, threads};
 use crate::network::Architecture;
 use crate::particles::{CHOICES, MAP, RunAtMap, WalkStage};
 use crate::progress::Progress;
-use crate::random::{Purpose, stream};
 use crate::records::MAP_TRACE;
 use crate::reuse::reuse;
 use crate::run_data::{DATA, DataRecord, write_rows};
@@ -294,12 +293,7 @@ impl<'a> Training<'a> {
             prior_precision: &prior,
             schedule,
         };
-        let starts: Vec<_> = (0..count as u64)
-            .map(|index| {
-                let mut rng = stream(self.options.seed, Purpose::Initialisation, index);
-                self.architecture.initialise(&mut rng)
-            })
-            .collect();
+        let starts = descent.initialisations(count, self.options.seed);
         let validation = self.validation();
         let validate = |theta: &[f32]| {
             if let Some(validation) = &validation {
