@@ -32,7 +32,6 @@ use crate::footprint::{int8_bytes, pass_products};
 use crate::instructions::Core;
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
 use crate::predictive::{Calibration, Predictive, mean};
-use crate::random::{Purpose, stream};
 
 /// What a method is fitted to, and under which model.
 #[derive(Clone, Copy)]
@@ -229,6 +228,7 @@ pub(crate) mod linear {
     use super::*;
     use crate::data::Targets;
     use crate::network::Activation;
+    use crate::random::{Purpose, stream};
 
     const ROWS: usize = 40;
     pub(crate) const NOISE_STD: f32 = 0.5;

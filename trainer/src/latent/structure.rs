@@ -145,6 +145,9 @@ fn dearest(
     open_precisions(export, architecture.depth()).iter().map(passes).fold(0.0, f64::max)
 }
 
+/// A way to count what samples cost, in deterministic passes.
+type Cost = fn(&Architecture, &[LayerDecoder], &Export) -> f64;
+
 /// For every first stochastic layer the decoder of the highest rank whose samples cost at most
 /// [`Export::cost`] deterministic passes and whose file takes at most [`Export::flash`] times
 /// `network_bytes`, those of the network alone. Where the network is so small that what every sample costs
@@ -159,7 +162,7 @@ pub fn affordable_structures(
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
     let depth = architecture.depth();
     let for_the_decoder = (export.flash - 1.0) * network_bytes as f64;
-    let within = |cost: fn(&Architecture, &[LayerDecoder], &Export) -> f64, flash: f64| {
+    let within = |cost: Cost, flash: f64| {
         let affordable = |structure: &Structure| {
             let shape = DecoderShape {
                 architecture: architecture.clone(),
@@ -181,7 +184,7 @@ pub fn affordable_structures(
         };
         (0..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
     };
-    let costs: [fn(&Architecture, &[LayerDecoder], &Export) -> f64; 2] = [cost, cost_of_decoder];
+    let costs: [Cost; 2] = [cost, cost_of_decoder];
     [for_the_decoder, f64::INFINITY]
         .into_iter()
         .flat_map(|flash| costs.map(|cost| (cost, flash)))
