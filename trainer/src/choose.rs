@@ -3,7 +3,9 @@
 //! The prior matters more than anything else, and MAP's own validation loss is a bad judge of it:
 //! every candidate is scored by the cross-validated NLL of a small walk's predictive, after the
 //! calibration that the final model gets too. The prior is scored at a middling temperature, then
-//! drift and temperature under the best prior, then the neighbouring priors under those.
+//! drift and temperature under the best prior, then the neighbouring priors under those for as long as
+//! one is better. Short walks score all but the kind of drift and the number of MAPs: particles that
+//! drift like the data's noise wander on long after a short walk ends, so only full walks judge those.
 
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
@@ -22,8 +24,9 @@ const FIRST_PARTICLES: usize = 8;
 /// few particles does worse than that of many, the more so the more they spread: too few would
 /// choose too cold a posterior.
 const SCORING_PARTICLES: usize = 16;
-/// Particles of the walk that the predictive is calibrated with.
-const CALIBRATION_PARTICLES: usize = 16;
+/// Particles of a full walk that scores a kind of drift or a number of MAPs, and that the predictive is
+/// calibrated with.
+const FULL_PARTICLES: usize = 16;
 /// Numbers of MAPs that are tried, with as many particles.
 const MAPS: [usize; 2] = [1, 4];
 /// A scoring walk takes this share of the full walk's steps, at a rate as much higher.
@@ -33,8 +36,6 @@ const HIDDEN_PRECISIONS: [f32; 5] = [1.0, 3.0, 10.0, 30.0, 100.0];
 const OUTPUT_PRECISIONS: [f32; 3] = [0.3, 1.0, 3.0];
 /// Neighbours on that grid differ by no more than this factor in each.
 const NEIGHBOUR: f32 = 4.0;
-/// Number of neighbours of a prior inside the grid.
-const MOST_NEIGHBOURS: usize = 8;
 /// Posterior temperatures tried, from the plain posterior down.
 const TEMPERATURES: [f32; 4] = [1.0, 0.3, 0.1, 0.01];
 /// Where the prior is scored first.
@@ -61,14 +62,18 @@ pub struct Fixed {
     pub maps: Option<usize>,
 }
 
-/// A number of MAPs with its score.
+/// A full walk with its score.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MapsCandidate {
+pub struct FullWalk {
+    /// Kind of drift.
+    pub drift: Drift,
+    /// Posterior temperature.
+    pub temperature: f32,
     /// MAPs that the particles start from, shared out evenly.
     pub maps: usize,
     /// Held-out NLL after calibration, nats a row.
     pub nll: f64,
-    /// Standard error of the difference from the NLL of the first number tried.
+    /// Standard error of the difference from the NLL of the first that it was compared with.
     pub standard_error: f64,
 }
 
@@ -97,7 +102,9 @@ pub struct Choices {
     /// MAPs that the particles start from.
     pub maps: usize,
     /// Numbers of MAPs that were tried under the chosen setting, the fewest first.
-    pub maps_candidates: Vec<MapsCandidate>,
+    pub maps_candidates: Vec<FullWalk>,
+    /// The best setting with either kind of drift, isotropic first; empty where the drift was given.
+    pub drift_candidates: Vec<FullWalk>,
     /// Calibration of MAP on held-out rows.
     pub map_calibration: Calibration,
     /// Calibration of the particles' predictive on held-out rows.
@@ -159,7 +166,15 @@ pub struct Search<'a> {
 struct Scored {
     candidate: Candidate,
     predictive: Predictive,
-    row_nll: Vec<f64>,
+}
+
+/// Full walks that were compared.
+struct FullWalks {
+    walks: Vec<FullWalk>,
+    /// Place of the one taken.
+    best: usize,
+    /// Calibration of its predictive.
+    calibration: Calibration,
 }
 
 /// What every part of the search needs.
@@ -174,14 +189,14 @@ impl Search<'_> {
     pub fn steps(&self, fixed: &Fixed) -> usize {
         let priors = self.priors(fixed).len();
         let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
-        let neighbours = MOST_NEIGHBOURS.min(priors - 1);
-        let scored = self.tempered(fixed, &[]).len() + neighbours;
+        let scored = self.tempered(fixed, &[]).len() + priors - 1;
         let scoring = FIRST_PARTICLES * priors + SCORING_PARTICLES * scored;
         let counts = fixed.map_counts();
-        let walked = scoring * self.scoring_schedule().steps
-            + counts.len() * CALIBRATION_PARTICLES * self.walk_schedule.steps;
-        let last = counts.iter().max().copied().unwrap_or(1);
-        let trained = (noise + priors + neighbours + 1 + last) * self.map_schedule.steps;
+        let drifts = if fixed.drift.is_none() { 2 } else { 0 };
+        let full = FULL_PARTICLES * (drifts + counts.len());
+        let walked = scoring * self.scoring_schedule().steps + full * self.walk_schedule.steps;
+        let most = counts.iter().max().copied().unwrap_or(1);
+        let trained = (noise + 2 * priors + drifts / 2 + most) * self.map_schedule.steps;
         fold_count(self.rows.n) * (trained + walked)
     }
 
@@ -219,53 +234,61 @@ impl Search<'_> {
         let start = scored.len();
         let tempered = self.tempered(fixed, &prior);
         scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context)?);
-        chosen = spread_at_little_cost(&scored[start..]) + start;
+        let likelihood = likelihood(noise_std);
+        // Isotropic drift first: it makes functions that a small decoder follows more closely.
+        let by_drift: Vec<usize> = [Drift::Isotropic, Drift::DataNoise]
+            .into_iter()
+            .filter_map(|drift| spread_at_little_cost(&scored[start..], drift))
+            .map(|index| index + start)
+            .collect();
+        let mut drift_candidates = Vec::new();
+        chosen = by_drift[0];
+        if by_drift.len() > 1 {
+            let maps = self.maps(&prior, likelihood, 1, &context)?;
+            let finalists: Vec<_> =
+                by_drift.iter().map(|&index| (&scored[index].candidate, 1)).collect();
+            let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
+            chosen = by_drift[full.best];
+            drift_candidates = full.walks;
+        }
 
         let Candidate { drift, temperature, .. } = scored[chosen].candidate;
         info!(%drift, %temperature, "the most spread within one standard error of the least NLL");
-        let others = priors.iter().filter(|other| **other != prior && near(other, &prior));
-        let others: Vec<_> = others.map(|prior| unscored(prior, drift, temperature)).collect();
-        let start = scored.len();
-        scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context)?);
-        let nll = |index: usize| scored[index].candidate.nll;
-        chosen = (start..scored.len())
-            .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
+        let mut untried: Vec<_> = priors.into_iter().filter(|other| *other != prior).collect();
+        loop {
+            let best = scored[chosen].candidate.prior_precision.clone();
+            let (others, rest): (Vec<_>, Vec<_>) =
+                untried.into_iter().partition(|other| near(other, &best));
+            let others: Vec<_> =
+                others.iter().map(|prior| unscored(prior, drift, temperature)).collect();
+            untried = rest;
+            let start = scored.len();
+            scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context)?);
+            let nll = |index: usize| scored[index].candidate.nll;
+            let better = (start..scored.len())
+                .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
+            if better == chosen {
+                break;
+            }
+            chosen = better;
+        }
 
         let chosen = scored[chosen].candidate.clone();
         info!(prior = ?chosen.prior_precision, nll = chosen.nll, "prior of the least NLL");
-        let likelihood = likelihood(noise_std);
         let counts = fixed.map_counts();
         let most = counts.iter().max().copied().unwrap_or(1);
         let maps = self.maps(&chosen.prior_precision, likelihood, most, &context)?;
-        let by_count = self.device.map(&counts, |_, &count| {
-            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(|maps| maps[..count].to_vec()).collect();
-            let (schedule, particles) = (self.walk_schedule, CALIBRATION_PARTICLES);
-            self.walk_folds(&chosen, likelihood, &from, schedule, particles, &context)
-        })?;
-        let calibrations: Vec<Calibration> = by_count
-            .iter()
-            .map(|predictive| predictive.calibrate(&context.held_out, noise_std))
-            .collect();
-        let row_nll: Vec<Vec<f64>> = by_count
-            .iter()
-            .zip(&calibrations)
-            .map(|(predictive, &calibration)| predictive.nll(&context.held_out, calibration))
-            .collect();
-        let views: Vec<&[f64]> = row_nll.iter().map(Vec::as_slice).collect();
-        let count = clearly_better(&views);
-        info!(maps = counts[count], "MAPs that the particles start from");
-        let maps_candidates = counts.iter().zip(&row_nll).map(|(&maps, own)| MapsCandidate {
-            maps,
-            nll: mean(own),
-            standard_error: standard_error(&gains(&row_nll[0], own)),
-        });
+        let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
+        let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
+        info!(maps = counts[full.best], "MAPs that the particles start from");
         let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
         Ok(Choices {
             noise_std,
-            maps: counts[count],
-            maps_candidates: maps_candidates.collect(),
+            maps: counts[full.best],
+            maps_candidates: full.walks,
+            drift_candidates,
             map_calibration: map.calibrate(&context.held_out, noise_std),
-            particle_calibration: calibrations[count],
+            particle_calibration: full.calibration,
             candidates: scored.into_iter().map(|scored| scored.candidate).collect(),
             folds: context.folds.len(),
             chosen,
@@ -307,8 +330,39 @@ impl Search<'_> {
                 standard_error,
                 "scored"
             );
-            Ok(Scored { candidate, predictive, row_nll })
+            Ok(Scored { candidate, predictive })
         })
+    }
+
+    /// Full walks of settings with numbers of MAPs, from `maps: [folds][_][P]`, and the first of them unless
+    /// another is clearly better.
+    fn walk_fully(
+        &self,
+        finalists: &[(&Candidate, usize)],
+        likelihood: Likelihood,
+        maps: &[Vec<Vec<f32>>],
+        noise_std: Option<f32>,
+        context: &Context<'_>,
+    ) -> anyhow::Result<FullWalks> {
+        let walked = self.device.map(finalists, |_, &(setting, count)| {
+            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(|maps| maps[..count].to_vec()).collect();
+            let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
+            let predictive =
+                self.walk_folds(setting, likelihood, &from, schedule, particles, context)?;
+            let calibration = predictive.calibrate(&context.held_out, noise_std);
+            Ok((calibration, predictive.nll(&context.held_out, calibration)))
+        })?;
+        let row_nll: Vec<&[f64]> = walked.iter().map(|(_, row_nll)| row_nll.as_slice()).collect();
+        let walk = |(&(setting, maps), own): (&(&Candidate, usize), &&[f64])| FullWalk {
+            drift: setting.drift,
+            temperature: setting.temperature,
+            maps,
+            nll: mean(own),
+            standard_error: standard_error(&gains(row_nll[0], own)),
+        };
+        let best = clearly_better(&row_nll);
+        let walks = finalists.iter().zip(&row_nll).map(walk).collect();
+        Ok(FullWalks { walks, best, calibration: walked[best].0 })
     }
 
     /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).
@@ -437,31 +491,17 @@ fn best_of(scored: &[Scored]) -> usize {
     (0..scored.len()).min_by(|a, b| order(a).total_cmp(&order(b))).expect("there is a candidate")
 }
 
-/// The kind of drift, then the temperature. Isotropic drift makes functions that a small decoder
-/// follows more closely; drift like the data's noise is taken where it is better by more than one
-/// standard error of the difference. Then the largest temperature whose NLL is within one standard
-/// error of the least: more spread costs little in distribution and buys out-of-distribution
-/// detection.
-fn spread_at_little_cost(scored: &[Scored]) -> usize {
+/// With one kind of drift, the largest temperature whose NLL is within one standard error of the least:
+/// more spread costs little in distribution and buys out-of-distribution detection. None where nothing
+/// was scored with that drift.
+fn spread_at_little_cost(scored: &[Scored], drift: Drift) -> Option<usize> {
     let candidate = |index: usize| &scored[index].candidate;
-    let best_with = |drift: Drift| {
-        (0..scored.len())
-            .filter(|&index| candidate(index).drift == drift)
-            .min_by(|&a, &b| candidate(a).nll.total_cmp(&candidate(b).nll))
-    };
-    let best = match (best_with(Drift::Isotropic), best_with(Drift::DataNoise)) {
-        (Some(isotropic), Some(data_noise)) => {
-            let both = [isotropic, data_noise];
-            both[clearly_better(&both.map(|index| scored[index].row_nll.as_slice()))]
-        }
-        (one, other) => one.or(other).expect("there is a candidate"),
-    };
-    let best = candidate(best);
-    let limit = best.nll + best.standard_error;
-    (0..scored.len())
-        .filter(|&index| candidate(index).drift == best.drift && candidate(index).nll <= limit)
+    let own = || (0..scored.len()).filter(|&index| candidate(index).drift == drift);
+    let best = own().min_by(|&a, &b| candidate(a).nll.total_cmp(&candidate(b).nll))?;
+    let limit = candidate(best).nll + candidate(best).standard_error;
+    own()
+        .filter(|&index| candidate(index).nll <= limit)
         .max_by(|&a, &b| candidate(a).temperature.total_cmp(&candidate(b).temperature))
-        .expect("the best one is within its own limit")
 }
 
 /// Index of the first, unless others have less NLL by more than one standard error of the difference: then

@@ -337,7 +337,7 @@ impl Default for Export {
             input: InputChoice::Float,
             weight_bits: Choice::Auto,
             factor_bits: Choice::Auto,
-            loss: 0.005,
+            loss: 0.001,
             trunk: Choice::Auto,
             date: None,
         }

@@ -119,12 +119,12 @@ mod tests {
     #[test]
     fn the_largest_parts_that_cost_little_become_int4() {
         let loss = additive([0.003, 0.004, 0.001], 0.001);
-        let (chosen, tried) =
-            choose_precision(&Export::default(), &[10, 20, 5], loss).expect("no error");
+        let config = Export { loss: 0.005, ..Export::default() };
+        let (chosen, tried) = choose_precision(&config, &[10, 20, 5], loss).expect("no error");
         assert_eq!(chosen.factors, Bits::Four);
         assert_eq!(chosen.layers, [Bits::Eight, Bits::Four, Bits::Eight]);
         assert_eq!(tried.len(), 4);
-        let open = open_precisions(&Export::default(), 3);
+        let open = open_precisions(&config, 3);
         assert!(open.len() == 16 && open.contains(&chosen));
     }
 

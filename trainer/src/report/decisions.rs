@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::evidence::{Evidence, classifies};
-use crate::choose::MapsCandidate;
+use crate::choose::FullWalk;
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::latent::structure_name;
 
@@ -96,7 +96,10 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             why(
                 &asked.walk.drift,
                 "walk.drift",
-                "isotropic, unless data-noise is better by more than one standard error",
+                &format!(
+                    "isotropic, unless data-noise is better by more than one standard error{}",
+                    full_walks(&choices.drift_candidates, |walk| walk.drift.to_string())
+                ),
             ),
         ),
         decision(
@@ -115,8 +118,8 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
                 &asked.walk.maps,
                 "walk.maps",
                 &format!(
-                    "the fewest, unless more are better by more than one standard error: held-out NLL {}",
-                    tried_maps(&choices.maps_candidates)
+                    "the fewest, unless more are better by more than one standard error{}",
+                    full_walks(&choices.maps_candidates, |walk| walk.maps.to_string())
                 ),
             ),
         ),
@@ -181,18 +184,19 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
     all
 }
 
-fn tried_maps(candidates: &[MapsCandidate]) -> String {
-    let tried = candidates.iter().enumerate().map(|(index, candidate)| match index {
-        0 => format!("{:.4} with {}", candidate.nll, candidate.maps),
+/// The held-out NLL of full walks, each under the name of what differs; empty where none were compared.
+fn full_walks(walks: &[FullWalk], name: impl Fn(&FullWalk) -> String) -> String {
+    let each = walks.iter().enumerate().map(|(index, walk)| match index {
+        0 => format!(": held-out NLL {:.4} with {}", walk.nll, name(walk)),
         _ => format!(
-            "{:.4} with {}, a difference of {:.4} ± {:.4}",
-            candidate.nll,
-            candidate.maps,
-            candidate.nll - candidates[0].nll,
-            candidate.standard_error
+            ", {:.4} with {}, a difference of {:.4} ± {:.4}",
+            walk.nll,
+            name(walk),
+            walk.nll - walks[0].nll,
+            walk.standard_error
         ),
     });
-    tried.collect::<Vec<_>>().join(", ")
+    each.collect()
 }
 
 /// Why a setting that can be left open has its value; `rule` is what chooses it then.
