@@ -350,6 +350,7 @@ impl Split {
             target: options.target.clone(),
             task,
             config: options.config.clone(),
+            network: None,
             out: folder.join("run"),
             device: options.device.clone(),
             seed,

@@ -74,6 +74,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         target: TARGET.to_owned(),
         task: TaskKind::Classification,
         config: config(),
+        network: None,
         out: run.clone(),
         // The committed figures and firmware are of this one.
         device: Arc::new(Device::Cpu),

@@ -17,11 +17,13 @@ pub mod demo;
 pub mod descent;
 pub mod device;
 pub mod engine;
+pub mod ensemble;
 pub mod export;
 pub mod folds;
 pub mod footprint;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod import;
 pub mod instructions;
 pub mod latent;
 pub mod metrics;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use crate::config::{Choice, Config, Export, Latent, Walk};
 use crate::particles::{CHOICES, MAP};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, MAP_TRACE};
-use crate::run_data::{DATA, DataRecord, ROWS};
+use crate::run_data::{DATA, DataRecord, ROWS, imported_by};
 use crate::run_dir::{PARTICLES, REQUESTED, RunDir};
 
 /// A stage that can be taken over.
@@ -63,6 +63,7 @@ pub fn reuse(
     dir: &RunDir,
     config: &Config,
     record: &DataRecord,
+    imported: Option<&[f32]>,
 ) -> anyhow::Result<Vec<&'static str>> {
     let source = RunDir::open(from)?;
     let before: DataRecord = source.read_json(DATA)?;
@@ -81,6 +82,10 @@ pub fn reuse(
     for Stage { name, files, folders, reads } in STAGES {
         let finished = files.last().is_some_and(|last| source.has(last));
         if !finished || reads(&before) != reads(config) {
+            break;
+        }
+        // The hyper-parameters are chosen without it.
+        if name != "choose" && imported_by(&source)?.as_deref() != imported {
             break;
         }
         for folder in folders {

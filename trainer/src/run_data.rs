@@ -22,6 +22,17 @@ pub const ROWS: &str = "rows.safetensors";
 /// `[n, 1]`: values in original units or indices of classes.
 pub const CALIBRATION_ROWS: &str = "calibration-rows.safetensors";
 
+/// The network trained elsewhere that the run starts from, `theta: [1, P]`, if there is one.
+pub const IMPORTED: &str = "imported.safetensors";
+
+/// Parameters of the network trained elsewhere that a run starts from, `[P]`; none where it trains its own.
+///
+/// # Errors
+/// The file cannot be read or is not what was written.
+pub fn imported_by(dir: &RunDir) -> anyhow::Result<Option<Vec<f32>>> {
+    dir.has(IMPORTED).then(|| Ok(dir.read_tensor(IMPORTED, "theta")?.concat())).transpose()
+}
+
 /// `data.json`: what the run was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {

@@ -258,6 +258,7 @@ impl<'a> Base<'a> {
                 target: target.clone(),
                 task: self.set.task,
                 config: self.config(group, change),
+                network: None,
                 out: run.clone(),
                 device: Arc::new(Device::Cpu),
                 seed: self.seed,

@@ -4,6 +4,8 @@ mod bench;
 mod compare;
 mod devices;
 mod evaluate;
+mod export;
+mod import;
 mod inspect;
 mod interrupt;
 mod merge;
@@ -46,6 +48,8 @@ pub struct Cli {
 enum Command {
     /// Train on a CSV file and export `model.fwk`.
     Train(train::Arguments),
+    /// Take over a network trained elsewhere, for `train --network`.
+    Import(import::Arguments),
     /// Walk one part of a run's particles, on any machine.
     Walk(walk::Arguments),
     /// Join the parts of a walk, for `train --resume` to go on with.
@@ -54,6 +58,8 @@ enum Command {
     Predict(predict::Arguments),
     /// Score predictions against the targets of a CSV file.
     Evaluate(evaluate::Arguments),
+    /// Write a run's networks for PyTorch and others.
+    Export(export::Arguments),
     /// Make a page with figures about a run.
     Report(report::Arguments),
     /// Show what a `.fwk` file holds.
@@ -173,10 +179,12 @@ impl Cli {
         let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
         match self.command {
             Command::Train(arguments) => arguments.run(progress),
+            Command::Import(arguments) => arguments.run(),
             Command::Walk(arguments) => arguments.run(progress),
             Command::Merge(arguments) => arguments.run(progress),
             Command::Predict(arguments) => arguments.run(),
             Command::Evaluate(arguments) => arguments.run(),
+            Command::Export(arguments) => arguments.run(),
             Command::Report(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),

@@ -16,6 +16,10 @@ use super::{DeviceArgument, TableArguments};
 pub struct Arguments {
     #[command(flatten)]
     table: TableArguments,
+    /// A network trained elsewhere, as `fiberwalk import` wrote it: the walk starts from it instead of
+    /// from a MAP that is trained here.
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
     /// Directory of the run [default: the data file's name with `-run`].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -46,6 +50,7 @@ impl Arguments {
             target: self.table.target,
             task: self.table.task,
             config,
+            network: self.network,
             out,
             device: Arc::new(self.device.open()?),
             seed: self.seed,

@@ -8,7 +8,7 @@ mod run;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rayon::prelude::*;
 use tracing::{debug, info};
@@ -20,12 +20,13 @@ use crate::config::{Config, PerLayer};
 use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
 use crate::descent::{Descended, Descent, Particle, TrainingSet, Watch};
 use crate::device::{Device, threads};
+use crate::import::ImportedNetwork;
 use crate::network::Architecture;
 use crate::particles::{CHOICES, MAP, RunAtMap, WalkStage};
 use crate::progress::Progress;
 use crate::records::MAP_TRACE;
 use crate::reuse::reuse;
-use crate::run_data::{DATA, DataRecord, write_rows};
+use crate::run_data::{DATA, DataRecord, IMPORTED, imported_by, write_rows};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::trace::{Checkpoints, Trace, curves};
 use crate::validation::Validation;
@@ -43,6 +44,8 @@ pub struct TrainOptions {
     pub task: TaskKind,
     /// Settings.
     pub config: Config,
+    /// A network trained elsewhere, as `fiberwalk import` wrote it: the walk starts from it.
+    pub network: Option<PathBuf>,
     /// Directory of the run.
     pub out: PathBuf,
     /// What computes.
@@ -81,6 +84,8 @@ struct Training<'a> {
     target: Target,
     rows: Rows,
     architecture: Architecture,
+    /// The parameters of a network trained elsewhere, `[P]`.
+    imported: Option<Vec<f32>>,
 }
 
 /// Trains, or goes on training. The directory then holds `model.fwk`, `model.rs`, `report.html` and
@@ -101,7 +106,12 @@ pub fn train_with(
     after: &mut dyn FnMut(&'static str),
 ) -> anyhow::Result<()> {
     options.config.check()?;
-    let training = Training::start(options)?;
+    let mut options = options.clone();
+    let imported = options.network.as_deref().map(ImportedNetwork::read).transpose()?;
+    if let Some(network) = &imported {
+        options.config = network.settings(&options.config)?;
+    }
+    let training = Training::start(&options, imported.as_ref())?;
     let choices = training.choose()?;
     after("choose");
     if training.stops_after(Until::Choose) {
@@ -132,7 +142,10 @@ pub fn train_with(
 
 impl<'a> Training<'a> {
     /// Reads the data and opens the run's directory.
-    fn start(options: &'a TrainOptions) -> anyhow::Result<Self> {
+    fn start(
+        options: &'a TrainOptions,
+        imported: Option<&ImportedNetwork>,
+    ) -> anyhow::Result<Self> {
         let table = Table::read(&options.data)?;
         let (target, decision) = Target::read(&table, &options.target, options.task)?;
         let features = Features::of(&table, &options.target)?;
@@ -185,9 +198,13 @@ impl<'a> Training<'a> {
             seed = options.seed,
             "data"
         );
-        let dir = open_run(options, &record)?;
+        let fitted = |network: &ImportedNetwork| network.fitted_to(&record.schema, &constant);
+        let imported = imported.map(fitted).transpose().with_context(|| {
+            options.network.as_deref().unwrap_or(&options.data).display().to_string()
+        })?;
+        let dir = open_run(options, &record, imported.as_deref())?;
         let rows = record.schema.rows(&raw, &target);
-        Ok(Self { options, dir, record, raw, target, rows, architecture })
+        Ok(Self { options, dir, record, raw, target, rows, architecture, imported })
     }
 
     /// Whether to stop here; says how to go on.
@@ -273,7 +290,8 @@ impl<'a> Training<'a> {
         Ok(choices)
     }
 
-    /// MAP training: `map-trace.safetensors`, then `map.safetensors`, the best one first.
+    /// MAP training: `map-trace.safetensors`, then `map.safetensors`, the best one first. An imported
+    /// network stays as it is.
     fn maps(&self, choices: &Choices) -> anyhow::Result<Vec<Vec<f32>>> {
         let rows = self.training_rows();
         // First, so that a run with its MAP is all that a walk needs.
@@ -282,7 +300,10 @@ impl<'a> Training<'a> {
             return self.dir.read_tensor(MAP, "theta");
         }
         let count = choices.maps;
-        let schedule = self.options.config.map.schedule();
+        let mut schedule = self.options.config.map.schedule();
+        if self.imported.is_some() {
+            schedule.steps = 0;
+        }
         let set = self.training_set(&rows);
         let prior = self.architecture.per_parameter(&choices.chosen.prior_precision);
         let stage = self.options.progress.stage("map", count * schedule.steps);
@@ -293,7 +314,10 @@ impl<'a> Training<'a> {
             prior_precision: &prior,
             schedule,
         };
-        let starts = descent.initialisations(count, self.options.seed);
+        let starts = match &self.imported {
+            Some(theta) => vec![theta.clone()],
+            None => descent.initialisations(count, self.options.seed),
+        };
         let validation = self.validation();
         let validate = |theta: &[f32]| {
             if let Some(validation) = &validation {
@@ -355,15 +379,22 @@ fn check_readings(
 }
 
 /// Creates the run's directory, or checks that the one there is of the same data and settings.
-fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDir> {
+fn open_run(
+    options: &TrainOptions,
+    record: &DataRecord,
+    imported: Option<&[f32]>,
+) -> anyhow::Result<RunDir> {
     let requested = options.config.to_toml();
     let dir =
         if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
     if !dir.has(DATA) {
         dir.write(REQUESTED, requested.as_bytes())?;
+        if let Some(theta) = imported {
+            dir.write_tensors(IMPORTED, &[("theta", &[theta.to_vec()])])?;
+        }
         dir.write_json(DATA, record)?;
         if let Some(from) = &options.from {
-            let stages = reuse(from, &dir, &options.config, record)?;
+            let stages = reuse(from, &dir, &options.config, record, imported)?;
             let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
             options.progress.note(&format!("from {}: {stages}", from.display()));
         }
@@ -384,6 +415,9 @@ fn open_run(options: &TrainOptions, record: &DataRecord) -> anyhow::Result<RunDi
     }
     if &before != record {
         bail!("{shown} is a run with another target or task: use another --out");
+    }
+    if imported_by(&dir)?.as_deref() != imported {
+        bail!("{shown} is a run from another --network, or from none: use another --out");
     }
     Ok(dir)
 }

@@ -1,0 +1,192 @@
+//! The ways of `docs/networks.md`: networks of other libraries come in, and particles go out. The page's
+//! Python is run as it stands, with the libraries that `tests/setup` installs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fiberwalk_tests::{Finished, digits, root};
+
+/// Settings that walk and fit within seconds.
+const SMALL: &str = "\
+[map]
+prior_precision = 1.0
+steps = 100
+[walk]
+particles = 16
+steps = 100
+drift = \"isotropic\"
+temperature = 0.1
+[latent]
+decoder = [\"frozen\", \"low-rank:4\"]
+steps = 1500
+[calibration]
+fraction = 0.2
+";
+
+/// A folder with the digits' training and test rows.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rows = |test: bool| digits((0..1797).filter(move |row| (row % 5 == 3) == test));
+    fs::write(folder.path().join("train.csv"), rows(false)).expect("writable");
+    fs::write(folder.path().join("test.csv"), rows(true)).expect("writable");
+    fs::write(folder.path().join("small.toml"), SMALL).expect("writable");
+    folder
+}
+
+/// Python with the libraries of the page, beside those of other checks.
+fn python() -> PathBuf {
+    let python = root().join("target/networks/bin/python");
+    assert!(python.exists(), "{} is missing: run tests/setup", python.display());
+    python
+}
+
+/// Runs Python code to its end.
+fn run_python(folder: &Path, code: &str) -> String {
+    let output = Command::new(python())
+        .args(["-c", code])
+        .current_dir(folder)
+        .env("JAX_PLATFORMS", "cpu")
+        .output()
+        .expect("python starts");
+    let finished = Finished::from(output);
+    assert_eq!(finished.code, Some(0), "{code}\n{}", finished.stderr);
+    finished.stdout
+}
+
+/// The first Python block under a heading of the page.
+fn block(heading: &str) -> String {
+    let text = fs::read_to_string(root().join("docs/networks.md")).expect("the page is there");
+    let (_, after) = text.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
+    let (_, code) = after.split_once("\n```python\n").expect("a block follows");
+    code.split_once("\n```").expect("it ends").0.to_owned()
+}
+
+fn run(folder: &Path, arguments: &str) -> Finished {
+    Finished::success(folder, arguments.split_whitespace())
+}
+
+/// Share of the test rows that an engine gets right.
+fn accuracy(folder: &Path, engine: &str) -> f64 {
+    let shown =
+        run(folder, &format!("evaluate run test.csv --target digit --engine {engine}")).stdout;
+    let line = shown.lines().find(|line| line.starts_with("accuracy")).expect("it has a score");
+    line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number")
+}
+
+/// Imports the network that a block of the page leaves, walks from it, and compares what comes of it.
+fn from_library(heading: &str, model: &str, name: &str) {
+    let folder = folder();
+    let folder = folder.path();
+    run_python(folder, &block(heading));
+    let imported = run(folder, &format!("import {model} --arch {name}.toml")).stdout;
+    assert!(imported.contains("64-50-10, tanh, 3760 parameters"), "{imported}");
+    assert!(
+        imported.contains("its outputs for 100 reference rows differ by at most"),
+        "{imported}"
+    );
+    let network = format!("--network {name}-network.safetensors");
+    run(
+        folder,
+        &format!("train train.csv --target digit --config small.toml --out run --quiet {network}"),
+    );
+    assert!(folder.join("run/report.html").exists());
+    for engine in ["map", "particles", "runtime"] {
+        let accuracy = accuracy(folder, engine);
+        assert!(accuracy > 0.93, "{heading}, {engine}: {accuracy}");
+    }
+}
+
+#[test]
+fn a_network_of_keras_walks() {
+    from_library("Keras", "keras.safetensors", "keras");
+}
+
+#[test]
+fn a_network_of_scikit_learn_walks() {
+    from_library("scikit-learn, by ONNX", "sklearn.onnx", "sklearn");
+}
+
+/// PyTorch takes gigabytes: `pip install torch` in `target/networks`, then `-- --ignored`.
+#[test]
+#[ignore = "needs PyTorch, several gigabytes"]
+fn a_network_of_pytorch_walks_and_returns() {
+    from_library("PyTorch", "net.safetensors", "net");
+    let folder = folder();
+    let folder = folder.path();
+    run_python(folder, &block("PyTorch"));
+    run(folder, "import net.safetensors --arch net.toml");
+    let options = "--config small.toml --quiet --network net-network.safetensors";
+    run(folder, &format!("train train.csv --target digit {options}"));
+    run(folder, "export train-run --out ensemble.safetensors");
+    run_python(folder, &format!("{}\nassert probabilities.shape == (5, 10)", block("And back")));
+}
+
+/// What goes out predicts what the run predicts, and what comes back is the network that went out.
+#[test]
+fn exported_networks_predict_what_the_run_predicts() {
+    let folder = folder();
+    let folder = folder.path();
+    let config = format!("[network]\nhidden = [24]\n{SMALL}");
+    fs::write(folder.join("own.toml"), config).expect("writable");
+    run(folder, "train train.csv --target digit --config own.toml --out own --quiet");
+    run(folder, "export own --out ensemble.safetensors");
+    run(folder, "export own --engine float --samples 8 --seed 3 --out draws.safetensors");
+    run(folder, "predict own test.csv --engine particles --out particles.csv");
+    run(folder, "predict own test.csv --engine float --samples 8 --seed 3 --out draws.csv");
+    let compare = "
+import json, numpy as np
+from safetensors import safe_open
+for name, count in [('ensemble', 16), ('draws', 8)]:
+    expected = {'ensemble': 'particles', 'draws': 'draws'}[name]
+    expected = np.genfromtxt(expected + '.csv', delimiter=',', skip_header=1, usecols=range(10))
+    x = np.loadtxt('test.csv', delimiter=',', skiprows=1)[:, :-1]
+    with safe_open(name + '.safetensors', 'numpy') as file:
+        t = {key: file.get_tensor(key) for key in file.keys()}
+        about = json.loads(file.metadata()['fiberwalk'])
+    assert t['0.weight'].shape == (count, 24, 64) and t['2.bias'].shape == (count, 10)
+    hidden = np.tanh(np.einsum('nhi,ri->nrh', t['0.weight'], x) + t['0.bias'][:, None])
+    logits = np.einsum('noh,nrh->nro', t['2.weight'], hidden) + t['2.bias'][:, None]
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p = (p / p.sum(-1, keepdims=True)).mean(0) ** (1 / about['temperature'])
+    p = p / p.sum(-1, keepdims=True)
+    assert about['classes'] == [str(c) for c in range(10)] and len(about['features']) == 64
+    inside = np.abs(p - expected).max(-1) < 1e-3
+    # The run clips what lies beyond five standard deviations.
+    assert inside.mean() > 0.8, (name, np.abs(p - expected).max())
+";
+    run_python(folder, compare);
+
+    // One network goes out and comes back.
+    run(folder, "export own --engine map --out map.safetensors");
+    fs::write(folder.join("map.toml"), "activation = \"tanh\"\nlayers = [\"0\", \"2\"]\n")
+        .expect("writable");
+    run(folder, "import map.safetensors --arch map.toml");
+    let network = "--network map-network.safetensors";
+    run(
+        folder,
+        &format!("train train.csv --target digit --config own.toml --out again --quiet {network}"),
+    );
+    let probabilities = |run_of: &str| {
+        run(folder, &format!("predict {run_of} test.csv --engine map --out map.csv"));
+        let text = fs::read_to_string(folder.join("map.csv")).expect("written");
+        let row = |line: &str| -> Vec<f64> {
+            line.split(',').take(10).map(|field| field.parse().expect("a number")).collect()
+        };
+        text.lines().skip(1).flat_map(row).collect::<Vec<f64>>()
+    };
+    let (own, again) = (probabilities("own"), probabilities("again"));
+    let apart = own.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(own.len() == again.len() && apart < 1e-4, "{apart}");
+
+    // Another network is another run.
+    let resume = "train train.csv --target digit --config own.toml --out again --quiet --resume";
+    assert_eq!(
+        Finished::run(folder, format!("{resume} {network}").split_whitespace()).code,
+        Some(0)
+    );
+    let other = Finished::run(folder, resume.split_whitespace());
+    assert!(other.code != Some(0) && !other.stderr.is_empty(), "{}", other.stderr);
+    let runtime = Finished::run(folder, "export own --engine runtime --out x".split_whitespace());
+    assert!(runtime.stderr.contains("--engine particles"), "{}", runtime.stderr);
+}

@@ -1,0 +1,77 @@
+//! The imported network against reference outputs of the original.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use safetensors::SafeTensors;
+
+use super::ImportedNetwork;
+use super::description::Description;
+use super::weights::tensor;
+use crate::network::{Batch, outputs, softmax};
+
+/// Largest difference of two outputs, relative to the largest reference or to 1: what is left of single
+/// precision where sums are taken in another order and units are changed.
+const TOLERANCE: f64 = 1e-4;
+
+/// Number of reference rows and the largest difference of an output; none where nothing is to be checked.
+pub fn check(
+    network: &ImportedNetwork,
+    about: &Description,
+    model: &Path,
+    description: Option<&Path>,
+) -> anyhow::Result<Option<(usize, f64)>> {
+    let (Some(check), Some(description)) = (&about.check, description) else { return Ok(None) };
+    let beside = |file: &Path| description.with_file_name("").join(file);
+    let path = check.file.as_deref().map_or_else(|| model.to_owned(), beside);
+    let shown = path.display();
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{shown}: not a safetensors file; name one by check.file"))?;
+    let read = |name: &str| tensor(&file, name).with_context(|| shown.to_string());
+    let architecture = network.architecture();
+    let (shape, x) = read(&check.inputs)?;
+    let (features, width) = (architecture.inputs(), architecture.outputs());
+    let rows = match shape.as_slice() {
+        &[rows, columns] if columns == features && rows > 0 => rows,
+        _ => {
+            bail!("{shown}: {}: found the shape {shape:?}, expected [n, {features}]", check.inputs)
+        }
+    };
+    let x: Vec<f32> = x.iter().map(|&value| value as f32).collect();
+    let batch = Batch::from_rows(&x, features);
+    let mut own = outputs(architecture, &network.theta, &batch);
+    let mut columns = width;
+    let name = match (&check.outputs, &check.probabilities) {
+        (Some(name), _) => name,
+        (None, Some(name)) => {
+            if width == 1 {
+                // The log odds of the second of two classes.
+                own = [vec![0.0; rows], own].concat();
+                columns = 2;
+            }
+            softmax(&mut own, rows);
+            name
+        }
+        (None, None) => return Ok(None),
+    };
+    let (shape, reference) = read(name)?;
+    // One output a row may come as a vector.
+    let fits = shape == [rows, columns] || (columns == 1 && shape == [rows]);
+    ensure!(fits, "{shown}: {name}: found the shape {shape:?}, expected [{rows}, {columns}]");
+    let scale = reference.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
+    let mut largest = 0.0f64;
+    for (index, &expected) in reference.iter().enumerate() {
+        let (row, output) = (index / columns, index % columns);
+        let found = f64::from(own[output * rows + row]);
+        let difference = (found - expected).abs();
+        if difference.is_nan() || difference > TOLERANCE * scale {
+            bail!(
+                "{shown}: {name}: row {row}, output {output}: the imported network gives {found}, expected \
+                 {expected}; is the order of the layers, the activation or the units of the inputs another?"
+            );
+        }
+        largest = largest.max(difference);
+    }
+    Ok(Some((rows, largest)))
+}

@@ -1,0 +1,213 @@
+//! Networks trained elsewhere: from ONNX or safetensors to the θ* that a walk starts from.
+//!
+//! Whatever the source, the imported network maps features in their original units to logits, or to
+//! the target in its original units: what the source normalised by is part of its first and last layers.
+
+mod check;
+mod description;
+mod layers;
+mod onnx;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Choice, Config};
+use crate::data::{Schema, Task};
+use crate::network::{Activation, Architecture};
+use crate::run_dir::write_atomically;
+use crate::tensors::{TensorFile, header};
+use description::Description;
+pub(crate) use layers::Layers;
+
+/// Name of the parameters, `[1, P]`, in the file of an imported network.
+const THETA: &str = "theta";
+/// Name of the text that describes them.
+const NOTE: &str = "network";
+
+/// A network trained elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedNetwork {
+    about: About,
+    /// `[P]`, from features in original units to logits, or to the target in original units.
+    theta: Vec<f32>,
+}
+
+/// What the parameters do not say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct About {
+    architecture: Architecture,
+    /// Feature names in the order of the inputs; none where the order is that of the data's columns.
+    features: Option<Vec<String>>,
+    /// Class names in the order of the outputs; none where the order is that of the data's classes.
+    classes: Option<Vec<String>>,
+}
+
+/// An imported network, and how far its outputs are from those of the original.
+pub struct Import {
+    /// The network.
+    pub network: ImportedNetwork,
+    /// Rows that were compared, and the largest difference; none where the description names no
+    /// reference outputs.
+    pub checked: Option<(usize, f64)>,
+}
+
+/// Reads an `.onnx` model, or the `.safetensors` weights that `description` says how to join, and compares
+/// the network with the reference outputs that the description names.
+///
+/// # Errors
+/// A file that cannot be read or is something else, an operator or a layer that is not supported, shapes
+/// that do not fit together, or outputs that are not those of the original.
+pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import> {
+    let about = description.map(Description::read).transpose()?.unwrap_or_default();
+    let shown = model.display();
+    let bytes = std::fs::read(model).with_context(|| format!("cannot read {shown}"))?;
+    let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let read = match extension.as_str() {
+        "onnx" => onnx::read(&bytes),
+        "safetensors" => weights::read(&bytes, &about),
+        _ => bail!("{shown}: found the extension `{extension}`, expected `onnx` or `safetensors`"),
+    };
+    let mut layers = read.with_context(|| shown.to_string())?;
+    let apply = |layers: &mut Layers| about.normalise(layers).and_then(|()| layers.check());
+    let source = description.unwrap_or(model);
+    apply(&mut layers).with_context(|| source.display().to_string())?;
+    let network = layers.network(&about).with_context(|| source.display().to_string())?;
+    let checked = check::check(&network, &about, model, description)?;
+    Ok(Import { network, checked })
+}
+
+impl ImportedNetwork {
+    /// Reads what [`Self::write`] wrote.
+    ///
+    /// # Errors
+    /// The file cannot be read or is something else.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let file = TensorFile::open(path)?;
+        let shown = path.display();
+        let wrong = || format!("{shown} is not what fiberwalk import wrote");
+        let about: About =
+            serde_json::from_str(file.note(NOTE).with_context(wrong)?).with_context(wrong)?;
+        let theta = file.rows(THETA, 0..1)?.concat();
+        let expected = about.architecture.parameters();
+        ensure!(
+            theta.len() == expected,
+            "{}: {} parameters, expected {expected}",
+            wrong(),
+            theta.len()
+        );
+        Ok(Self { about, theta })
+    }
+
+    /// Writes the network to a file, for `train --network`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let about = serde_json::to_string(&self.about)?;
+        let mut bytes = header(&[(THETA, [1, self.theta.len()])], (NOTE, about))?;
+        bytes.extend(self.theta.iter().flat_map(|value| value.to_le_bytes()));
+        write_atomically(path, &bytes)
+    }
+
+    /// Widths and activation; the last width is 1 for a regressor and for a binary classifier of one
+    /// logit.
+    pub const fn architecture(&self) -> &Architecture {
+        &self.about.architecture
+    }
+
+    /// `config` for this network: its hidden layers, its activation, and particles that start from it
+    /// alone.
+    ///
+    /// # Errors
+    /// The configuration says otherwise.
+    pub fn settings(&self, config: &Config) -> anyhow::Result<Config> {
+        let own = &self.about.architecture;
+        let hidden = own.widths[1..own.depth()].to_vec();
+        let mut config = config.clone();
+        if let Some(other) = config.network.hidden.fixed().filter(|other| **other != hidden) {
+            bail!("network.hidden: found {other:?}, but the imported network has {hidden:?}");
+        }
+        if config.network.activation != own.activation
+            && config.network.activation != Activation::Tanh
+        {
+            bail!("network.activation: found another than the imported network's");
+        }
+        if let Some(maps) = config.walk.maps.fixed().filter(|maps| **maps != 1) {
+            bail!("walk.maps: found {maps}, expected 1 with an imported network");
+        }
+        config.network.hidden = Choice::Fixed(hidden);
+        config.network.activation = own.activation;
+        config.walk.maps = Choice::Fixed(1);
+        Ok(config)
+    }
+
+    /// The parameters of the same function of standardised features, to logits of the data's classes or
+    /// to the standardised target: `[P]` of the architecture for these data. Features that are `constant`
+    /// in the training rows become part of the biases: the data do not say what their weights are, which
+    /// can be huge, and would cost the others their resolution in integers.
+    ///
+    /// # Errors
+    /// Other features, classes or outputs than the data's.
+    pub fn fitted_to(&self, schema: &Schema, constant: &[&str]) -> anyhow::Result<Vec<f32>> {
+        let mut layers = Layers::of(&self.about.architecture, &self.theta);
+        let features = &schema.features.0;
+        let inputs = layers.inputs();
+        ensure!(
+            inputs == features.len(),
+            "the imported network has {inputs} inputs, the data have {} features",
+            features.len()
+        );
+        if let Some(own) = &self.about.features {
+            layers.reorder_inputs(&places(features, own, "features")?);
+        }
+        layers.scale_inputs(&schema.mean, &schema.std);
+        layers.cut_inputs(|input| constant.contains(&features[input].as_str()));
+        match &schema.task {
+            Task::Classification { classes } => {
+                if layers.outputs() == 1 && classes.len() == 2 {
+                    layers.split_logit();
+                }
+                let outputs = layers.outputs();
+                ensure!(
+                    outputs == classes.len(),
+                    "the imported network has {outputs} outputs, the data have {} classes",
+                    classes.len()
+                );
+                if let Some(own) = &self.about.classes {
+                    layers.reorder_outputs(&places(classes, own, "classes")?);
+                }
+            }
+            Task::Regression { mean, std } => {
+                let outputs = layers.outputs();
+                ensure!(
+                    outputs == 1,
+                    "the imported network has {outputs} outputs, expected 1 for a number"
+                );
+                layers.standardise_output(*mean, *std);
+            }
+        }
+        Ok(layers.theta())
+    }
+}
+
+/// For each of the data's `names` its place among the network's `own`.
+fn places(names: &[String], own: &[String], what: &str) -> anyhow::Result<Vec<usize>> {
+    let place = |name: &String| {
+        own.iter().position(|other| other == name).with_context(|| {
+            format!("the data's {what} have {name:?}, which the imported network does not: {own:?}")
+        })
+    };
+    let places = names.iter().map(place).collect::<anyhow::Result<Vec<_>>>()?;
+    ensure!(
+        names.len() == own.len(),
+        "the imported network has {} {what}, the data have {}",
+        own.len(),
+        names.len()
+    );
+    Ok(places)
+}

@@ -1,0 +1,394 @@
+//! Every way in gives the function that the original computes.
+
+use std::fs;
+use std::path::Path;
+
+use onnx_rs::ast::{Attribute, AttributeType, Graph, Model, Node, OpType, TensorProto, ValueInfo};
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::*;
+use crate::data::Features;
+use crate::network::{Batch, outputs};
+
+const WIDTHS: [usize; 3] = [3, 5, 2];
+const MEAN: [f64; 3] = [10.0, -2.0, 0.5];
+const STD: [f64; 3] = [4.0, 0.5, 2.0];
+
+/// Weights `[outputs, inputs]` and biases of a small network.
+fn original(widths: &[usize]) -> Vec<(Vec<f32>, Vec<f32>)> {
+    let value = |index: usize| ((index * 37 % 101) as f32 - 50.0) / 60.0;
+    let layer = |pair: &[usize]| {
+        let weights = (0..pair[0] * pair[1]).map(|index| value(index + pair[0])).collect();
+        (weights, (0..pair[1]).map(|index| value(index + 7)).collect())
+    };
+    widths.windows(2).map(layer).collect()
+}
+
+/// What the original gives for features in original units, sum by sum.
+fn forward(layers: &[(Vec<f32>, Vec<f32>)], x: &[f32]) -> Vec<f64> {
+    let mut values: Vec<f64> =
+        x.iter().zip(MEAN).zip(STD).map(|((&x, mean), std)| (f64::from(x) - mean) / std).collect();
+    for (index, (weights, biases)) in layers.iter().enumerate() {
+        let sum = |(row, &bias): (&[f32], &f32)| {
+            let products = row.iter().zip(&values).map(|(&w, &x)| f64::from(w) * x);
+            f64::from(bias) + products.sum::<f64>()
+        };
+        values = weights.chunks_exact(values.len()).zip(biases).map(sum).collect();
+        if index + 1 < layers.len() {
+            values.iter_mut().for_each(|value| *value = value.tanh());
+        }
+    }
+    values
+}
+
+/// Some features in original units, `[rows, 3]`.
+fn rows() -> Vec<f32> {
+    let value =
+        |index: usize| (MEAN[index % 3] + STD[index % 3] * (index as f64 * 0.7).sin()) as f32;
+    (0..12).map(value).collect()
+}
+
+fn schema(task: Task, features: &[&str]) -> Schema {
+    Schema {
+        features: Features(features.iter().map(|&name| name.to_owned()).collect()),
+        mean: vec![9.0, -1.0, 0.0],
+        std: vec![3.0, 1.5, 2.5],
+        target: "y".to_owned(),
+        task,
+    }
+}
+
+fn classes(names: &[&str]) -> Task {
+    Task::Classification { classes: names.iter().map(|&name| name.to_owned()).collect() }
+}
+
+/// Outputs of the network that was made to fit `schema`, for features in original units, `[rows][outputs]`.
+fn fitted(network: &ImportedNetwork, schema: &Schema, x: &[f32]) -> Vec<Vec<f64>> {
+    let theta = network.fitted_to(schema, &[]).expect("it fits");
+    let mut widths = network.architecture().widths.clone();
+    *widths.last_mut().expect("an output") = schema.outputs();
+    let architecture = Architecture { widths, ..network.architecture().clone() };
+    let batch = Batch::from_rows(&schema.standardise(x), 3);
+    let values = outputs(&architecture, &theta, &batch);
+    let rows = batch.rows();
+    let row = |row: usize| values.iter().skip(row).step_by(rows).copied().map(f64::from).collect();
+    (0..rows).map(row).collect()
+}
+
+/// Bytes of a safetensors file.
+fn safetensors(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many as the shape"))
+    });
+    safetensors::serialize(views, None).expect("no name twice")
+}
+
+/// Imports what is written to files of these names.
+fn imported(files: &[(&str, &[u8])]) -> anyhow::Result<Import> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).expect("writable");
+    }
+    let arch = files.iter().find(|(name, _)| name.ends_with(".toml"));
+    let arch = arch.map(|(name, _)| folder.path().join(name));
+    import(&folder.path().join(files[0].0), arch.as_deref())
+}
+
+/// As PyTorch and Keras would save it, with reference rows.
+fn weights(transposed: bool) -> Vec<u8> {
+    let mut tensors = Vec::new();
+    for ((name, bias), (weights, biases)) in
+        [("0.weight", "0.bias"), ("2.weight", "2.bias")].into_iter().zip(original(&WIDTHS))
+    {
+        let (outputs, inputs) = (biases.len(), weights.len() / biases.len());
+        let across = (0..inputs).flat_map(|i| weights.iter().skip(i).step_by(inputs).copied());
+        match transposed {
+            true => tensors.push((name, vec![inputs, outputs], across.collect())),
+            false => tensors.push((name, vec![outputs, inputs], weights)),
+        }
+        tensors.push((bias, vec![outputs], biases));
+    }
+    let reference: Vec<f32> = rows()
+        .chunks_exact(3)
+        .flat_map(|x| forward(&original(&WIDTHS), x))
+        .map(|value| value as f32)
+        .collect();
+    tensors.push(("x", vec![4, 3], rows()));
+    tensors.push(("y", vec![4, 2], reference));
+    safetensors(&tensors)
+}
+
+const ARCH: &str = "activation = \"tanh\"\nlayers = [\"0\", \"2\"]\n\
+    [inputs]\nmean = [10.0, -2.0, 0.5]\nstd = [4.0, 0.5, 2.0]\n\
+    [check]\ninputs = \"x\"\noutputs = \"y\"\n";
+
+fn close(found: &[Vec<f64>], expected: &[Vec<f64>]) {
+    for (found, expected) in found.concat().iter().zip(expected.concat()) {
+        assert!((found - expected).abs() < 2e-5, "{found} but {expected}");
+    }
+}
+
+/// What the original gives for [`rows`].
+fn reference(widths: &[usize]) -> Vec<Vec<f64>> {
+    rows().chunks_exact(3).map(|x| forward(&original(widths), x)).collect()
+}
+
+#[test]
+fn weights_of_pytorch_and_of_keras_give_the_original_function() {
+    let keras = ARCH.replace(
+        "[\"0\", \"2\"]",
+        "[{ weight = \"0.weight\", bias = \"0.bias\", transposed = true },
+          { weight = \"2.weight\", bias = \"2.bias\", transposed = true }]",
+    );
+    for (bytes, arch) in [(weights(false), ARCH), (weights(true), &keras)] {
+        let import = imported(&[("net.safetensors", &bytes), ("arch.toml", arch.as_bytes())])
+            .expect("a network");
+        let (rows_checked, difference) = import.checked.expect("a check was asked for");
+        assert!(rows_checked == 4 && difference < 1e-5, "{difference}");
+        let found =
+            fitted(&import.network, &schema(classes(&["a", "b"]), &["p", "q", "r"]), &rows());
+        close(&found, &reference(&WIDTHS));
+    }
+}
+
+#[test]
+fn what_was_written_is_read_again() {
+    let import = imported(&[("net.safetensors", &weights(false)), ("arch.toml", ARCH.as_bytes())])
+        .expect("a network");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("network.safetensors");
+    import.network.write(&path).expect("writable");
+    assert_eq!(ImportedNetwork::read(&path).expect("as written"), import.network);
+    fs::write(&path, safetensors(&[("theta", vec![1, 2], vec![0.0; 2])])).expect("writable");
+    assert!(ImportedNetwork::read(&path).is_err());
+}
+
+#[test]
+fn names_bring_features_and_classes_into_the_order_of_the_data() {
+    let arch = ARCH.replace("[inputs]", "[inputs]\nnames = [\"p\", \"q\", \"r\"]");
+    let arch = format!("{arch}[outputs]\nclasses = [\"no\", \"yes\"]\n");
+    let import = imported(&[("net.safetensors", &weights(false)), ("arch.toml", arch.as_bytes())]);
+    let network = import.expect("a network").network;
+    let mut other = schema(classes(&["yes", "no"]), &["r", "p", "q"]);
+    other.mean.rotate_right(1);
+    other.std.rotate_right(1);
+    let turned: Vec<f32> = rows().chunks_exact(3).flat_map(|x| [x[2], x[0], x[1]]).collect();
+    let expected: Vec<Vec<f64>> = reference(&WIDTHS).iter().map(|f| vec![f[1], f[0]]).collect();
+    close(&fitted(&network, &other, &turned), &expected);
+    for (other, said) in [
+        (schema(classes(&["yes", "no"]), &["r", "p", "s"]), "\"s\""),
+        (schema(classes(&["yes", "other"]), &["p", "q", "r"]), "\"other\""),
+        (schema(classes(&["yes", "no", "maybe"]), &["p", "q", "r"]), "3 classes"),
+    ] {
+        let message = network.fitted_to(&other, &[]).expect_err("it does not fit").to_string();
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+/// A feature that never varied counts at its one value, whatever weight it had.
+#[test]
+fn constant_features_become_part_of_the_biases() {
+    let import = imported(&[("net.safetensors", &weights(false)), ("arch.toml", ARCH.as_bytes())]);
+    let network = import.expect("a network").network;
+    let mut data = schema(classes(&["a", "b"]), &["p", "q", "r"]);
+    (data.mean[1], data.std[1]) = (-2.3, 1.0);
+    let theta = network.fitted_to(&data, &["q"]).expect("it fits");
+    assert!(theta[..15].chunks_exact(3).all(|row| row[1] == 0.0));
+    let x: Vec<f32> = rows().chunks_exact(3).flat_map(|x| [x[0], -2.3, x[2]]).collect();
+    let batch = Batch::from_rows(&data.standardise(&x), 3);
+    let values = outputs(network.architecture(), &theta, &batch);
+    for (row, x) in x.chunks_exact(3).enumerate() {
+        for (output, expected) in forward(&original(&WIDTHS), x).into_iter().enumerate() {
+            assert!((f64::from(values[output * 4 + row]) - expected).abs() < 2e-5);
+        }
+    }
+}
+
+#[test]
+fn one_output_is_the_log_odds_of_two_classes_or_a_number() {
+    let bytes = {
+        let layers = original(&[3, 5, 1]);
+        let [(w0, b0), (w2, b2)] = layers.try_into().expect("two layers");
+        safetensors(&[
+            ("0.weight", vec![5, 3], w0),
+            ("0.bias", vec![5], b0),
+            ("2.weight", vec![1, 5], w2),
+            ("2.bias", vec![1], b2),
+        ])
+    };
+    let arch = ARCH.split("[check]").next().expect("the part before");
+    let files = [("net.safetensors", bytes.as_slice()), ("arch.toml", arch.as_bytes())];
+    let network = imported(&files).expect("a network").network;
+    let expected = reference(&[3, 5, 1]);
+    let logits = fitted(&network, &schema(classes(&["a", "b"]), &["p", "q", "r"]), &rows());
+    let odds: Vec<Vec<f64>> = logits.iter().map(|f| vec![f[1] - f[0]]).collect();
+    close(&odds, &expected);
+
+    let arch = format!("{arch}[outputs]\nmean = 20.0\nstd = 5.0\n");
+    let files = [("net.safetensors", bytes.as_slice()), ("arch.toml", arch.as_bytes())];
+    let network = imported(&files).expect("a network").network;
+    let task = Task::Regression { mean: 18.0, std: 4.0 };
+    let values = fitted(&network, &schema(task, &["p", "q", "r"]), &rows());
+    let expected: Vec<Vec<f64>> =
+        expected.iter().map(|f| vec![(20.0 + 5.0 * f[0] - 18.0) / 4.0]).collect();
+    close(&values, &expected);
+}
+
+/// An ONNX model: a chain of nodes from `x` to `y` with these weights.
+fn onnx(nodes: &[(OpType<'static>, &[&'static str], Vec<Attribute<'static>>)]) -> Vec<u8> {
+    const VALUES: [&str; 10] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
+    let layers = original(&WIDTHS);
+    let across = |layer: usize, inputs: usize| -> Vec<f32> {
+        (0..inputs).flat_map(|i| layers[layer].0.iter().skip(i).step_by(inputs).copied()).collect()
+    };
+    let single = |values: [f64; 3]| values.map(|value| value as f32).to_vec();
+    let initializer = vec![
+        TensorProto::from_f32("w0", vec![5, 3], layers[0].0.clone()),
+        TensorProto::from_f32("w0t", vec![3, 5], across(0, 3)),
+        TensorProto::from_f32("b0", vec![5], layers[0].1.clone()),
+        TensorProto::from_f32("w1", vec![2, 5], layers[1].0.clone()),
+        TensorProto::from_f32("w1t", vec![5, 2], across(1, 5)),
+        TensorProto::from_f32("b1", vec![2], layers[1].1.clone()),
+        TensorProto::from_f32("mean", vec![3], single(MEAN)),
+        TensorProto::from_f32("std", vec![3], single(STD)),
+    ];
+    let node =
+        |(index, (op_type, others, attribute)): (usize, &(OpType<'static>, &[&'static str], _))| {
+            let attribute: &Vec<Attribute<'static>> = attribute;
+            let input = [&[VALUES[index]][..], others].concat();
+            let output = vec![if index + 1 == nodes.len() { "y" } else { VALUES[index + 1] }];
+            Node {
+                name: VALUES[index],
+                op_type: op_type.clone(),
+                input,
+                output,
+                attribute: attribute.clone(),
+                ..Node::default()
+            }
+        };
+    let graph = Graph {
+        node: nodes.iter().enumerate().map(node).collect(),
+        input: vec![ValueInfo { name: "v0", ..ValueInfo::default() }],
+        output: vec![ValueInfo { name: "y", ..ValueInfo::default() }],
+        initializer,
+        ..Graph::default()
+    };
+    onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+}
+
+fn whole(name: &'static str, i: i64) -> Attribute<'static> {
+    Attribute { name, r#type: AttributeType::Int, i, ..Attribute::default() }
+}
+
+fn floats(name: &'static str, values: [f64; 3]) -> Attribute<'static> {
+    let floats = values.map(|value| value as f32).to_vec();
+    Attribute { name, r#type: AttributeType::Floats, floats, ..Attribute::default() }
+}
+
+#[test]
+fn onnx_models_give_the_original_function() {
+    let pytorch = onnx(&[
+        (OpType::Sub, &["mean"], vec![]),
+        (OpType::Div, &["std"], vec![]),
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Tanh, &[], vec![]),
+        (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
+    ]);
+    let scikit = onnx(&[
+        (
+            OpType::Custom("Scaler"),
+            &[],
+            vec![floats("offset", MEAN), floats("scale", STD.map(|std| 1.0 / std))],
+        ),
+        (OpType::MatMul, &["w0t"], vec![]),
+        (OpType::Add, &["b0"], vec![]),
+        (OpType::Tanh, &[], vec![]),
+        (OpType::MatMul, &["w1t"], vec![]),
+        (OpType::Add, &["b1"], vec![]),
+        (OpType::Softmax, &[], vec![]),
+    ]);
+    for bytes in [pytorch, scikit] {
+        let network = imported(&[("net.onnx", &bytes)]).expect("a network").network;
+        let found = fitted(&network, &schema(classes(&["a", "b"]), &["p", "q", "r"]), &rows());
+        close(&found, &reference(&WIDTHS));
+    }
+}
+
+/// A damaged file is an error or another network, and never ends the program.
+#[test]
+fn damaged_models_are_refused() {
+    let whole = onnx(&[
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Tanh, &[], vec![]),
+        (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
+    ]);
+    assert!(onnx::read(&whole).is_ok());
+    let mut cut = 0;
+    for end in 0..whole.len() {
+        cut += usize::from(onnx::read(&whole[..end]).is_err());
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[end] ^= flip;
+            let _either = onnx::read(&damaged).and_then(|layers| layers.check());
+        }
+    }
+    assert!(cut > whole.len() / 2, "{cut} of {}", whole.len());
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let said = |files: &[(&str, &[u8])]| match imported(files) {
+        Ok(_) => String::new(),
+        Err(error) => format!("{error:#}"),
+    };
+    let relu_after_tanh = onnx(&[
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Elu, &[], vec![]),
+        (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
+    ]);
+    let message = said(&[("net.onnx", &relu_after_tanh)]);
+    assert!(message.contains("node `v1` (Elu)"), "{message}");
+    let crossed = onnx(&[
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Tanh, &[], vec![]),
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+    ]);
+    let message = said(&[("net.onnx", &crossed)]);
+    assert!(message.contains("gives 5 values") && message.contains("takes 3"), "{message}");
+    assert!(said(&[("net.onnx", b"a,b\n1,2\n")]).contains("net.onnx"));
+    assert!(said(&[("net.csv", b"a,b\n1,2\n")]).contains("`csv`"));
+    let bytes = weights(false);
+    let weights = |arch: &str| said(&[("net.safetensors", &bytes), ("arch.toml", arch.as_bytes())]);
+    assert!(said(&[("net.safetensors", &bytes)]).contains("layers = "));
+    for (change, to, expected) in [
+        ("\"2\"]", "\"3\"]", "no tensor `3.weight`"),
+        ("tanh", "relu", "row 0, output"),
+        ("tanh", "gelu", "line 1"),
+        ("std = [4.0, 0.5, 2.0]", "std = [4.0, 0.5]", "inputs.std: found 2 values"),
+        ("std = [4.0, 0.5, 2.0]", "std = 0.0", "found 0, expected numbers above 0"),
+        ("outputs = \"y\"", "outputs = \"x\"", "expected [4, 2]"),
+        ("outputs = \"y\"", "", "`outputs` or `probabilities`"),
+    ] {
+        let message = weights(&ARCH.replace(change, to));
+        assert!(message.contains(expected), "{change} to {to}: {message}");
+    }
+}
+
+#[test]
+fn a_network_fixes_its_own_settings() {
+    let import = imported(&[("net.safetensors", &weights(false)), ("arch.toml", ARCH.as_bytes())]);
+    let network = import.expect("a network").network;
+    let settings = network.settings(&Config::default()).expect("nothing is against it");
+    assert_eq!(settings.network.hidden, Choice::Fixed(vec![5]));
+    assert_eq!(settings.walk.maps, Choice::Fixed(1));
+    assert_eq!(network.settings(&settings).expect("the same"), settings);
+    for (text, said) in [("[network]\nhidden = [6]", "[6]"), ("[walk]\nmaps = 4", "walk.maps")] {
+        let config: Config = toml::from_str(text).expect("settings");
+        assert!(network.settings(&config).expect_err("another").to_string().contains(said));
+    }
+    assert!(ImportedNetwork::read(Path::new("nowhere")).is_err());
+}
