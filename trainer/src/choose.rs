@@ -156,6 +156,8 @@ pub struct Search<'a> {
     pub walk_schedule: Schedule,
     /// Rows of a gradient step.
     pub batch_rows: usize,
+    /// Index of the first layer that is walked.
+    pub first_walked: usize,
     /// Seed of folds, initial weights and drifts.
     pub seed: u64,
     /// What computes.
@@ -452,6 +454,7 @@ impl Search<'_> {
                 drift: candidate.drift,
                 temperature: candidate.temperature,
                 schedule,
+                first_layer: self.first_walked,
                 seed: self.seed,
             };
             let range = fold * particles..(fold + 1) * particles;

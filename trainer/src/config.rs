@@ -1,6 +1,7 @@
 //! The configuration file: one home and one default for every setting.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -135,6 +136,70 @@ pub struct Map {
     pub learning_rate: f32,
 }
 
+/// Which layers of the network are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WalkedLayersText", into = "WalkedLayersText")]
+pub enum WalkedLayers {
+    /// All of them.
+    All,
+    /// So many of the last ones.
+    Last(usize),
+}
+
+/// [`WalkedLayers`] in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WalkedLayersText {
+    Count(usize),
+    Name(String),
+}
+
+impl WalkedLayers {
+    /// Index of the first layer that is walked, out of `depth`.
+    pub const fn first(self, depth: usize) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Last(count) => depth.saturating_sub(count),
+        }
+    }
+}
+
+impl FromStr for WalkedLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("all", _) => Ok(Self::All),
+            ("last", _) => Ok(Self::Last(1)),
+            (_, Ok(count)) if count > 0 => Ok(Self::Last(count)),
+            _ => {
+                Err(format!("found {text:?}, expected \"all\", \"last\" or a whole number above 0"))
+            }
+        }
+    }
+}
+
+impl TryFrom<WalkedLayersText> for WalkedLayers {
+    type Error = String;
+
+    fn try_from(text: WalkedLayersText) -> Result<Self, String> {
+        match text {
+            WalkedLayersText::Count(count) => count.to_string().parse(),
+            WalkedLayersText::Name(name) => name.parse(),
+        }
+    }
+}
+
+impl From<WalkedLayers> for WalkedLayersText {
+    fn from(layers: WalkedLayers) -> Self {
+        match layers {
+            WalkedLayers::All => Self::Name("all".to_owned()),
+            WalkedLayers::Last(1) => Self::Name("last".to_owned()),
+            WalkedLayers::Last(count) => Self::Count(count),
+        }
+    }
+}
+
 /// The walk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -142,6 +207,8 @@ pub struct Walk {
     /// MAPs that the particles start from, shared out evenly; `"auto"`: one, or four where that is
     /// clearly better on held-out rows.
     pub maps: Choice<usize>,
+    /// Which layers are walked: `"all"`, `"last"`, or how many of the last; the others stay at MAP.
+    pub layers: WalkedLayers,
     /// Number of particles.
     pub particles: usize,
     /// Gradient steps of a particle.
@@ -298,6 +365,7 @@ impl Default for Walk {
     fn default() -> Self {
         Self {
             maps: Choice::Auto,
+            layers: WalkedLayers::All,
             particles: 64,
             steps: 1000,
             learning_rate: 0.01,
@@ -472,6 +540,10 @@ impl Config {
             let found = format!("{} numbers for {depth} layers", precisions.len());
             let expected = "one number, or one per layer";
             check(precisions.len() == depth, "map.prior_precision", found, expected)?;
+        }
+        if let WalkedLayers::Last(count) = self.walk.layers {
+            let expected = "\"all\", \"last\", or at most the number of layers";
+            check(count <= depth, "walk.layers", format!("{count} of {depth} layers"), expected)?;
         }
         if let Some(bits) = self.export.weight_bits.fixed() {
             let found = format!("{} numbers for {depth} layers", bits.len());

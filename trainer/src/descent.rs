@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use crate::data::Targets;
 use crate::device::Device;
-use crate::network::{Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step};
+use crate::network::{
+    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, activate, adam_step, outputs,
+};
 use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
 
@@ -111,6 +113,17 @@ impl TrainingSet {
             })
             .collect();
         Self { parts, rows, seed }
+    }
+
+    /// The same rows and mini-batches behind the layers of `before` with the parameters `theta`.
+    #[must_use]
+    pub fn behind(&self, before: &Architecture, theta: &[f32]) -> Self {
+        let part = |(batch, targets): &(Batch, Targets)| {
+            let mut hidden = outputs(before, theta, batch);
+            activate(before.activation, &mut hidden);
+            (Batch::from_features(hidden, before.outputs()), targets.clone())
+        };
+        Self { parts: self.parts.iter().map(part).collect(), rows: self.rows, seed: self.seed }
     }
 
     /// Number of rows.
@@ -372,20 +385,15 @@ impl Descent<'_> {
         let nll = nll.unwrap_or_else(|| objective.nll(theta));
         Measured {
             nll: nll / objective.batch.rows() as f64,
-            prior: self.prior(theta),
+            prior: penalty(theta, self.prior_precision),
             distance: distance(theta, particle.start),
         }
     }
 
     /// Σ −log p(y | x, θ) + ½ Σ α θ², without the drift.
     pub fn loss(&self, theta: &[f32]) -> f64 {
-        self.set.nll(self.architecture, self.likelihood, theta) + self.prior(theta)
-    }
-
-    /// ½ Σ α θ².
-    fn prior(&self, theta: &[f32]) -> f64 {
-        let squares = theta.iter().zip(self.prior_precision);
-        squares.map(|(&t, &a)| 0.5 * f64::from(a) * f64::from(t).powi(2)).sum()
+        let nll = self.set.nll(self.architecture, self.likelihood, theta);
+        nll + penalty(theta, self.prior_precision)
     }
 
     /// The objective of a mini-batch.
@@ -423,6 +431,12 @@ impl Descent<'_> {
         }
         nll
     }
+}
+
+/// ½ Σ α θ².
+pub(crate) fn penalty(theta: &[f32], prior_precision: &[f32]) -> f64 {
+    let squares = theta.iter().zip(prior_precision);
+    squares.map(|(&t, &a)| 0.5 * f64::from(a) * f64::from(t).powi(2)).sum()
 }
 
 /// Euclidean distance between two parameter vectors.

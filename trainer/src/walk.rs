@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::descent::{
-    ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance,
+    ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance, penalty,
 };
 use crate::device::Device;
 use crate::network::{Architecture, Likelihood, Tape};
@@ -53,6 +53,8 @@ pub struct Walk<'a> {
     pub temperature: f32,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
+    /// Index of the first layer that is walked: those before it stay at the MAP.
+    pub first_layer: usize,
     /// Seed of the drifts.
     pub seed: u64,
 }
@@ -98,14 +100,54 @@ impl Walk<'_> {
         checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Descended>> {
+        let (before, after) = self.architecture.split_at(self.first_layer);
+        let Some(before) = before else {
+            let particles = range.map(|particle| (particle, particle % maps.len())).collect();
+            return self.descend(device, maps, particles, checkpoints, report);
+        };
+        // Every map has inputs of its own for the layers that are walked.
+        let fixed = before.parameters();
+        let mut ends: Vec<(usize, Descended)> = Vec::with_capacity(range.len());
+        for (index, map) in maps.iter().enumerate() {
+            let (kept, start) = map.split_at(fixed);
+            let own: Vec<usize> =
+                range.clone().filter(|particle| particle % maps.len() == index).collect();
+            let walk = Walk {
+                architecture: &after,
+                set: &self.set.behind(&before, kept),
+                prior_precision: &self.prior_precision[fixed..],
+                first_layer: 0,
+                ..*self
+            };
+            let particles = own.iter().map(|&particle| (particle, 0)).collect();
+            let walked = walk.descend(device, &[start.to_vec()], particles, checkpoints, report)?;
+            let prior = penalty(kept, &self.prior_precision[..fixed]);
+            ends.extend(own.into_iter().zip(walked).map(|(particle, mut end)| {
+                end.theta = [kept, &end.theta].concat();
+                end.trace.iter_mut().for_each(|measured| measured.prior += prior);
+                (particle, end)
+            }));
+        }
+        ends.sort_by_key(|(particle, _)| *particle);
+        Ok(ends.into_iter().map(|(_, end)| end).collect())
+    }
+
+    /// Walks all layers of `particles`, each with the place of its map.
+    fn descend(
+        &self,
+        device: &Device,
+        maps: &[Vec<f32>],
+        particles: Vec<(usize, usize)>,
+        checkpoints: &Checkpoints,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Descended>> {
         let controls: Vec<_> = maps
             .par_iter()
             .map(|map| ControlVariate::at(map, self.set, self.architecture, self.likelihood))
             .collect();
-        let particles: Vec<_> = range
+        let particles: Vec<_> = particles
             .into_par_iter()
-            .map(|particle| {
-                let map = particle % maps.len();
+            .map(|(particle, map)| {
                 let start = &maps[map];
                 let drift = Some(self.draw_drift(start, particle));
                 Particle { start, drift, control: controls[map].as_ref(), watch: None }
@@ -222,7 +264,7 @@ mod tests {
     use super::*;
     use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
     use crate::data::Targets;
-    use crate::network::Activation;
+    use crate::network::{Activation, Batch, outputs};
 
     /// What is measured at the end is what the walk's record says of it; that it is measured changes
     /// nothing, with mini-batches either.
@@ -245,6 +287,7 @@ mod tests {
                 drift: Drift::Isotropic,
                 temperature: 1.0,
                 schedule: Schedule { steps: 100, learning_rate: 0.02 },
+                first_layer: 0,
                 seed: 3,
             };
             let device = Device::Cpu;
@@ -259,6 +302,110 @@ mod tests {
                 assert_eq!(end.trace[0].distance, 0.0);
                 assert_eq!(end.trace[40].distance, expected.distance);
                 assert!(batch_rows < 40 || end.trace[40].nll == expected.nll);
+            }
+        }
+    }
+
+    /// With the control variate at θ*, a walk in mini-batches comes to rest where one in full batches does, but
+    /// later: measured by the functions that it left θ* for.
+    #[test]
+    fn mini_batches_end_where_full_batches_do() {
+        let architecture = Architecture { widths: vec![2, 8, 2], activation: Activation::Tanh };
+        let x: Vec<f32> = (0..800).map(|value| 2.0 * (value as f32 * 0.77).sin()).collect();
+        let labels = x.chunks_exact(2).map(|x| u32::from(x[0] * x[1] + 0.3 * x[0] > 0.0)).collect();
+        let targets = Targets::Classes { labels, classes: 2 };
+        let prior_precision = vec![1.0; architecture.parameters()];
+        let (device, likelihood) = (Device::Cpu, Likelihood::Categorical);
+        let [full, parts] = [400, 100].map(|rows| TrainingSet::new(&x, 2, &targets, rows, 7));
+        let schedule = |steps| Schedule { steps, learning_rate: 0.02 };
+        let prior_precision = prior_precision.as_slice();
+        let descent = Descent {
+            architecture: &architecture,
+            set: &full,
+            likelihood,
+            prior_precision,
+            schedule: schedule(800),
+        };
+        let maps = descent.maps(&device, 1, 3, &|_| {}).expect("the processor");
+        let walk = |set, steps| {
+            let walk = Walk {
+                architecture: &architecture,
+                set,
+                likelihood,
+                prior_precision,
+                drift: Drift::Isotropic,
+                temperature: 1.0,
+                schedule: schedule(steps),
+                first_layer: 0,
+                seed: 3,
+            };
+            walk.run(&device, &maps, 0..8, &|_| {}).expect("the processor")
+        };
+        let batch = Batch::from_rows(&x, 2);
+        let of = |theta: &Vec<f32>| outputs(&architecture, theta, &batch);
+        let apart = |one: &[Vec<f32>], other: &[Vec<f32>]| -> f64 {
+            let each = one.iter().zip(other).map(|(one, other)| distance(&of(one), &of(other)));
+            each.sum()
+        };
+        let whole = walk(&full, 800);
+        let way = apart(&whole, &vec![maps[0].clone(); 8]);
+        for (set, steps, most) in [(&full, 3000, 0.03), (&parts, 3000, 0.4), (&parts, 10_000, 0.2)]
+        {
+            let differs = apart(&whole, &walk(set, steps));
+            assert!(differs < most * way, "{steps} steps: {differs} apart after a way of {way}");
+        }
+    }
+
+    /// The layers that are not walked stay where they are, and the others walk as a network of their own
+    /// would, behind them.
+    #[test]
+    fn the_last_layers_walk_alone() {
+        let architecture = Architecture { widths: vec![2, 6, 5, 3], activation: Activation::Relu };
+        let x: Vec<f32> = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
+        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
+        let maps: Vec<_> = (0..2)
+            .map(|index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index)))
+            .collect();
+        let prior_precision = architecture.per_parameter(&[1.0, 2.0, 3.0]);
+        let (device, checkpoints) = (Device::Cpu, Checkpoints::of(50));
+        for (drift, batch_rows) in [(Drift::DataNoise, 40), (Drift::Isotropic, 15)] {
+            let set = TrainingSet::new(&x, 2, &targets, batch_rows, 7);
+            let walk = Walk {
+                architecture: &architecture,
+                set: &set,
+                likelihood: Likelihood::Categorical,
+                prior_precision: &prior_precision,
+                drift,
+                temperature: 1.0,
+                schedule: Schedule { steps: 50, learning_rate: 0.02 },
+                first_layer: 1,
+                seed: 3,
+            };
+            let ends = walk.run_traced(&device, &maps, 1..6, &checkpoints, &|_| {});
+            let ends = ends.expect("the processor");
+            let (before, after) = architecture.split_at(1);
+            let before = before.expect("a layer before");
+            let fixed = before.parameters();
+            for (end, particle) in ends.iter().zip(1..) {
+                let (kept, start) = maps[particle % 2].split_at(fixed);
+                let own = Walk {
+                    architecture: &after,
+                    set: &set.behind(&before, kept),
+                    prior_precision: &prior_precision[fixed..],
+                    first_layer: 0,
+                    ..walk
+                };
+                let range = particle..particle + 1;
+                let alone = own.run(&device, &[start.to_vec()], range, &|_| {});
+                assert_eq!(end.theta, [kept, &alone.expect("the processor")[0]].concat());
+                assert_ne!(end.theta[fixed..], *start);
+                let nll = set.nll(&architecture, walk.likelihood, &end.theta) / 40.0;
+                let measured = end.trace.last().expect("checkpoints");
+                assert!(batch_rows < 40 || (measured.nll - nll).abs() < 1e-5);
+                assert!((measured.prior - penalty(&end.theta, &prior_precision)).abs() < 1e-5);
+                assert!(
+                    (measured.distance - distance(&end.theta, &maps[particle % 2])).abs() < 1e-5
+                );
             }
         }
     }
@@ -278,6 +425,7 @@ mod tests {
             drift: Drift::DataNoise,
             temperature: 1.0,
             schedule: Schedule { steps: 400, learning_rate: 0.05 },
+            first_layer: 0,
             seed: 3,
         };
         let start: Vec<f32> = mean.iter().map(|&value| value as f32).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use fiberwalk::config::WalkedLayers;
 use fiberwalk::pipeline::{TrainOptions, Until, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::run_dir::REQUESTED;
@@ -20,6 +21,10 @@ pub struct Arguments {
     /// from a MAP that is trained here.
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
+    /// Walk these layers: `all`, `last`, or how many of the last; the others stay at MAP [default: the
+    /// configuration's `walk.layers`].
+    #[arg(long, value_name = "LAYERS")]
+    walk_layers: Option<WalkedLayers>,
     /// Directory of the run [default: the data file's name with `-run`].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -41,7 +46,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
-        let config = self.table.config()?;
+        let mut config = self.table.config()?;
+        config.walk.layers = self.walk_layers.unwrap_or(config.walk.layers);
         let out = self.out.unwrap_or_else(|| self.table.folder("run"));
         let begun = out.join(REQUESTED);
         Resumption { begun, flag: Some("--resume") }.on_interruption()?;

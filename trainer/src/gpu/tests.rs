@@ -482,6 +482,7 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
         drift: Drift::DataNoise,
         temperature: 0.3,
         schedule: Schedule { steps: 80, learning_rate: 0.04 },
+        first_layer: 0,
         seed: 8,
     };
     let map = vec![architecture.initialise(&mut random(9))];

@@ -139,12 +139,10 @@ impl SharedLayers {
     fn forward(shape: &DecoderShape, decoder: &[f32], batch: &Batch) -> Self {
         let whole = &shape.architecture;
         let first = shape.structure.iter().position(|layer| layer.is_stochastic()).unwrap_or(0);
-        let part = |widths: &[usize]| Architecture { widths: widths.to_vec(), ..whole.clone() };
-        let rest = part(&whole.widths[first..]);
-        if first == 0 {
+        let (layers, rest) = whole.split_at(first);
+        let Some(layers) = layers else {
             return Self { layers: None, parameters: 0, hidden: batch.clone(), rest };
-        }
-        let layers = part(&whole.widths[..=first]);
+        };
         let mut tape = Tape::default();
         let mut hidden = tape.forward(&layers, decoder, batch, 0..batch.rows()).to_vec();
         activate(whole.activation, &mut hidden);

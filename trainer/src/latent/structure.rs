@@ -148,7 +148,7 @@ fn dearest(
 /// A way to count what samples cost, in deterministic passes.
 type Cost = fn(&Architecture, &[LayerDecoder], &Export) -> f64;
 
-/// For every first stochastic layer the decoder of the highest rank whose samples cost at most
+/// For every first stochastic layer, from index `first_walked` on, the decoder of the highest rank whose samples cost at most
 /// [`Export::cost`] deterministic passes and whose file takes at most [`Export::flash`] times
 /// `network_bytes`, those of the network alone. Where the network is so small that what every sample costs
 /// exceeds the budget, that is left out of account; where the flash is short even so, the flash is too.
@@ -156,6 +156,7 @@ type Cost = fn(&Architecture, &[LayerDecoder], &Export) -> f64;
 pub fn affordable_structures(
     architecture: &Architecture,
     latent_dim: usize,
+    first_walked: usize,
     network_bytes: usize,
     export: &Export,
 ) -> Vec<Structure> {
@@ -182,7 +183,7 @@ pub fn affordable_structures(
             };
             RANKS.map(structure).into_iter().find(affordable)
         };
-        (0..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
+        (first_walked..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
     };
     let costs: [Cost; 2] = [cost, cost_of_decoder];
     [for_the_decoder, f64::INFINITY]
@@ -206,16 +207,18 @@ mod tests {
         let widths = vec![64, 64, 32, 10];
         let architecture = Architecture { widths, activation: Activation::Tanh };
         let export = Export::default();
-        let structures = affordable_structures(&architecture, 4, DIGITS_BYTES, &export);
+        let structures = affordable_structures(&architecture, 4, 0, DIGITS_BYTES, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(&architecture, structure, &export) <= export.cost, "{structure:?}");
         }
         let rich = Export { cost: 1000.0, flash: 1000.0, ..export };
-        let everything = affordable_structures(&architecture, 4, DIGITS_BYTES, &rich);
+        let everything = affordable_structures(&architecture, 4, 0, DIGITS_BYTES, &rich);
         assert_eq!(everything[0], [LayerDecoder::LowRank(16); 3]);
+        let last = affordable_structures(&architecture, 4, 2, DIGITS_BYTES, &rich);
+        assert_eq!(last, everything[2..]);
         let small = Export { flash: 1.2, ..rich };
-        let structures = affordable_structures(&architecture, 4, DIGITS_BYTES, &small);
+        let structures = affordable_structures(&architecture, 4, 0, DIGITS_BYTES, &small);
         // Of 1375 bytes: factors of 512 + 384 + 168, their descriptions and biases 78, codes 16 · 12.
         assert_eq!(structures[0], [LayerDecoder::LowRank(4); 3]);
         assert_eq!(structures[2][2], LayerDecoder::LowRank(16));
@@ -225,14 +228,14 @@ mod tests {
     fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
         let architecture = Architecture { widths: vec![2, 4, 100], activation: Activation::Tanh };
         let export = Export::default();
-        let structures = affordable_structures(&architecture, 4, 800, &export);
+        let structures = affordable_structures(&architecture, 4, 0, 800, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(&architecture, structure, &export) > export.cost, "{structure:?}");
         }
         // Nor does it matter that there is no room at all.
         let none = Export { flash: 1.0, ..export };
-        assert!(!affordable_structures(&architecture, 4, 800, &none).is_empty());
+        assert!(!affordable_structures(&architecture, 4, 0, 800, &none).is_empty());
     }
 
     #[test]

@@ -70,6 +70,14 @@ impl Architecture {
         self.widths.len() - 1
     }
 
+    /// The layers before index `layer` and those from it on; none before where it is 0. The first part's
+    /// outputs are followed by the activation.
+    pub fn split_at(&self, layer: usize) -> (Option<Self>, Self) {
+        let part = |widths: &[usize]| Self { widths: widths.to_vec(), ..self.clone() };
+        let before = (layer > 0).then(|| part(&self.widths[..=layer]));
+        (before, part(&self.widths[layer..]))
+    }
+
     /// Width of the input.
     pub fn inputs(&self) -> usize {
         self.widths[0]

@@ -13,6 +13,8 @@ const THREAD: usize = 4 << 20;
 pub struct Need {
     /// Parameters of the network, P.
     pub parameters: usize,
+    /// Parameters that are walked, Q.
+    pub walked: usize,
     /// Particles to walk.
     pub particles: usize,
     /// Gradient steps of a particle.
@@ -51,27 +53,36 @@ pub(super) struct Setting {
 impl Need {
     /// Of `particles` particles. The memory is 16 MiB, 4 MiB a thread and, in numbers of four bytes,
     ///
-    /// - P (1 + 2M + d + h), the prior, the MAPs while they are read, drifts, finished particles;
-    /// - with B > 1 mini-batches, P M (B + 1), their gradients at the MAPs;
-    /// - 3 n (features + 1), the rows while they are cut into mini-batches.
+    /// - P (1 + 2M + h) + Q d: the prior, the MAPs while they are read, finished particles; drifts;
+    /// - with B > 1 mini-batches, Q M (B + 1), their gradients at the MAPs;
+    /// - 3 n (features + 1), the rows while they are cut into mini-batches;
+    /// - where P > Q, 2 n (inputs of the layers that are walked).
     ///
     /// And there or on the GPUs
     ///
-    /// - 5 P t: position, gradient, two moments and start (or drift) of a particle under way;
+    /// - 5 Q t: position, gradient, two moments and start (or drift) of a particle under way;
     /// - t times the activations of a tile of rows and three gradients of the widest layer.
-    pub(super) fn of(architecture: &Architecture, particles: usize, setting: Setting) -> Self {
+    pub(super) fn of(
+        architecture: &Architecture,
+        walked: &Architecture,
+        particles: usize,
+        setting: Setting,
+    ) -> Self {
         let Setting { maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } = setting;
-        let parameters = architecture.parameters();
+        let (parameters, own) = (architecture.parameters(), walked.parameters());
         let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
-        let widest = architecture.widths[1..].iter().max().copied().unwrap_or(0);
+        let widest = walked.widths[1..].iter().max().copied().unwrap_or(0);
         let tile = TILE_ROWS.min(rows.div_ceil(parts.max(1)));
-        let tape = tile * (architecture.widths[1..].iter().sum::<usize>() + 3 * widest);
-        let numbers = parameters * (1 + 2 * maps + drifts + held + controls)
-            + 3 * rows * (architecture.inputs() + 1);
+        let tape = tile * (walked.widths[1..].iter().sum::<usize>() + 3 * widest);
+        let hidden = if own < parameters { 2 * rows * walked.inputs() } else { 0 };
+        let numbers = parameters * (1 + 2 * maps + held)
+            + own * (drifts + controls)
+            + 3 * rows * (architecture.inputs() + 1)
+            + hidden;
         let host = PROGRAM + threads * THREAD + numbers * size_of::<f32>();
-        let under_way = at_once * (5 * parameters + tape) * size_of::<f32>();
+        let under_way = at_once * (5 * own + tape) * size_of::<f32>();
         let (bytes, gpu_bytes) = if on_gpu { (host, under_way) } else { (host + under_way, 0) };
-        Self { parameters, particles, steps, at_once, bytes, gpu_bytes }
+        Self { parameters, walked: own, particles, steps, at_once, bytes, gpu_bytes }
     }
 
     /// Gradient steps of all particles together.
@@ -84,8 +95,13 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} particles of {} parameters, {} at once: {} particle-steps, memory {} MB",
+            "{} particles of {}{} parameters, {} at once: {} particle-steps, memory {} MB",
             self.particles,
+            if self.walked < self.parameters {
+                format!("{} of ", self.walked)
+            } else {
+                String::new()
+            },
             self.parameters,
             self.at_once,
             self.particle_steps(),

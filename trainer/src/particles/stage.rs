@@ -59,6 +59,11 @@ impl WalkStage {
         Ok(Self { run, choices, maps, prior_precision, set, baseline_nll })
     }
 
+    /// Index of the first layer that is walked.
+    fn first_walked(&self) -> usize {
+        self.run.config.walk.layers.first(self.run.architecture.depth())
+    }
+
     fn walk(&self) -> Walk<'_> {
         Walk {
             architecture: &self.run.architecture,
@@ -68,6 +73,7 @@ impl WalkStage {
             drift: self.choices.chosen.drift,
             temperature: self.choices.chosen.temperature,
             schedule: self.run.config.walk.schedule(),
+            first_layer: self.first_walked(),
             seed: self.run.record.seed,
         }
     }
@@ -126,12 +132,14 @@ impl WalkStage {
         let threads = rayon::current_num_threads();
         debug!(?particles, threads, groups_left = missing.len(), "to walk");
         let largest_tile = self.set.largest_tile();
-        let at_once = device.particles_at_once(&self.run.architecture, largest_tile);
+        let (_, walked) = self.run.architecture.split_at(self.first_walked());
+        let at_once = device.particles_at_once(&walked, largest_tile);
         // As many groups together as the device walks at the same time.
         let together = at_once.div_ceil(GROUP);
         let left: usize = missing.iter().map(|group| group.particles.len()).sum();
         let need = Need::of(
             &self.run.architecture,
+            &walked,
             left,
             Setting {
                 maps: self.maps.len(),

@@ -45,6 +45,7 @@ impl Training<'_> {
             None => affordable_structures(
                 &self.architecture,
                 config.latent.dim,
+                config.walk.layers.first(self.architecture.depth()),
                 self.network_bytes(choices, &maps[0])?,
                 &config.export,
             ),

@@ -272,6 +272,7 @@ impl<'a> Training<'a> {
             map_schedule: config.map.schedule(),
             walk_schedule: config.walk.schedule(),
             batch_rows: config.walk.batch_rows,
+            first_walked: config.walk.layers.first(depth),
             seed: self.options.seed,
             device: &self.options.device,
         };

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::evidence::{Evidence, classifies};
 use crate::choose::FullWalk;
-use crate::config::{Choice, CodesChoice, Config, PerLayer};
+use crate::config::{Choice, CodesChoice, Config, PerLayer, WalkedLayers};
 use crate::latent::structure_name;
 
 /// One setting.
@@ -122,6 +122,14 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
                     full_walks(&choices.maps_candidates, |walk| walk.maps.to_string())
                 ),
             ),
+        ),
+        decision(
+            "layers that are walked",
+            match used.walk.layers {
+                WalkedLayers::All => "all".to_owned(),
+                WalkedLayers::Last(count) => format!("the last {count}"),
+            },
+            given("walk.layers", used.walk.layers == default.walk.layers),
         ),
         decision(
             "latent size",
