@@ -9,7 +9,7 @@ use crate::cost_curve::{COST_CURVE, CostCurve};
 use crate::latent::{DecoderShape, Structure};
 use crate::particles::{CHOICES, WalkRecord, read_trace};
 use crate::precision::PrecisionCandidate;
-use crate::run_data::{DATA, DataRecord};
+use crate::run_data::{DATA, DataRecord, IMPORTED};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::trace::Trace;
 
@@ -99,6 +99,8 @@ pub struct RunRecords {
     pub data: DataRecord,
     /// `choices.json`.
     pub choices: Choices,
+    /// Whether θ* is that of a network trained elsewhere.
+    pub imported: bool,
     /// `walk.json`.
     pub walk: WalkRecord,
     /// `latent.json`.
@@ -140,6 +142,7 @@ impl RunRecords {
             requested: Config::read(&dir.path(REQUESTED))?,
             data: dir.read_json(DATA)?,
             choices: dir.read_json(CHOICES)?,
+            imported: dir.has(IMPORTED),
             traces: Traces {
                 map: Trace::read(dir, MAP_TRACE, &["loss"])?,
                 walk: read_trace(dir, walk.particles.len())?,

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use fiberwalk::compare::{Mean, Method};
-use fiberwalk::config::{Choice, CodesChoice, Config};
+use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
 use fiberwalk::data::Table;
 use fiberwalk::device::Device;
 use fiberwalk::latent::LayerDecoder::{self, Dense, Frozen, LowRank};
@@ -108,6 +108,16 @@ fn groups() -> Vec<Group> {
             variants: numbers(&[100, 300, 3000], |config, steps| config.walk.steps = steps),
         },
         Group {
+            title: "Rows of a gradient step",
+            note: "The default is 2048; more rows are cut into mini-batches.",
+            variants: numbers(&[256, 10_000], |config, rows| config.walk.batch_rows = rows),
+        },
+        Group {
+            title: "Layers that are walked",
+            note: "The default is all.",
+            variants: vec![variant("last", |config| config.walk.layers = WalkedLayers::Last(1))],
+        },
+        Group {
             title: "MAPs that the particles start from",
             note: "64 particles are shared out over them. The default takes 1, or 4 where that is clearly better on \
                    held-out rows; the rest stays as it was chosen for it.",
@@ -159,7 +169,7 @@ fn groups() -> Vec<Group> {
         },
         Group {
             title: "Bits",
-            note: "The default chooses the fewest that cost at most 0.005 nats and 0.01 of OOD AUROC.",
+            note: "The default chooses the fewest that cost at most 0.001 nats and 0.01 of OOD AUROC.",
             variants: [8, 4]
                 .map(|bits| {
                     variant(format!("int{bits}"), move |config| {
@@ -173,8 +183,14 @@ fn groups() -> Vec<Group> {
 }
 
 /// Groups that are about the walk: what was chosen for it stays, so that one thing differs.
-const WALK_GROUPS: [&str; 4] =
-    ["Drift", "Posterior temperature", "Steps of the walk", "MAPs that the particles start from"];
+const WALK_GROUPS: [&str; 6] = [
+    "Drift",
+    "Posterior temperature",
+    "Steps of the walk",
+    "Rows of a gradient step",
+    "Layers that are walked",
+    "MAPs that the particles start from",
+];
 
 /// Everything that was measured, by set, split and variant.
 type All = BTreeMap<String, BTreeMap<u64, BTreeMap<String, Measured>>>;

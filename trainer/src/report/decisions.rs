@@ -89,6 +89,10 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             why(&asked.map.noise_std, "map.noise_std", "the held-out error of the best small walk"),
         ));
     }
+    if records.imported {
+        let why = "given: --network; it is not trained here".to_owned();
+        all.push(decision("MAP", "a network trained elsewhere".to_owned(), why));
+    }
     all.extend([
         decision(
             "drift",

@@ -36,9 +36,10 @@ fn axes(label: &str, curves: &[Vec<(f64, f64)>]) -> (Axis, Axis) {
     (Axis::new("steps", first, end), Axis::round(label, points().map(|point| point.1)))
 }
 
-/// Loss of MAP over the steps of its training, and over the second half of them, where it is low.
+/// Loss of MAP over the steps of its training, and over the second half of them, where it is low; none where
+/// the network was trained elsewhere.
 pub fn map(evidence: &Evidence) -> Option<Figure> {
-    let trace = evidence.records.traces.map.as_ref()?;
+    let trace = evidence.records.traces.map.as_ref().filter(|_| !evidence.records.imported)?;
     let plot = |name: &str, first: usize| {
         let late = trace.steps.partition_point(|&step| step < first);
         let curve = |curve: &Vec<f32>| {
