@@ -1,9 +1,10 @@
 //! Dense layers out of an ONNX model: the chain of operators from its input to its output.
 
 use std::borrow::Cow;
+use std::path::{Component, Path};
 
 use anyhow::{Context, bail, ensure};
-use onnx_rs::ast::{DataLocation, Graph, Node, OpType, TensorProto};
+use onnx_rs::ast::{DataLocation, DataType, Graph, Node, OpType, TensorProto};
 
 use super::layers::{DenseLayer, Layers};
 use super::weights::transposed;
@@ -21,11 +22,19 @@ struct Chain {
     factor: Vec<f64>,
 }
 
-/// Reads the layers of a model.
-pub fn read(bytes: &[u8]) -> anyhow::Result<Layers> {
+/// A model, and the folder where values are that its file does not hold.
+struct Source<'a> {
+    graph: Graph<'a>,
+    folder: &'a Path,
+}
+
+/// Reads the layers of a model out of `folder`.
+pub fn read(bytes: &[u8], folder: &Path) -> anyhow::Result<Layers> {
     let model =
         onnx_rs::parse(bytes).map_err(|error| anyhow::anyhow!("not an ONNX model: {error}"))?;
     let graph = model.graph.context("not an ONNX model: it has no graph")?;
+    let source = Source { graph, folder };
+    let graph = &source.graph;
     let is_weight = |name: &str| graph.get_initializer(name).is_some();
     let inputs: Vec<&str> =
         graph.input.iter().map(|input| input.name).filter(|name| !is_weight(name)).collect();
@@ -53,7 +62,7 @@ pub fn read(bytes: &[u8]) -> anyhow::Result<Layers> {
                 kinds.join(", ")
             );
         };
-        chain.add(&graph, node, value).with_context(|| place(node))?;
+        chain.add(&source, node, value).with_context(|| place(node))?;
         value = node
             .output
             .first()
@@ -85,11 +94,11 @@ fn place(node: &Node<'_>) -> String {
 
 impl Chain {
     /// Adds the node that reads `value`.
-    fn add(&mut self, graph: &Graph<'_>, node: &Node<'_>, value: &str) -> anyhow::Result<()> {
+    fn add(&mut self, source: &Source<'_>, node: &Node<'_>, value: &str) -> anyhow::Result<()> {
         let first = node.input.first() == Some(&value);
         let other = || -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
             let name = node.input.iter().find(|name| **name != value).copied().unwrap_or_default();
-            constant(graph, name)
+            constant(source, name)
         };
         match &node.op_type {
             OpType::Identity
@@ -97,7 +106,7 @@ impl Chain {
             | OpType::Cast
             | OpType::Flatten
             | OpType::Reshape => Ok(()),
-            OpType::Gemm => self.gemm(graph, node, first),
+            OpType::Gemm => self.gemm(source, node, first),
             OpType::MatMul => {
                 ensure!(first, "found the weights on the left, expected them on the right");
                 let (shape, values) = other()?;
@@ -154,7 +163,7 @@ impl Chain {
         }
     }
 
-    fn gemm(&mut self, graph: &Graph<'_>, node: &Node<'_>, first: bool) -> anyhow::Result<()> {
+    fn gemm(&mut self, source: &Source<'_>, node: &Node<'_>, first: bool) -> anyhow::Result<()> {
         ensure!(first, "found the weights on the left, expected them on the right");
         let attribute = |name: &str| node.attribute.iter().find(|attribute| attribute.name == name);
         for name in ["alpha", "beta"] {
@@ -163,7 +172,7 @@ impl Chain {
         }
         let flag = |name: &str| attribute(name).is_some_and(|attribute| attribute.i != 0);
         ensure!(!flag("transA"), "found transA = 1, expected 0");
-        let (shape, values) = constant(graph, node.input.get(1).copied().unwrap_or_default())?;
+        let (shape, values) = constant(source, node.input.get(1).copied().unwrap_or_default())?;
         let [rows, columns] = matrix(&shape)?;
         let (outputs, weights) = match flag("transB") {
             true => (rows, values),
@@ -172,7 +181,7 @@ impl Chain {
         let biases = match node.input.get(2).filter(|name| !name.is_empty()) {
             None => vec![0.0; outputs],
             Some(name) => {
-                let (shape, biases) = constant(graph, name)?;
+                let (shape, biases) = constant(source, name)?;
                 ensure!(
                     biases.len() == outputs,
                     "the bias has the shape {shape:?}, expected [{outputs}]"
@@ -235,7 +244,8 @@ fn matrix(shape: &[usize]) -> anyhow::Result<[usize; 2]> {
 }
 
 /// Shape and values of a weight, or of what a Constant node holds.
-fn constant(graph: &Graph<'_>, name: &str) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
+fn constant(source: &Source<'_>, name: &str) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
+    let graph = &source.graph;
     let held = || {
         let node = graph.node.iter().find(|node| node.output.contains(&name))?;
         let value = node.attribute.iter().find(|attribute| attribute.name == "value")?;
@@ -244,22 +254,50 @@ fn constant(graph: &Graph<'_>, name: &str) -> anyhow::Result<(Vec<usize>, Vec<f6
     let tensor = graph.get_initializer(name).or_else(held);
     let tensor =
         tensor.with_context(|| format!("`{name}` is computed, expected weights of the model"))?;
-    values(tensor).with_context(|| format!("`{name}`"))
+    values(tensor, source.folder).with_context(|| format!("`{name}`"))
 }
 
-fn values(tensor: &TensorProto<'_>) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
-    ensure!(
-        tensor.data_location() == DataLocation::Default,
-        "its values lie in another file, expected them in the model: export without external data"
-    );
+fn values(tensor: &TensorProto<'_>, folder: &Path) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
     let shape: Vec<usize> =
         tensor.dims().iter().map(|&size| size.try_into().unwrap_or(0)).collect();
-    let values: Vec<f64> = match (tensor.as_f32(), tensor.as_f64()) {
-        (Some(values), _) => values.iter().copied().map(f64::from).collect(),
-        (None, Some(values)) => Cow::into_owned(values),
-        (None, None) => bail!("found values of {:?}, expected floats", tensor.data_type()),
+    let outside = tensor.data_location() == DataLocation::External;
+    let values: Vec<f64> = match (tensor.as_f32(), tensor.as_f64(), tensor.data_type()) {
+        (_, _, DataType::Float) if outside => {
+            let bytes = external(tensor, folder)?;
+            bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b).into()).collect()
+        }
+        (_, _, DataType::Double) if outside => {
+            let bytes = external(tensor, folder)?;
+            bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect()
+        }
+        (Some(values), _, _) => values.iter().copied().map(f64::from).collect(),
+        (None, Some(values), _) => Cow::into_owned(values),
+        (None, None, other) => bail!("found values of {other:?}, expected floats"),
     };
     let expected = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     ensure!(Some(values.len()) == expected, "found {} values in the shape {shape:?}", values.len());
     Ok((shape, values))
+}
+
+/// The bytes of a tensor that lie in a file beside the model.
+fn external(tensor: &TensorProto<'_>, folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let entry = |key: &str| {
+        tensor.external_data().iter().find(|entry| entry.key == key).map(|entry| entry.value)
+    };
+    let number = |key: &str| -> anyhow::Result<Option<usize>> {
+        let parse = |text: &str| text.parse().with_context(|| format!("its {key}: found {text:?}"));
+        entry(key).map(parse).transpose()
+    };
+    let location = Path::new(entry("location").context("its values are in no file")?);
+    let beside = location.components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(beside, "its values are in {}, expected a file beside the model", location.display());
+    let path = folder.join(location);
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let start = number("offset")?.unwrap_or(0);
+    let rest = bytes.get(start..).unwrap_or_default();
+    let length = number("length")?.unwrap_or(rest.len());
+    let own = rest.get(..length).with_context(|| {
+        format!("{} ends before its {length} bytes from {start} on", path.display())
+    })?;
+    Ok(own.to_vec())
 }

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use onnx_rs::ast::{Attribute, AttributeType, Graph, Model, Node, OpType, TensorProto, ValueInfo};
+use onnx_rs::ast::{
+    Attribute, AttributeType, DataLocation, Graph, Model, Node, OpType, StringStringEntry,
+    TensorProto, ValueInfo,
+};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::*;
@@ -318,6 +321,53 @@ fn onnx_models_give_the_original_function() {
     }
 }
 
+/// PyTorch keeps the weights in a file beside the model.
+#[test]
+fn weights_beside_the_model_are_found() {
+    let [(w, b), _] = original(&WIDTHS).try_into().expect("two layers");
+    let bytes: Vec<u8> = w.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let model = |location: &'static str, offset: &'static str| {
+        let entry = |key, value| StringStringEntry { key, value };
+        let weights = TensorProto::from_f32("w", vec![5, 3], Vec::new())
+            .with_data_location(DataLocation::External)
+            .with_external_data(vec![
+                entry("location", location),
+                entry("offset", offset),
+                entry("length", "60"),
+            ]);
+        let graph = Graph {
+            node: vec![Node {
+                name: "only",
+                op_type: OpType::Gemm,
+                input: vec!["x", "w", "b"],
+                output: vec!["y"],
+                attribute: vec![whole("transB", 1)],
+                ..Node::default()
+            }],
+            input: vec![ValueInfo { name: "x", ..ValueInfo::default() }],
+            output: vec![ValueInfo { name: "y", ..ValueInfo::default() }],
+            initializer: vec![weights, TensorProto::from_f32("b", vec![5], b.clone())],
+            ..Graph::default()
+        };
+        onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+    };
+    let data = [vec![0; 8], bytes].concat();
+    let read = |location, offset| {
+        imported(&[("net.onnx", &model(location, offset)), ("net.data", &data)])
+            .map(|import| import.network)
+    };
+    assert_eq!(read("net.data", "8").expect("weights").theta, [w, b.clone()].concat());
+    for (location, offset, said) in [
+        ("net.data", "9", "ends before"),
+        ("other.data", "8", "other.data"),
+        ("../net.data", "8", "beside the model"),
+        ("net.data", "x", "offset"),
+    ] {
+        let message = format!("{:#}", read(location, offset).expect_err("no weights"));
+        assert!(message.contains(said), "{message}");
+    }
+}
+
 /// A damaged file is an error or another network, and never ends the program.
 #[test]
 fn damaged_models_are_refused() {
@@ -326,14 +376,14 @@ fn damaged_models_are_refused() {
         (OpType::Tanh, &[], vec![]),
         (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
     ]);
-    assert!(onnx::read(&whole).is_ok());
+    assert!(onnx::read(&whole, Path::new("")).is_ok());
     let mut cut = 0;
     for end in 0..whole.len() {
-        cut += usize::from(onnx::read(&whole[..end]).is_err());
+        cut += usize::from(onnx::read(&whole[..end], Path::new("")).is_err());
         for flip in [0x01, 0x80, 0xff] {
             let mut damaged = whole.clone();
             damaged[end] ^= flip;
-            let _either = onnx::read(&damaged).and_then(|layers| layers.check());
+            let _either = onnx::read(&damaged, Path::new("")).and_then(|layers| layers.check());
         }
     }
     assert!(cut > whole.len() / 2, "{cut} of {}", whole.len());

@@ -9,11 +9,10 @@ use super::layers::{DenseLayer, Layers};
 /// Reads the layers that `about` names.
 pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
     let file = SafeTensors::deserialize(bytes).context("not a safetensors file")?;
-    let names = || file.names().into_iter().map(str::to_owned).collect::<Vec<_>>().join(", ");
     ensure!(
         !about.layers.is_empty(),
         "which tensors are the layers? Name them in a description (--arch): layers = [\"0\", \"2\"]; found {}",
-        names()
+        names(&file)
     );
     let activation = about.activation;
     if about.layers.len() > 1 && activation.is_none() {
@@ -67,10 +66,9 @@ pub fn transposed(values: &[f64], columns: usize) -> Vec<f64> {
 
 /// Shape and values of a tensor of floats.
 pub fn tensor(file: &SafeTensors<'_>, name: &str) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
-    let view = file.tensor(name).map_err(|_| {
-        let names = file.names();
-        anyhow::anyhow!("there is no tensor `{name}`; found {}", names.join(", "))
-    })?;
+    let view = file
+        .tensor(name)
+        .map_err(|_| anyhow::anyhow!("there is no tensor `{name}`; found {}", names(file)))?;
     let data = view.data();
     let values = match view.dtype() {
         Dtype::F32 => {
@@ -80,4 +78,11 @@ pub fn tensor(file: &SafeTensors<'_>, name: &str) -> anyhow::Result<(Vec<usize>,
         other => bail!("{name}: found values of {other:?}, expected F32 or F64"),
     };
     Ok((view.shape().to_vec(), values))
+}
+
+/// The names of all tensors, sorted.
+fn names(file: &SafeTensors<'_>) -> String {
+    let mut names = file.names();
+    names.sort_unstable();
+    names.join(", ")
 }
