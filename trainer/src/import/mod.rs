@@ -68,6 +68,9 @@ pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import
     let bytes = std::fs::read(model).with_context(|| format!("cannot read {shown}"))?;
     let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let read = match extension.as_str() {
+        "onnx" if !about.layers.is_empty() => {
+            bail!("{shown} says itself what its layers are: remove `layers` from the description")
+        }
         "onnx" => onnx::read(&bytes, &model.with_file_name("")),
         "safetensors" => weights::read(&bytes, &about),
         _ => bail!("{shown}: found the extension `{extension}`, expected `onnx` or `safetensors`"),

@@ -410,6 +410,8 @@ fn what_is_not_understood_is_named() {
     let message = said(&[("net.onnx", &crossed)]);
     assert!(message.contains("gives 5 values") && message.contains("takes 3"), "{message}");
     assert!(said(&[("net.onnx", b"a,b\n1,2\n")]).contains("net.onnx"));
+    let both = [("net.onnx", crossed.as_slice()), ("arch.toml", ARCH.as_bytes())];
+    assert!(said(&both).contains("remove `layers`"));
     assert!(said(&[("net.csv", b"a,b\n1,2\n")]).contains("`csv`"));
     let bytes = weights(false);
     let weights = |arch: &str| said(&[("net.safetensors", &bytes), ("arch.toml", arch.as_bytes())]);
