@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use onnx_rs::ast::{DataLocation, DataType, Graph, Node, OpType, TensorProto};
 
 use super::layers::{DenseLayer, Layers};
-use super::weights::transposed;
+use super::weights::{doubles, singles, transposed};
 use crate::network::Activation;
 
 /// What is read of the chain so far.
@@ -49,9 +49,14 @@ pub fn read(bytes: &[u8], folder: &Path) -> anyhow::Result<Layers> {
         left -= 1;
         let readers: Vec<&Node<'_>> =
             graph.node.iter().filter(|node| node.input.contains(&value)).collect();
-        // What is made of the probabilities is not the network's.
-        let last = |node: &&&Node<'_>| is_last(&node.op_type);
-        if readers.iter().any(|node| last(&node)) {
+        if let Some(node) = readers.iter().find(|node| is_last(&node.op_type)) {
+            // What is made of the probabilities is not the network's, but layers would be.
+            let all = graph.node.iter().filter(|node| is_dense(&node.op_type)).count();
+            ensure!(
+                chain.dense.len() == all,
+                "{}: found it before other layers, expected it at the end",
+                place(node)
+            );
             break;
         }
         let &[node] = readers.as_slice() else {
@@ -80,6 +85,11 @@ pub fn read(bytes: &[u8], folder: &Path) -> anyhow::Result<Layers> {
     };
     layers.take_raw_inputs(&spread(offset)?, &spread(factor)?);
     Ok(layers)
+}
+
+/// Operators that are layers.
+fn is_dense(operator: &OpType<'_>) -> bool {
+    matches!(operator, OpType::Gemm | OpType::MatMul)
 }
 
 /// Operators from logits to probabilities and classes.
@@ -112,10 +122,8 @@ impl Chain {
                 let (shape, values) = other()?;
                 let [_, outputs] = matrix(&shape)?;
                 let biases = vec![0.0; outputs];
-                self.push(
-                    node,
-                    DenseLayer { name: place(node), weights: transposed(&values, outputs), biases },
-                )
+                let weights = transposed(&values, outputs);
+                self.push(DenseLayer { name: place(node), weights, biases })
             }
             OpType::Tanh => self.activate(Activation::Tanh),
             OpType::Relu => self.activate(Activation::Relu),
@@ -142,8 +150,7 @@ impl Chain {
                     first || commutes,
                     "found a constant less or over the input, expected the input first"
                 );
-                self.normalise(&node.op_type, &values);
-                Ok(())
+                self.normalise(&node.op_type, &values)
             }
             OpType::Custom("Scaler") if self.dense.is_empty() => {
                 let floats = |name: &str| {
@@ -151,9 +158,8 @@ impl Chain {
                     let values = attribute.map_or(&[][..], |attribute| &attribute.floats);
                     values.iter().copied().map(f64::from).collect::<Vec<_>>()
                 };
-                self.normalise(&OpType::Sub, &floats("offset"));
-                self.normalise(&OpType::Mul, &floats("scale"));
-                Ok(())
+                self.normalise(&OpType::Sub, &floats("offset"))?;
+                self.normalise(&OpType::Mul, &floats("scale"))
             }
             _ => bail!(
                 "this operator is not supported; supported are Gemm, MatMul, Add, Tanh, Relu, before the first \
@@ -189,14 +195,13 @@ impl Chain {
                 biases
             }
         };
-        self.push(node, DenseLayer { name: place(node), weights, biases })
+        self.push(DenseLayer { name: place(node), weights, biases })
     }
 
-    fn push(&mut self, node: &Node<'_>, layer: DenseLayer) -> anyhow::Result<()> {
+    fn push(&mut self, layer: DenseLayer) -> anyhow::Result<()> {
         ensure!(
             self.dense.is_empty() || self.activated,
-            "found two dense layers without an activation between them: {}",
-            place(node)
+            "found two dense layers without an activation between them"
         );
         self.activated = false;
         self.dense.push(layer);
@@ -218,8 +223,16 @@ impl Chain {
     }
 
     /// One more step from x to u = (x − offset) · factor.
-    fn normalise(&mut self, operator: &OpType<'_>, values: &[f64]) {
+    fn normalise(&mut self, operator: &OpType<'_>, values: &[f64]) -> anyhow::Result<()> {
         let width = self.offset.len().max(values.len());
+        // A scaler without one of its two attributes leaves that step out.
+        let lengths = [self.offset.len(), values.len().max(1)];
+        ensure!(
+            lengths.iter().all(|&length| length == 1 || length == width),
+            "found {} values, expected {}",
+            values.len(),
+            self.offset.len()
+        );
         for own in [&mut self.offset, &mut self.factor] {
             *own = own.iter().copied().cycle().take(width).collect();
         }
@@ -232,6 +245,7 @@ impl Chain {
                 _ => *factor /= value,
             }
         }
+        Ok(())
     }
 }
 
@@ -262,14 +276,8 @@ fn values(tensor: &TensorProto<'_>, folder: &Path) -> anyhow::Result<(Vec<usize>
         tensor.dims().iter().map(|&size| size.try_into().unwrap_or(0)).collect();
     let outside = tensor.data_location() == DataLocation::External;
     let values: Vec<f64> = match (tensor.as_f32(), tensor.as_f64(), tensor.data_type()) {
-        (_, _, DataType::Float) if outside => {
-            let bytes = external(tensor, folder)?;
-            bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b).into()).collect()
-        }
-        (_, _, DataType::Double) if outside => {
-            let bytes = external(tensor, folder)?;
-            bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect()
-        }
+        (_, _, DataType::Float) if outside => singles(&external(tensor, folder)?),
+        (_, _, DataType::Double) if outside => doubles(&external(tensor, folder)?),
         (Some(values), _, _) => values.iter().copied().map(f64::from).collect(),
         (None, Some(values), _) => Cow::into_owned(values),
         (None, None, other) => bail!("found values of {other:?}, expected floats"),

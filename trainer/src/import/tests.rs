@@ -402,6 +402,14 @@ fn what_is_not_understood_is_named() {
     ]);
     let message = said(&[("net.onnx", &relu_after_tanh)]);
     assert!(message.contains("node `v1` (Elu)"), "{message}");
+    // An activation that also stands at the end of a model is no end before other layers.
+    let hidden_sigmoid = onnx(&[
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Sigmoid, &[], vec![]),
+        (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
+    ]);
+    let message = said(&[("net.onnx", &hidden_sigmoid)]);
+    assert!(message.contains("node `v1` (Sigmoid)"), "{message}");
     let crossed = onnx(&[
         (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
         (OpType::Tanh, &[], vec![]),

@@ -71,13 +71,21 @@ pub fn tensor(file: &SafeTensors<'_>, name: &str) -> anyhow::Result<(Vec<usize>,
         .map_err(|_| anyhow::anyhow!("there is no tensor `{name}`; found {}", names(file)))?;
     let data = view.data();
     let values = match view.dtype() {
-        Dtype::F32 => {
-            data.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect()
-        }
-        Dtype::F64 => data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
+        Dtype::F32 => singles(data),
+        Dtype::F64 => doubles(data),
         other => bail!("{name}: found values of {other:?}, expected F32 or F64"),
     };
     Ok((view.shape().to_vec(), values))
+}
+
+/// Little-endian single-precision values.
+pub fn singles(bytes: &[u8]) -> Vec<f64> {
+    bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect()
+}
+
+/// Little-endian double-precision values.
+pub fn doubles(bytes: &[u8]) -> Vec<f64> {
+    bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
 }
 
 /// The names of all tensors, sorted.
