@@ -412,21 +412,29 @@ impl Default for Export {
     }
 }
 
+/// Reads a TOML file.
+///
+/// # Errors
+/// [`ConfigError`] names the file and the line.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let path_text = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path_text.clone(), error })?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+        let place = line.map_or(String::new(), |line| format!("line {line}: "));
+        let message = error.message().replace('\n', " ");
+        ConfigError::Malformed { path: path_text, message: format!("{place}{message}") }
+    })
+}
+
 impl Config {
     /// Reads and checks a TOML file.
     ///
     /// # Errors
     /// [`ConfigError`] names the file and the field.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let path_text = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { path: path_text.clone(), error })?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
-            let place = line.map_or(String::new(), |line| format!("line {line}: "));
-            let message = error.message().replace('\n', " ");
-            ConfigError::Malformed { path: path_text, message: format!("{place}{message}") }
-        })?;
+        let config: Self = read_toml(path)?;
         config.check()?;
         Ok(config)
     }

@@ -79,13 +79,14 @@ pub fn reuse(
         return Ok(done);
     }
     let before = Config::read(&source.path(REQUESTED))?;
+    let same_network = imported_by(&source)?.as_deref() == imported;
     for Stage { name, files, folders, reads } in STAGES {
         let finished = files.last().is_some_and(|last| source.has(last));
         if !finished || reads(&before) != reads(config) {
             break;
         }
         // The hyper-parameters are chosen without it.
-        if name != "choose" && imported_by(&source)?.as_deref() != imported {
+        if name != "choose" && !same_network {
             break;
         }
         for folder in folders {

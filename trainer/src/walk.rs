@@ -266,16 +266,20 @@ mod tests {
     use crate::data::Targets;
     use crate::network::{Activation, Batch, outputs};
 
+    /// 40 rows of two features and three classes, and where two walks start.
+    fn three_classes(architecture: &Architecture) -> (Vec<f32>, Targets, Vec<Vec<f32>>) {
+        let x = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
+        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
+        let map = |index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index));
+        (x, targets, (0..2).map(map).collect())
+    }
+
     /// What is measured at the end is what the walk's record says of it; that it is measured changes
     /// nothing, with mini-batches either.
     #[test]
     fn a_traced_walk_ends_where_it_does_untraced() {
         let architecture = Architecture { widths: vec![2, 6, 3], activation: Activation::Tanh };
-        let x: Vec<f32> = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
-        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
-        let maps: Vec<_> = (0..2)
-            .map(|index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index)))
-            .collect();
+        let (x, targets, maps) = three_classes(&architecture);
         let prior_precision = vec![1.0; architecture.parameters()];
         for batch_rows in [15, 40] {
             let set = TrainingSet::new(&x, 2, &targets, batch_rows, 7);
@@ -361,11 +365,7 @@ mod tests {
     #[test]
     fn the_last_layers_walk_alone() {
         let architecture = Architecture { widths: vec![2, 6, 5, 3], activation: Activation::Relu };
-        let x: Vec<f32> = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
-        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
-        let maps: Vec<_> = (0..2)
-            .map(|index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index)))
-            .collect();
+        let (x, targets, maps) = three_classes(&architecture);
         let prior_precision = architecture.per_parameter(&[1.0, 2.0, 3.0]);
         let (device, checkpoints) = (Device::Cpu, Checkpoints::of(50));
         for (drift, batch_rows) in [(Drift::DataNoise, 40), (Drift::Isotropic, 15)] {

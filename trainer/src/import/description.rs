@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use serde::Deserialize;
 
 use super::layers::Layers;
+use crate::config::read_toml;
 use crate::network::Activation;
 
 /// The description of a network. Safetensors need `layers`; all else may be left out.
@@ -98,14 +99,10 @@ pub enum PerFeature {
 impl Description {
     /// Reads a TOML file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-        let about: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(0, |span| 1 + text[..span.start].matches('\n').count());
-            anyhow::anyhow!("{shown}: line {line}: {}", error.message().replace('\n', " "))
-        })?;
+        let about: Self = read_toml(path)?;
         if let Some(check) = &about.check {
             let one = check.outputs.is_some() != check.probabilities.is_some();
+            let shown = path.display();
             ensure!(one, "{shown}: [check] needs either `outputs` or `probabilities`");
         }
         Ok(about)

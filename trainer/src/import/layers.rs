@@ -129,16 +129,19 @@ impl Layers {
         values.map(|&value| value as f32).collect()
     }
 
-    /// For a network of u, that of x = mean + std · v, where u is x, as a function of v.
-    pub fn scale_inputs(&mut self, mean: &[f32], std: &[f32]) {
-        let scale = |index: usize| (f64::from(mean[index]), f64::from(std[index]));
+    /// For a network of u = shift + factor · x, that of x; a shift and factor for each input.
+    fn substitute(&mut self, units: impl Iterator<Item = (f64, f64)> + Clone) {
         for (row, bias) in self.dense[0].rows_mut() {
-            for (index, weight) in row.iter_mut().enumerate() {
-                let (mean, std) = scale(index);
-                *bias += *weight * mean;
-                *weight *= std;
+            for (weight, (shift, factor)) in row.iter_mut().zip(units.clone()) {
+                *bias += *weight * shift;
+                *weight *= factor;
             }
         }
+    }
+
+    /// For a network of u = mean + std · x, that of x.
+    pub fn scale_inputs(&mut self, mean: &[f32], std: &[f32]) {
+        self.substitute(mean.iter().zip(std).map(|(&mean, &std)| (mean.into(), std.into())));
     }
 
     /// The network without the inputs that `cut` names, which are 0.
@@ -153,12 +156,7 @@ impl Layers {
 
     /// For a network of u = (x − offset) · factor, that of x.
     pub fn take_raw_inputs(&mut self, offset: &[f64], factor: &[f64]) {
-        for (row, bias) in self.dense[0].rows_mut() {
-            for ((weight, offset), factor) in row.iter_mut().zip(offset).zip(factor) {
-                *weight *= factor;
-                *bias -= *weight * offset;
-            }
-        }
+        self.substitute(offset.iter().zip(factor).map(|(o, &factor)| (-factor * o, factor)));
     }
 
     /// For a network of f, that of mean + std · f.
