@@ -88,7 +88,7 @@ const EPSILON: f64 = 1e-9;
 fn file(index: usize) -> anyhow::Result<Vec<u8>> {
     let (widths, activation, decoders, bits, factor_bits, input, latent_dim) = MODELS[index];
     let width = |bits: u8| if bits == 4 { Bits::Four } else { Bits::Eight };
-    let architecture = Architecture { widths: widths.to_vec(), activation };
+    let architecture = Architecture::perceptron(&widths, activation);
     let decoders = decoders.iter().map(|decoder| decoder.parse());
     let structure = decoders.collect::<Result<_, String>>().map_err(anyhow::Error::msg)?;
     let shape = DecoderShape { architecture, structure, latent_dim };

@@ -14,7 +14,8 @@ use crate::data::Targets;
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::Device;
 use crate::network::{
-    Activation, Architecture, Base, LayerShape, Likelihood, Matrix, multiply_by_gemm,
+    Activation, Architecture, Base, LayerShape, LayerSpec, Likelihood, Matrix, Shape,
+    multiply_by_gemm,
 };
 use crate::random::{Purpose, stream};
 use crate::walk::{Drift, Walk};
@@ -37,8 +38,8 @@ const PEAK_COPY: usize = 1 << 26;
 /// A walk to time, on random rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Case {
-    /// `[inputs, hidden …, classes]`.
-    pub widths: Vec<usize>,
+    /// The network.
+    pub architecture: Architecture,
     /// Particles that walk.
     pub particles: usize,
     /// Rows of a step.
@@ -49,8 +50,11 @@ pub struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: Vec<_> = self.widths.iter().map(usize::to_string).collect();
-        write!(f, "{} x{}, ", widths.join("-"), self.particles)?;
+        let (maps, blocks) = (self.architecture.maps(), &self.architecture.blocks);
+        let convolves = blocks.iter().any(|block| block.window.is_some());
+        let values = maps.iter().map(|map| map.len().to_string()).collect::<Vec<_>>().join("-");
+        let kind = if convolves { " convolutions" } else { "" };
+        write!(f, "{values}{kind} x{}, ", self.particles)?;
         match self.batches {
             1 => write!(f, "all {} rows", self.batch),
             batches => write!(f, "{} of {} rows", self.batch, self.batch * batches),
@@ -62,10 +66,18 @@ impl Case {
     /// The cases that are measured, small to large.
     pub fn all() -> Vec<Self> {
         let case = |widths: &[usize], particles, batch, batches| Self {
-            widths: widths.to_vec(),
+            architecture: Architecture::perceptron(widths, Activation::Tanh),
             particles,
             batch,
             batches,
+        };
+        let small = "conv 5x5x4, max 2, conv 5x5x4, max 2, 16, 10, 10";
+        let lenet = "conv 5x5x6 padding 2, max 2, conv 5x5x16, max 2, 120, 84";
+        let image = |layers: &str, particles, batch| Self {
+            architecture: images(layers),
+            particles,
+            batch,
+            batches: 4,
         };
         vec![
             case(&[18, 50, 4], 64, 592, 1),
@@ -73,12 +85,14 @@ impl Case {
             case(&[18, 50, 4], 1024, 256, 4),
             case(&[64, 64, 32, 10], 256, 256, 4),
             case(&[784, 128, 64, 10], 256, 512, 4),
+            image(small, 32, 512),
+            image(lenet, 8, 256),
         ]
     }
 
     /// Operations of one particle-step, 2 for every multiply-add: a layer's products are the
     /// outputs, the gradient of the weights and, but for the first layer, that of the inputs, each
-    /// 2 · inputs · outputs · rows. Activations, likelihood and optimiser are not counted.
+    /// 2 · positions · inputs · outputs · rows. Activations, likelihood and optimiser are not counted.
     pub fn flops(&self) -> f64 {
         self.products().iter().map(Product::flops).sum()
     }
@@ -88,23 +102,27 @@ impl Case {
     /// its two moments, gradient, drift and prior precision, and writes the first three.
     pub fn bytes(&self) -> f64 {
         let products: f64 = self.products().iter().map(Product::bytes).sum();
-        products + 9.0 * BYTES * self.architecture().parameters() as f64
-    }
-
-    fn architecture(&self) -> Architecture {
-        Architecture { widths: self.widths.clone(), activation: Activation::Tanh }
+        products + 9.0 * BYTES * self.architecture.parameters() as f64
     }
 
     /// The matrix products of one particle-step.
     fn products(&self) -> Vec<Product> {
-        let layers = self.architecture();
-        let products = layers.layers().enumerate().flat_map(|(index, layer)| {
-            let of = |kind| Product { kind, layer, rows: self.batch };
+        let layers = self.architecture.layers().zip(self.architecture.positions());
+        let products = layers.enumerate().flat_map(|(index, (layer, positions))| {
+            let of = |kind| Product { kind, layer, rows: positions * self.batch };
             let inputs = (index > 0).then(|| of(Kind::Inputs));
             [of(Kind::Outputs), of(Kind::Weights)].into_iter().chain(inputs)
         });
         products.collect()
     }
+}
+
+/// Images as those of MNIST, through `layers`, to ten classes.
+fn images(layers: &str) -> Architecture {
+    let hidden: Vec<LayerSpec> =
+        layers.split(", ").map(|layer| layer.parse().expect("a layer")).collect();
+    let shape = Shape { height: 28, width: 28, channels: 1 };
+    Architecture::of(shape, &hidden, Activation::Tanh, 10).expect("the layers fit")
 }
 
 /// What a product of a layer computes.
@@ -123,6 +141,7 @@ enum Kind {
 struct Product {
     kind: Kind,
     layer: LayerShape,
+    /// Rows times the positions of a convolution, whose windows stand side by side.
     rows: usize,
 }
 
@@ -176,8 +195,12 @@ struct Operands {
 
 impl Operands {
     fn new(case: &Case) -> Self {
-        let widest = case.widths.iter().max().copied().unwrap_or(0);
-        let (weights, values) = (widest * widest, widest * case.batch);
+        let layers = || case.architecture.layers().zip(case.architecture.positions());
+        let weights = layers().map(|(layer, _)| layer.weights().len()).max().unwrap_or(0);
+        let wide = |(layer, positions): (LayerShape, usize)| {
+            layer.inputs.max(layer.outputs) * positions * case.batch
+        };
+        let values = layers().map(wide).max().unwrap_or(0);
         let half = |length| vec![0.5; length];
         Self {
             weights: half(weights),
@@ -220,13 +243,13 @@ pub struct Measurement {
 /// # Errors
 /// The device fails.
 pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Measurement> {
-    let architecture = case.architecture();
+    let architecture = &case.architecture;
     let set = random_rows(case);
     let map = architecture.initialise(&mut stream(0, Purpose::Benchmark, 1));
     let prior_precision = vec![1.0; map.len()];
     let walk = |steps: usize| {
         let walk = Walk {
-            architecture: &architecture,
+            architecture,
             set: &set,
             likelihood: Likelihood::Categorical,
             prior_precision: &prior_precision,
@@ -314,9 +337,9 @@ fn copy_peak(seconds: f64) -> f64 {
 /// Classes drawn at random for normal inputs.
 fn random_rows(case: &Case) -> TrainingSet {
     let mut rng = stream(0, Purpose::Benchmark, 0);
-    let (rows, features) = (case.batch * case.batches, case.widths[0]);
+    let (rows, features) = (case.batch * case.batches, case.architecture.inputs());
     let x: Vec<f32> = (0..rows * features).map(|_| StandardNormal.sample(&mut rng)).collect();
-    let classes = case.architecture().outputs();
+    let classes = case.architecture.outputs();
     let class = Uniform::new(0, classes as u32).expect("a case has classes");
     let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
     TrainingSet::new(&x, features, &Targets::Classes { labels, classes }, case.batch, 0)
@@ -374,7 +397,12 @@ mod tests {
 
     #[test]
     fn counts_products_and_bytes() {
-        let case = Case { widths: vec![3, 5, 2], particles: 1, batch: 7, batches: 1 };
+        let case = Case {
+            architecture: Architecture::perceptron(&[3, 5, 2], Activation::Tanh),
+            particles: 1,
+            batch: 7,
+            batches: 1,
+        };
         // Forward 15 + 10, weights 15 + 10, inputs of the second layer 10.
         assert_eq!(case.flops(), 2.0 * 7.0 * 60.0);
         let (first, second) = (15 + 8 * 7, 10 + 7 * 7);
@@ -384,7 +412,12 @@ mod tests {
 
     #[test]
     fn measures_a_walk() {
-        let case = Case { widths: vec![3, 5, 2], particles: 2, batch: 7, batches: 2 };
+        let case = Case {
+            architecture: Architecture::perceptron(&[3, 5, 2], Activation::Tanh),
+            particles: 2,
+            batch: 7,
+            batches: 2,
+        };
         let measured = measure(&case, &Device::Cpu, 0.01).expect("the processor");
         assert!(measured.particle_steps.is_finite() && measured.particle_steps > 0.0);
         assert_eq!(measured.flops, measured.particle_steps * case.flops());

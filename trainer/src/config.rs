@@ -11,7 +11,7 @@ use fiberwalk_formats::Reading;
 
 use crate::descent::Schedule;
 use crate::latent::LayerDecoder;
-use crate::network::Activation;
+use crate::network::{Activation, LayerSpec};
 use crate::walk::Drift;
 
 /// A configuration that cannot be used.
@@ -116,9 +116,10 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// Widths of the hidden layers; `"auto"`: two layers of a size fit for the number of rows.
-    pub hidden: Choice<Vec<usize>>,
-    /// `"tanh"` or `"relu"`.
+    /// Hidden layers: widths of dense ones, or texts such as `"conv 5x5x4"` and `"max 2"`
+    /// ([`LayerSpec`]); `"auto"`: two dense layers of a size fit for the number of rows.
+    pub hidden: Choice<Vec<LayerSpec>>,
+    /// `"tanh"`, `"relu"`, `"relu6"`, `"hard-swish"` or `"identity"`, of every hidden layer that names none.
     pub activation: Activation,
 }
 
@@ -451,13 +452,13 @@ impl Config {
         };
         if let Some(hidden) = self.network.hidden.fixed() {
             let widest = fiberwalk_formats::MAX_WIDTH;
-            let fits = |&width: &usize| (1..=widest).contains(&width);
+            let units = || hidden.iter().filter_map(LayerSpec::units);
             let most = fiberwalk_formats::MAX_LAYERS - 1;
             check(
-                hidden.iter().all(fits) && hidden.len() <= most,
+                units().all(|units| (1..=widest).contains(&units)) && units().count() <= most,
                 "network.hidden",
-                format!("{hidden:?}"),
-                "at most 7 widths from 1 to 4096",
+                format!("{:?}", hidden.iter().map(LayerSpec::to_string).collect::<Vec<_>>()),
+                "at most 7 layers with weights, of 1 to 4096 units or channels",
             )?;
         }
         match self.map.prior_precision.fixed() {
@@ -601,7 +602,7 @@ mod tests {
         let text = "[network]\nhidden = [50]\nactivation = \"relu\"\n[map]\nprior_precision = [10, 0.1]\n\
                     [walk]\ndrift = \"data-noise\"\n[latent]\ndecoder = [\"frozen\", \"low-rank:8\"]\n";
         let config = read(text).expect("valid");
-        assert_eq!(config.network.hidden.fixed(), Some(&vec![50]));
+        assert_eq!(config.network.hidden.fixed(), Some(&vec![50.into()]));
         assert_eq!(config.walk.drift.fixed(), Some(&Drift::DataNoise));
         let frozen = LayerDecoder::Frozen;
         assert_eq!(config.latent.decoder.fixed(), Some(&vec![frozen, LayerDecoder::LowRank(8)]));

@@ -120,7 +120,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
 /// against 0.137 ± 0.027).
 fn config() -> Config {
     let mut config = Config::default();
-    config.network.hidden = Choice::Fixed(vec![64, 32]);
+    config.network.hidden = Choice::Fixed(vec![64.into(), 32.into()]);
     config.map.prior_precision = Choice::Fixed(PerLayer::Each(vec![10.0, 10.0, 1.0]));
     config.walk.drift = Choice::Fixed(Drift::DataNoise);
     config.walk.temperature = Choice::Fixed(0.3);

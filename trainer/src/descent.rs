@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::data::Targets;
 use crate::device::Device;
 use crate::network::{
-    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, activate, adam_step, outputs,
+    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs,
 };
 use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
@@ -119,8 +119,7 @@ impl TrainingSet {
     #[must_use]
     pub fn behind(&self, before: &Architecture, theta: &[f32]) -> Self {
         let part = |(batch, targets): &(Batch, Targets)| {
-            let mut hidden = outputs(before, theta, batch);
-            activate(before.activation, &mut hidden);
+            let hidden = outputs(before, theta, batch);
             (Batch::from_features(hidden, before.outputs()), targets.clone())
         };
         Self { parts: self.parts.iter().map(part).collect(), rows: self.rows, seed: self.seed }
@@ -148,8 +147,8 @@ impl TrainingSet {
     }
 
     /// Most rows that pass through the network together.
-    pub(crate) fn largest_tile(&self) -> usize {
-        let tiles = self.parts.iter().flat_map(|(batch, _)| batch.tiles());
+    pub(crate) fn largest_tile(&self, architecture: &Architecture) -> usize {
+        let tiles = self.parts.iter().flat_map(|(batch, _)| batch.tiles(architecture));
         tiles.map(|tile| tile.len()).max().unwrap_or(0)
     }
 

@@ -52,6 +52,9 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
     };
     let offset: Vec<f64> = schema.mean.iter().map(|&mean| mean.into()).collect();
     let factor: Vec<f64> = schema.std.iter().map(|&std| 1.0 / f64::from(std)).collect();
+    let Some(activation) = architecture.as_perceptron() else {
+        bail!("export is of networks of dense layers with one activation, not of convolutions");
+    };
     let depth = architecture.depth();
     let mut tensors = vec![Vec::new(); 2 * depth];
     for theta in thetas {
@@ -88,7 +91,7 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
             Task::Classification { classes } => Some(classes),
             Task::Regression { .. } => None,
         },
-        activation: architecture.activation,
+        activation,
         temperature,
         noise_std,
     };

@@ -99,9 +99,10 @@ fn dense_products(dense: &Dense<'_>) -> usize {
     usize::from(dense.inputs) * usize::from(dense.outputs)
 }
 
-/// Multiply-accumulates of one pass of the network: Σ inputs · outputs over its layers.
+/// Multiply-accumulates of one pass of the network: Σ positions · inputs · outputs over its layers.
 pub fn pass_products(architecture: &Architecture) -> usize {
-    architecture.layers().map(|layer| layer.inputs * layer.outputs).sum()
+    let layers = architecture.layers().zip(architecture.positions());
+    layers.map(|(layer, positions)| positions * layer.inputs * layer.outputs).sum()
 }
 
 /// Bytes of one network in int8: one a weight, two a bias, as in the artifact.
@@ -156,8 +157,7 @@ mod tests {
 
     #[test]
     fn a_network_costs_what_the_readme_says_of_the_digits() {
-        let architecture =
-            Architecture { widths: vec![64, 64, 32, 10], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[64, 64, 32, 10], Activation::Tanh);
         assert_eq!(pass_products(&architecture), 6464);
         assert_eq!(int8_bytes(&architecture), 6676);
     }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_decoder_adds_what_was_predicted_and_not_more() {
         use LayerDecoder::{Dense, Frozen, LowRank};
-        let architecture = Architecture { widths: vec![7, 20, 3], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[7, 20, 3], Activation::Tanh);
         let schema = Schema {
             features: Features((0..7).map(|feature| feature.to_string()).collect()),
             mean: vec![0.0; 7],

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data::{Rows, Schema, Split, Target, Targets, Task};
-use crate::network::Architecture;
+use crate::network::{Architecture, LayerSpec, Shape};
 use crate::run_dir::RunDir;
 use crate::tensors::TensorFile;
 
@@ -50,11 +50,14 @@ pub struct DataRecord {
 
 impl DataRecord {
     /// The network for these data.
-    pub fn architecture(&self, config: &Config) -> Architecture {
-        let mut widths = vec![self.schema.features.0.len()];
-        widths.extend(hidden_widths(config, self.rows));
-        widths.push(self.schema.outputs());
-        Architecture { widths, activation: config.network.activation }
+    ///
+    /// # Errors
+    /// A configured layer does not fit the map before it.
+    pub fn architecture(&self, config: &Config) -> anyhow::Result<Architecture> {
+        let input = Shape::flat(self.schema.features.0.len());
+        let hidden = hidden_layers(config, self.rows);
+        Architecture::of(input, &hidden, config.network.activation, self.schema.outputs())
+            .map_err(|message| anyhow!("network.hidden: {message}"))
     }
 
     /// Reads the training rows.
@@ -156,12 +159,13 @@ fn expect_shapes(
     Ok(())
 }
 
-/// The configured widths, or two layers that grow with the number of rows.
-fn hidden_widths(config: &Config, rows: usize) -> Vec<usize> {
-    match (config.network.hidden.fixed(), rows) {
-        (Some(hidden), _) => hidden.clone(),
-        (None, ..1000) => vec![32, 16],
-        (None, ..20_000) => vec![64, 32],
-        (None, _) => vec![128, 64],
-    }
+/// The configured layers, or two that grow with the number of rows.
+fn hidden_layers(config: &Config, rows: usize) -> Vec<LayerSpec> {
+    let widths = match (config.network.hidden.fixed(), rows) {
+        (Some(hidden), _) => return hidden.clone(),
+        (None, ..1000) => [32, 16],
+        (None, ..20_000) => [64, 32],
+        (None, _) => [128, 64],
+    };
+    widths.map(LayerSpec::from).to_vec()
 }

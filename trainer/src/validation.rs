@@ -80,8 +80,7 @@ mod tests {
         for (targets, outputs, calibration) in
             [(classes, 3, Calibration::Temperature(0.8)), (values, 1, Calibration::NoiseStd(0.5))]
         {
-            let architecture =
-                Architecture { widths: vec![3, 5, outputs], activation: Activation::Tanh };
+            let architecture = Architecture::perceptron(&[3, 5, outputs], Activation::Tanh);
             let rows = Rows { x: x.clone(), n: 20, targets };
             let named: Vec<usize> = (5..20).collect();
             let validation = Validation::new(&architecture, &rows, &named);

@@ -278,7 +278,7 @@ mod tests {
     /// nothing, with mini-batches either.
     #[test]
     fn a_traced_walk_ends_where_it_does_untraced() {
-        let architecture = Architecture { widths: vec![2, 6, 3], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[2, 6, 3], Activation::Tanh);
         let (x, targets, maps) = three_classes(&architecture);
         let prior_precision = vec![1.0; architecture.parameters()];
         for batch_rows in [15, 40] {
@@ -314,7 +314,7 @@ mod tests {
     /// later: measured by the functions that it left θ* for.
     #[test]
     fn mini_batches_end_where_full_batches_do() {
-        let architecture = Architecture { widths: vec![2, 8, 2], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[2, 8, 2], Activation::Tanh);
         let x: Vec<f32> = (0..800).map(|value| 2.0 * (value as f32 * 0.77).sin()).collect();
         let labels = x.chunks_exact(2).map(|x| u32::from(x[0] * x[1] + 0.3 * x[0] > 0.0)).collect();
         let targets = Targets::Classes { labels, classes: 2 };
@@ -364,7 +364,7 @@ mod tests {
     /// would, behind them.
     #[test]
     fn the_last_layers_walk_alone() {
-        let architecture = Architecture { widths: vec![2, 6, 5, 3], activation: Activation::Relu };
+        let architecture = Architecture::perceptron(&[2, 6, 5, 3], Activation::Relu);
         let (x, targets, maps) = three_classes(&architecture);
         let prior_precision = architecture.per_parameter(&[1.0, 2.0, 3.0]);
         let (device, checkpoints) = (Device::Cpu, Checkpoints::of(50));

@@ -168,7 +168,7 @@ mod tests {
             .collect();
         let labels = x.chunks_exact(2).map(|x| u32::from(x[1] > x[0] * x[0] - 1.0)).collect();
         let targets = Targets::Classes { labels, classes: 2 };
-        let architecture = Architecture { widths: vec![2, 8, 2], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[2, 8, 2], Activation::Tanh);
         let problem = Problem {
             architecture: &architecture,
             set: &TrainingSet::new(&x, 2, &targets, 1000, 0),

@@ -112,7 +112,7 @@ mod tests {
     /// f = b + Σ_j w_j a_j m_j has mean f(θ) and variance p / (1 − p) Σ_j (w_j a_j)².
     #[test]
     fn the_predictive_of_one_hidden_layer_has_its_moments_in_closed_form() {
-        let architecture = Architecture { widths: vec![2, 5, 1], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[2, 5, 1], Activation::Tanh);
         let mut rng = stream(4, Purpose::Initialisation, 0);
         let theta = architecture.initialise(&mut rng);
         let batch = Batch::from_rows(&[0.7, -1.2], 2);

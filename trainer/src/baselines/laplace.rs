@@ -391,7 +391,7 @@ mod tests {
     /// H of a linear classifier is Σ_n (diag p − p pᵀ) ⊗ x xᵀ, here by plain loops.
     #[test]
     fn the_ggn_of_a_linear_classifier_is_its_hessian() {
-        let architecture = Architecture { widths: vec![1, 3], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[1, 3], Activation::Tanh);
         let theta = [0.4f32, -0.7, 0.1, 0.2, 0.0, -0.3];
         let batch = Batch::from_rows(&[0.5, -1.5], 1);
         let outputs = outputs(&architecture, &theta, &batch);

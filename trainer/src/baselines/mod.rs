@@ -266,7 +266,7 @@ pub(crate) mod linear {
             let y = DVector::from_iterator(ROWS, values.iter().map(|&y| f64::from(y)));
             let mean = &covariance * design.tr_mul(&y) / f64::from(NOISE_STD).powi(2);
             Self {
-                architecture: Architecture { widths: vec![2, 1], activation: Activation::Tanh },
+                architecture: Architecture::perceptron(&[2, 1], Activation::Tanh),
                 set: TrainingSet::new(&x, 2, &Targets::Values(values), ROWS, 0),
                 design,
                 values: y,

@@ -77,7 +77,7 @@ fn for_each_task(check: impl Fn(&Figures, &OfTask, &Problem<'_>)) {
         let mut widths = figures.widths.clone();
         widths.push(classes.unwrap_or(1));
         let problem = Problem {
-            architecture: &Architecture { widths, activation: Activation::Tanh },
+            architecture: &Architecture::perceptron(&widths, Activation::Tanh),
             set: &TrainingSet::new(&task.x, 2, &targets, task.y.len(), 0),
             likelihood,
             prior_precision: &figures.precision.map(|alpha| alpha as f32),

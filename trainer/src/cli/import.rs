@@ -29,13 +29,17 @@ impl Arguments {
         });
         imported.network.write(&out)?;
         let architecture = imported.network.architecture();
-        let widths: Vec<String> = architecture.widths.iter().map(usize::to_string).collect();
+        let widths: Vec<String> =
+            architecture.maps().iter().map(|map| map.len().to_string()).collect();
         let mut shown = std::io::stdout().lock();
         writeln!(
             shown,
             "{}, {}, {} parameters",
             widths.join("-"),
-            architecture.activation,
+            architecture.as_perceptron().map_or_else(
+                || "several activations".to_owned(),
+                |activation| activation.to_string()
+            ),
             architecture.parameters()
         )?;
         match imported.checked {

@@ -43,7 +43,10 @@ impl Gpu {
     ) -> Result<Vec<Descended>, GpuError> {
         let most = match fused {
             Some(_) => self.fused_at_once(descent),
-            None => self.particles_at_once(descent.architecture, descent.set.largest_tile()),
+            None => self.particles_at_once(
+                descent.architecture,
+                descent.set.largest_tile(descent.architecture),
+            ),
         };
         in_groups(particles, most, |group| {
             self.descend_group(fused, descent, group, checkpoints, report)
@@ -206,7 +209,7 @@ impl<'a> Group<'a> {
                     gpu,
                     descent.architecture,
                     count,
-                    descent.set.largest_tile(),
+                    descent.set.largest_tile(descent.architecture),
                 ),
             },
         };
@@ -229,7 +232,8 @@ impl<'a> Group<'a> {
         descent: &Descent<'_>,
         particles: &[Particle<'_>],
     ) -> Result<Measure, GpuError> {
-        let (architecture, rows) = (descent.architecture, descent.set.largest_tile());
+        let (architecture, rows) =
+            (descent.architecture, descent.set.largest_tile(descent.architecture));
         let own;
         let activations = match &self.kernels {
             // Nothing passes between steps.
@@ -284,7 +288,7 @@ impl<'a> Group<'a> {
         let size = architecture.parameters();
         let stride = size;
         let mut program = Vec::new();
-        for tile in batch.tiles() {
+        for tile in batch.tiles(architecture) {
             let pass = Pass {
                 architecture,
                 theta: Parameters { buffer: &self.theta, offset: 0, stride },

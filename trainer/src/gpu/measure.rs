@@ -86,8 +86,9 @@ impl Measure {
         };
         let inputs = gpu.upload(batch.values());
         let mut program = Vec::new();
-        let tiles =
-            batch.tiles().map(|tile| (gpu.upload(&target_words(targets, tile.clone())), tile));
+        let tiles = batch
+            .tiles(descent.architecture)
+            .map(|tile| (gpu.upload(&target_words(targets, tile.clone())), tile));
         let tiles: Vec<_> = tiles.collect();
         for first in (0..count).step_by(activations.count()) {
             // Where fewer are left, some are measured again.

@@ -40,7 +40,7 @@ pub(super) struct Activations {
 
 impl Activations {
     pub fn new(gpu: &Gpu, architecture: &Architecture, count: usize, rows: usize) -> Self {
-        let outputs = &architecture.widths[1..];
+        let outputs: Vec<usize> = architecture.layers().map(|layer| layer.outputs).collect();
         let widest = outputs[..outputs.len() - 1].iter().max().copied().unwrap_or(0);
         let buffer = |width: usize| gpu.zeros(count * width * rows);
         Self {
@@ -102,16 +102,14 @@ impl Gpu {
         let Pass { architecture, theta, activations, .. } = pass;
         assert!(pass.batch_rows() <= activations.rows);
         let layers: Vec<_> = architecture.layers().collect();
-        for (index, &layer) in layers.iter().enumerate() {
-            let hidden = index + 1 < layers.len();
-            let activation = hidden.then_some(architecture.activation);
+        for (index, (&layer, block)) in layers.iter().zip(&architecture.blocks).enumerate() {
             program.push(self.product(
                 activations.count,
                 theta.weights(layer),
                 pass.input_of(index, &layers),
                 activations.layer(layer, index, pass.batch_rows()),
                 false,
-                Epilogue::Bias(theta.biases(layer, pass.batch_rows()), activation),
+                Epilogue::Bias(theta.biases(layer, pass.batch_rows()), block.activation),
             ));
         }
     }
@@ -145,7 +143,7 @@ impl Gpu {
             let (out, epilogue) = match (index.checked_sub(1), d_inputs) {
                 (Some(previous), _) => (
                     activations.delta(previous, layer.inputs, rows),
-                    Epilogue::Derivative(input, architecture.activation),
+                    Epilogue::Derivative(input, architecture.blocks[previous].activation),
                 ),
                 (None, Some(d_inputs)) => (d_inputs, Epilogue::None),
                 (None, None) => return,

@@ -33,7 +33,7 @@ impl Gpu {
         let inputs = self.upload(batch.values());
         let activations = Activations::new(self, architecture, count, TILE_ROWS.min(batch.rows()));
         let mut outputs = vec![vec![0.0; classes * batch.rows()]; count];
-        for tile in batch.tiles() {
+        for tile in batch.tiles(architecture) {
             let stride = architecture.parameters();
             let pass = Pass {
                 architecture,

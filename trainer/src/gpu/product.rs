@@ -76,7 +76,7 @@ pub(super) enum Epilogue<'a> {
     /// Nothing.
     None,
     /// The row's bias is added, and the result activated.
-    Bias(View<'a>, Option<Activation>),
+    Bias(View<'a>, Activation),
     /// Multiplied by the derivative of the activation whose value is at the same place.
     Derivative(View<'a>, Activation),
 }
@@ -116,8 +116,8 @@ impl Gpu {
         let (code, other) = match epilogue {
             Epilogue::None => (0, left),
             Epilogue::Bias(biases, None) => (1, biases),
-            Epilogue::Bias(biases, Some(Activation::Tanh)) => (2, biases),
-            Epilogue::Bias(biases, Some(Activation::Relu)) => (3, biases),
+            Epilogue::Bias(biases, Activation::Tanh) => (2, biases),
+            Epilogue::Bias(biases, Activation::Relu) => (3, biases),
             Epilogue::Derivative(at, Activation::Tanh) => (4, at),
             Epilogue::Derivative(at, Activation::Relu) => (5, at),
         };

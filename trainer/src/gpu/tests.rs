@@ -146,7 +146,7 @@ fn problem(
     rows: usize,
     index: u64,
 ) -> (Architecture, Vec<f32>, Targets, Likelihood) {
-    let architecture = Architecture { widths: widths.to_vec(), activation };
+    let architecture = Architecture::perceptron(&widths, activation);
     let mut rng = random(index);
     let x = normals(&mut rng, rows * widths[0]);
     let classes = architecture.outputs();
@@ -383,7 +383,8 @@ fn the_first_steps_are_those_of_the_processor() {
         // More particles than pass at once, two by two.
         let starts: Vec<&[f32]> = particles.iter().map(|particle| particle.start).collect();
         let theta = gpu().upload_rows(&starts).expect("it fits");
-        let activations = Activations::new(gpu(), &architecture, 2, set.largest_tile());
+        let activations =
+            Activations::new(gpu(), &architecture, 2, set.largest_tile(&architecture));
         let measure = Measure::new(gpu(), &descent, &particles, &theta, &activations);
         let found = measure.and_then(|measure| measure.read(gpu())).expect("the GPU runs");
         let expected: Vec<Measured> = expected.iter().map(|end| end.trace[0]).collect();

@@ -52,7 +52,7 @@ impl Layers {
             weights: wide(&theta[layer.weights()]),
             biases: wide(&theta[layer.biases()]),
         });
-        Self { dense: dense.collect(), activation: Some(architecture.activation) }
+        Self { dense: dense.collect(), activation: architecture.as_perceptron() }
     }
 
     /// Width of the input.
@@ -116,7 +116,7 @@ impl Layers {
         let mut widths = vec![self.inputs()];
         widths.extend(self.dense.iter().map(DenseLayer::outputs));
         let activation = self.activation.unwrap_or(Activation::Tanh);
-        let architecture = Architecture { widths, activation };
+        let architecture = Architecture::perceptron(&widths, activation);
         Ok(ImportedNetwork {
             theta: self.theta(),
             about: About { architecture, features, classes },

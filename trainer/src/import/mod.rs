@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Choice, Config};
 use crate::data::{Schema, Task};
-use crate::network::{Activation, Architecture};
+use crate::network::{Activation, Architecture, LayerSpec};
 use crate::run_dir::write_atomically;
 use crate::tensors::{TensorFile, header};
 use description::Description;
@@ -130,13 +130,22 @@ impl ImportedNetwork {
     /// The configuration says otherwise.
     pub fn settings(&self, config: &Config) -> anyhow::Result<Config> {
         let own = &self.about.architecture;
-        let hidden = own.widths[1..own.depth()].to_vec();
+        // Without a hidden layer any activation will do.
         let mut config = config.clone();
+        let activation = own.as_perceptron().filter(|_| own.depth() > 1);
+        let activation = activation.unwrap_or(config.network.activation);
+        let hidden = own.hidden(activation);
         if let Some(other) = config.network.hidden.fixed().filter(|other| **other != hidden) {
-            bail!("network.hidden: found {other:?}, but the imported network has {hidden:?}");
+            let shown = |layers: &[LayerSpec]| {
+                layers.iter().map(LayerSpec::to_string).collect::<Vec<_>>().join(", ")
+            };
+            bail!(
+                "network.hidden: found [{}], but the imported network has [{}]",
+                shown(other),
+                shown(&hidden)
+            );
         }
-        if config.network.activation != own.activation
-            && config.network.activation != Activation::Tanh
+        if config.network.activation != activation && config.network.activation != Activation::Tanh
         {
             bail!("network.activation: found another than the imported network's");
         }
@@ -144,7 +153,7 @@ impl ImportedNetwork {
             bail!("walk.maps: found {maps}, expected 1 with an imported network");
         }
         config.network.hidden = Choice::Fixed(hidden);
-        config.network.activation = own.activation;
+        config.network.activation = activation;
         config.walk.maps = Choice::Fixed(1);
         Ok(config)
     }

@@ -68,9 +68,8 @@ fn classes(names: &[&str]) -> Task {
 /// Outputs of the network that was made to fit `schema`, for features in original units, `[rows][outputs]`.
 fn fitted(network: &ImportedNetwork, schema: &Schema, x: &[f32]) -> Vec<Vec<f64>> {
     let theta = network.fitted_to(schema, &[]).expect("it fits");
-    let mut widths = network.architecture().widths.clone();
-    *widths.last_mut().expect("an output") = schema.outputs();
-    let architecture = Architecture { widths, ..network.architecture().clone() };
+    let mut architecture = network.architecture().clone();
+    architecture.blocks.last_mut().expect("an output").outputs = schema.outputs();
     let batch = Batch::from_rows(&schema.standardise(x), 3);
     let values = outputs(&architecture, &theta, &batch);
     let rows = batch.rows();
@@ -443,7 +442,7 @@ fn a_network_fixes_its_own_settings() {
     let import = imported(&[("net.safetensors", &weights(false)), ("arch.toml", ARCH.as_bytes())]);
     let network = import.expect("a network").network;
     let settings = network.settings(&Config::default()).expect("nothing is against it");
-    assert_eq!(settings.network.hidden, Choice::Fixed(vec![5]));
+    assert_eq!(settings.network.hidden, Choice::Fixed(vec![5.into()]));
     assert_eq!(settings.walk.maps, Choice::Fixed(1));
     assert_eq!(network.settings(&settings).expect("the same"), settings);
     for (text, said) in [("[network]\nhidden = [6]", "[6]"), ("[walk]\nmaps = 4", "walk.maps")] {

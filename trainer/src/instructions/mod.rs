@@ -138,7 +138,7 @@ mod tests {
     fn a_plan_counts_what_its_artifact_does() {
         let artifact = fiberwalk_formats::decode(MODELS[0].1).expect("the committed digits");
         let widths = vec![64, 64, 32, 10];
-        let architecture = Architecture { widths, activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&widths, Activation::Tanh);
         let structure: Vec<LayerDecoder> = artifact
             .layers
             .iter()

@@ -183,7 +183,7 @@ impl Operations {
                         Some(matrix(count * layer.outputs, precision.factors))
                     }
                 },
-                activation: (index + 1 < depth).then_some(architecture.activation),
+                activation: (index + 1 < depth).then_some(architecture.blocks[index].activation),
             }
         });
         let input = if whole { Operation::WholeInput } else { Operation::FloatInput };
@@ -281,8 +281,8 @@ impl Layer {
     fn count_activation(&self, counts: &mut Counts) {
         let kind = match self.activation {
             None => return,
-            Some(Activation::Tanh) => Operation::Tanh,
-            Some(Activation::Relu) => Operation::Relu,
+            Some(Activation::Tanh | Activation::HardSwish) => Operation::Tanh,
+            Some(Activation::Identity | Activation::Relu | Activation::Relu6) => Operation::Relu,
         };
         add(counts, Operation::Hidden, 1);
         add(counts, kind, self.mean.outputs);

@@ -53,10 +53,10 @@ impl FactorPlace {
 impl DecoderShape {
     /// The trunk g: z → s, one hidden tanh layer.
     pub fn trunk(&self) -> Architecture {
-        Architecture {
-            widths: vec![self.latent_dim, TRUNK_WIDTH, modulation_len(&self.structure)],
-            activation: Activation::Tanh,
-        }
+        Architecture::perceptron(
+            &[self.latent_dim, TRUNK_WIDTH, modulation_len(&self.structure)],
+            Activation::Tanh,
+        )
     }
 
     /// The stochastic layers in order.
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn pull_back_is_the_derivative_of_decode() {
-        let architecture = Architecture { widths: vec![3, 4, 2], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[3, 4, 2], Activation::Tanh);
         let structure = vec![LayerDecoder::LowRank(2), LayerDecoder::Dense(3)];
         let shape = DecoderShape { architecture, structure, latent_dim: 2 };
         let mut rng = stream(5, Purpose::Decoder, 0);

@@ -175,10 +175,7 @@ impl Fit<'_> {
     /// The encoder's network: fingerprint → k.
     fn encoder_architecture(&self) -> Architecture {
         let inputs = self.shape.architecture.outputs() * FINGERPRINT_PROBES.min(self.pool.len());
-        Architecture {
-            widths: vec![inputs, ENCODER_WIDTH, self.shape.latent_dim],
-            activation: Activation::Tanh,
-        }
+        Architecture::perceptron(&[inputs, ENCODER_WIDTH, self.shape.latent_dim], Activation::Tanh)
     }
 
     /// Every particle's fingerprint, a batch `[C · probes, N]`.

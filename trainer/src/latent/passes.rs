@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{DecoderShape, Probes, columns};
-use crate::network::{Architecture, Batch, Tape, activate, through_activation};
+use crate::network::{Architecture, Batch, Tape};
 
 /// Codes decoded into networks, and these evaluated at probes: ready for the backward pass.
 pub(super) struct DecodedPass<'a> {
@@ -144,8 +144,7 @@ impl SharedLayers {
             return Self { layers: None, parameters: 0, hidden: batch.clone(), rest };
         };
         let mut tape = Tape::default();
-        let mut hidden = tape.forward(&layers, decoder, batch, 0..batch.rows()).to_vec();
-        activate(whole.activation, &mut hidden);
+        let hidden = tape.forward(&layers, decoder, batch, 0..batch.rows()).to_vec();
         Self {
             parameters: layers.parameters(),
             hidden: Batch::from_features(hidden, layers.outputs()),
@@ -155,15 +154,8 @@ impl SharedLayers {
     }
 
     /// Pulls the gradient with respect to the hidden values back to the frozen layers.
-    fn backward(
-        self,
-        decoder: &[f32],
-        batch: &Batch,
-        mut d_hidden: Vec<f32>,
-        gradient: &mut [f32],
-    ) {
+    fn backward(self, decoder: &[f32], batch: &Batch, d_hidden: Vec<f32>, gradient: &mut [f32]) {
         let Some((layers, mut tape)) = self.layers else { return };
-        through_activation(layers.activation, self.hidden.values(), &mut d_hidden);
         tape.backward(&layers, decoder, batch, &d_hidden, gradient, None);
     }
 }

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn affordable_decoders_keep_to_the_budget() {
         let widths = vec![64, 64, 32, 10];
-        let architecture = Architecture { widths, activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&widths, Activation::Tanh);
         let export = Export::default();
         let structures = affordable_structures(&architecture, 4, 0, DIGITS_BYTES, &export);
         assert!(!structures.is_empty());
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
-        let architecture = Architecture { widths: vec![2, 4, 100], activation: Activation::Tanh };
+        let architecture = Architecture::perceptron(&[2, 4, 100], Activation::Tanh);
         let export = Export::default();
         let structures = affordable_structures(&architecture, 4, 0, 800, &export);
         assert!(!structures.is_empty());

@@ -6,41 +6,44 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-/// Activation of the hidden layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// Hyperbolic tangent.
-    Tanh,
-    /// Rectified linear unit.
-    Relu,
-}
+use super::Activation;
+use super::window::{Pool, PoolKind, Shape, Window};
 
-impl std::fmt::Display for Activation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tanh => "tanh",
-            Self::Relu => "relu",
-        })
-    }
-}
-
-/// A fully connected network: widths from the inputs through the hidden layers to the outputs.
+/// A feed-forward network: blocks of an affine map, an activation and, of images and series, pooling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
-    /// `[inputs, hidden …, outputs]`, at least two entries.
-    pub widths: Vec<usize>,
-    /// Activation after every layer but the last.
-    pub activation: Activation,
+    /// Shape of the input.
+    pub input: Shape,
+    /// From the input to the output, at least one.
+    pub blocks: Vec<Block>,
 }
 
-/// One dense layer's place in the parameter vector: weights `[outputs, inputs]` row-major, then
+/// One layer with weights, and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Units of a dense layer, output channels of a convolution.
+    pub outputs: usize,
+    /// The window of a convolution; a dense layer has none and reads the whole map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The block whose output is added before the activation (He et al. 2016), by its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<usize>,
+    /// Activation.
+    pub activation: Activation,
+    /// Pooling after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+}
+
+/// One layer's place in the parameter vector: weights `[outputs, inputs]` row-major, then
 /// biases `[outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerShape {
-    /// Width of the layer's input.
+    /// Fan-in of an output: width of a dense layer's input, (ky, kx, channel of the group) of a
+    /// convolution's window.
     pub inputs: usize,
-    /// Width of the layer's output.
+    /// Width of the layer's output, or its channels.
     pub outputs: usize,
     /// Index of the first weight in θ.
     pub offset: usize,
@@ -64,38 +67,126 @@ impl LayerShape {
     }
 }
 
+impl Block {
+    /// A dense layer.
+    pub const fn dense(outputs: usize, activation: Activation) -> Self {
+        Self { outputs, window: None, skip: None, activation, pool: None }
+    }
+
+    /// Shape of the affine map's values, `input` being that of what it reads.
+    pub fn affine_shape(&self, input: Shape) -> Shape {
+        match &self.window {
+            Some(window) => window.over(input, self.outputs),
+            None => Shape::flat(self.outputs),
+        }
+    }
+
+    /// Shape of the block's output.
+    pub fn output_shape(&self, input: Shape) -> Shape {
+        let shape = self.affine_shape(input);
+        self.pool.map_or(shape, |pool| pool.over(shape))
+    }
+
+    /// Number of weights of an output.
+    pub fn fan_in(&self, input: Shape) -> usize {
+        self.window.map_or(input.len(), |window| window.fan_in(input.channels))
+    }
+
+    /// Whether the largest of a window may be taken before the activation.
+    pub fn pools_first(&self) -> bool {
+        self.pool.is_some_and(|pool| pool.kind == PoolKind::Max) && self.activation.is_monotone()
+    }
+}
+
 impl Architecture {
+    /// Fully connected: `widths` from the inputs through the hidden layers to the outputs, at least two,
+    /// with an activation after every layer but the last.
+    pub fn perceptron(widths: &[usize], activation: Activation) -> Self {
+        let (last, hidden) = widths[1..].split_last().expect("inputs and outputs");
+        let hidden = hidden.iter().map(|&width| Block::dense(width, activation));
+        let output = Block::dense(*last, Activation::Identity);
+        Self { input: Shape::flat(widths[0]), blocks: hidden.chain([output]).collect() }
+    }
+
     /// Number of layers with weights.
     pub fn depth(&self) -> usize {
-        self.widths.len() - 1
+        self.blocks.len()
     }
 
-    /// The layers before index `layer` and those from it on; none before where it is 0. The first part's
-    /// outputs are followed by the activation.
+    /// The blocks before index `layer` and those from it on; none before where it is 0.
+    ///
+    /// # Panics
+    /// A block from `layer` on adds the output of one before ([`Self::can_split_at`]).
     pub fn split_at(&self, layer: usize) -> (Option<Self>, Self) {
-        let part = |widths: &[usize]| Self { widths: widths.to_vec(), ..self.clone() };
-        let before = (layer > 0).then(|| part(&self.widths[..=layer]));
-        (before, part(&self.widths[layer..]))
+        assert!(self.can_split_at(layer));
+        if layer == 0 {
+            return (None, self.clone());
+        }
+        let (before, after) = self.blocks.split_at(layer);
+        let mut after = Self { input: self.maps()[layer], blocks: after.to_vec() };
+        after.blocks.iter_mut().filter_map(|block| block.skip.as_mut()).for_each(|s| *s -= layer);
+        (Some(Self { input: self.input, blocks: before.to_vec() }), after)
     }
 
-    /// Width of the input.
+    /// Whether no block from index `layer` on adds the output of one before.
+    pub fn can_split_at(&self, layer: usize) -> bool {
+        self.blocks[layer..].iter().all(|block| block.skip.is_none_or(|skip| skip >= layer))
+    }
+
+    /// Number of inputs.
     pub fn inputs(&self) -> usize {
-        self.widths[0]
+        self.input.len()
     }
 
     /// Number of outputs: classes, or 1 for regression.
     pub fn outputs(&self) -> usize {
-        self.widths[self.depth()]
+        self.maps()[self.depth()].len()
+    }
+
+    /// Shapes of the input and of every block's output, `[depth + 1]`.
+    pub fn maps(&self) -> Vec<Shape> {
+        let mut maps = vec![self.input];
+        for block in &self.blocks {
+            maps.push(block.output_shape(maps[maps.len() - 1]));
+        }
+        maps
+    }
+
+    /// Values of every block before pooling, `[depth]`.
+    pub fn affine_values(&self) -> Vec<usize> {
+        let maps = self.maps();
+        self.blocks.iter().zip(maps).map(|(block, input)| block.affine_shape(input).len()).collect()
+    }
+
+    /// Values that a pass keeps of every block for each row, `[depth]`.
+    pub fn tape_values(&self) -> Vec<usize> {
+        let maps = self.maps();
+        let blocks = self.blocks.iter().zip(self.affine_values()).zip(&maps[1..]);
+        let kept = blocks.map(|((block, sums), out)| match block.pool {
+            Some(_) if block.pools_first() => sums + 2 * out.len(),
+            Some(_) => 2 * sums + out.len(),
+            None if block.activation.needs_sums() => 2 * sums,
+            None => sums,
+        });
+        kept.collect()
+    }
+
+    /// How often every weight of a layer is used in one evaluation: at how many positions, `[depth]`.
+    pub fn positions(&self) -> Vec<usize> {
+        let values = self.affine_values().into_iter();
+        values.zip(&self.blocks).map(|(values, block)| values / block.outputs.max(1)).collect()
     }
 
     /// The layers in order.
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = LayerShape> + ExactSizeIterator + '_ {
         let mut offset = 0;
         let shapes: Vec<_> = self
-            .widths
-            .windows(2)
-            .map(|pair| {
-                let shape = LayerShape { inputs: pair[0], outputs: pair[1], offset };
+            .blocks
+            .iter()
+            .zip(self.maps())
+            .map(|(block, input)| {
+                let shape =
+                    LayerShape { inputs: block.fan_in(input), outputs: block.outputs, offset };
                 offset = shape.parameters().end;
                 shape
             })
@@ -108,15 +199,24 @@ impl Architecture {
         self.layers().last().map_or(0, |layer| layer.parameters().end)
     }
 
-    /// Initial weights for MAP training: N(0, 1 / inputs) for tanh, N(0, 2 / inputs) for ReLU (He
-    /// et al. 2015); biases 0.
+    /// Whether all layers are dense, none skips, and the activation of all hidden ones is the same:
+    /// that one, [`Activation::Identity`] where there is no hidden layer.
+    pub fn as_perceptron(&self) -> Option<Activation> {
+        let (last, hidden) = self.blocks.split_last()?;
+        let activation = hidden.first().map_or(Activation::Identity, |block| block.activation);
+        let plain = |block: &Block, activation| *block == Block::dense(block.outputs, activation);
+        let all = hidden.iter().all(|block| plain(block, activation));
+        (all && plain(last, Activation::Identity)).then_some(activation)
+    }
+
+    /// Initial weights for MAP training: N(0, 1 / inputs) for tanh and identity, N(0, 2 / inputs) for
+    /// the rectifiers (He et al. 2015); biases 0.
     pub fn initialise(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
-        let gain: f32 = match self.activation {
-            Activation::Tanh => 1.0,
-            Activation::Relu => 2.0,
-        };
+        let hidden = &self.blocks[..self.depth() - 1];
+        let output_gain = hidden.last().map_or(1.0, |block| block.activation.gain());
+        let gains = hidden.iter().map(|block| block.activation.gain()).chain([output_gain]);
         let mut theta = vec![0.0; self.parameters()];
-        for layer in self.layers() {
+        for (layer, gain) in self.layers().zip(gains) {
             let std = (gain / layer.inputs as f32).sqrt();
             for weight in &mut theta[layer.weights()] {
                 let normal: f32 = StandardNormal.sample(rng);

@@ -2,8 +2,13 @@
 
 use std::ops::Range;
 
-/// Rows that pass through the network together: the activations of one tile stay in the cache.
+use super::Architecture;
+
+/// Most rows that pass through a network together: the values of one tile stay in the cache.
 pub const TILE_ROWS: usize = 512;
+
+/// Values of the largest map of a tile, 512 KiB, beyond which a tile has fewer rows.
+const TILE_VALUES: usize = 1 << 17;
 
 /// A tile is a multiple of this many rows, as many as the longest vectors hold.
 const VECTOR_ROWS: usize = 16;
@@ -71,11 +76,19 @@ impl Batch {
         Self { values, features: self.features, rows: rows.len() }
     }
 
-    /// Consecutive ranges of at most [`TILE_ROWS`] rows, about equally long: the last rows of a
-    /// batch by themselves would cost much for little.
-    pub fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let rows = self.rows;
-        let tile = rows.div_ceil(rows.div_ceil(TILE_ROWS).max(1)).next_multiple_of(VECTOR_ROWS);
+    /// Consecutive ranges of the rows that pass through a network together, about equally long: the last
+    /// rows of a batch by themselves would cost much for little.
+    pub fn tiles(&self, architecture: &Architecture) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, most) = (self.rows, most_rows(architecture));
+        let tile = rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(VECTOR_ROWS);
         (0..rows).step_by(tile.max(1)).map(move |start| start..(start + tile).min(rows))
     }
+}
+
+/// Most rows of a tile: at most [`TILE_ROWS`], and fewer where a convolution's map would leave the cache.
+pub(crate) fn most_rows(architecture: &Architecture) -> usize {
+    let convolutions = architecture.blocks.iter().zip(architecture.affine_values());
+    let values = convolutions.filter(|(block, _)| block.window.is_some()).map(|(_, values)| values);
+    let largest = values.max().unwrap_or(1).max(1);
+    (TILE_VALUES / largest / VECTOR_ROWS * VECTOR_ROWS).clamp(VECTOR_ROWS, TILE_ROWS)
 }

@@ -1,5 +1,6 @@
 //! Products of matrices that lie in the nearest caches, straight from where they lie: packing
-//! them first, as the `gemm` crate does, would cost more than it gains.
+//! them first, as the `gemm` crate does, would cost more than it gains. A convolution is a sum of
+//! products of parts of its map and of its weights, and takes no copy of either.
 
 use std::array::from_fn;
 
@@ -17,30 +18,92 @@ const DOT_ROWS: usize = 3;
 /// Columns of the right matrix that [`Dots`] multiplies at once.
 const DOT_COLUMNS: usize = 4;
 
-/// The product where the rows of `right` are contiguous: vectors lie along them, and every sum is
-/// taken in order.
-pub(super) struct Spread<'a> {
+/// `out = base + Σ left · right` over terms whose operands lie apart in regular steps.
+pub(super) struct Sum<'a> {
+    /// Row-major; rows start `out_stride` values apart.
     pub out: &'a mut [f32],
+    pub out_stride: usize,
     pub base: Base<'a>,
     pub left: Matrix<'a>,
     pub right: Matrix<'a>,
+    pub terms: Terms,
 }
 
-/// The product where the rows of `left` and the columns of `right` are contiguous: vectors lie along
-/// the sums, each of which is taken in as many parts as a vector has lanes.
-pub(super) struct Dots<'a> {
-    pub out: &'a mut [f32],
-    pub base: Base<'a>,
-    pub left: Matrix<'a>,
-    pub right: Matrix<'a>,
+/// Where the terms of a [`Sum`] are: term (i, j) has the left operand `i · left[0] + j · left[1]` values
+/// after the first one's, and likewise the right one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub counts: [usize; 2],
+    pub left: [isize; 2],
+    pub right: [isize; 2],
 }
+
+impl Terms {
+    /// A single product.
+    pub const ONE: Self = Self { counts: [1, 1], left: [0, 0], right: [0, 0] };
+
+    /// Whether every operand, the first of which `matrix` is, lies within its slice.
+    fn lie_within(&self, matrix: &Matrix<'_>, steps: [isize; 2]) -> bool {
+        let reaches = from_fn::<_, 2, _>(|d| (self.counts[d] as isize - 1).max(0) * steps[d]);
+        let first: isize = reaches.iter().map(|&reach| reach.min(0)).sum();
+        let last: isize = reaches.iter().map(|&reach| reach.max(0)).sum();
+        let start = matrix.start as isize;
+        start + first >= 0 && start + last + matrix.span() as isize <= matrix.values.len() as isize
+    }
+}
+
+impl Sum<'_> {
+    /// Panics unless the shapes fit and every operand lies within its slice.
+    #[inline(always)]
+    fn check(&self) {
+        let Self { out, out_stride, base, left, right, terms } = self;
+        let span = Matrix::reach(left.rows, *out_stride, right.columns, 1);
+        assert!(left.columns == right.rows && *out_stride >= right.columns && span <= out.len());
+        assert!(terms.lie_within(left, terms.left) && terms.lie_within(right, terms.right));
+        if let Base::Bias(bias) = base {
+            assert!(bias.len() == left.rows);
+        }
+    }
+
+    /// Calls `f` with where the operands of every term start.
+    ///
+    /// # Safety
+    ///
+    /// [`Self::check`] has passed.
+    #[inline(always)]
+    unsafe fn for_each_term(&self, mut f: impl FnMut(*const f32, *const f32)) {
+        let Terms { counts, left, right } = self.terms;
+        // SAFETY: the check covers every start.
+        unsafe {
+            let left_start = self.left.values.as_ptr().add(self.left.start);
+            let right_start = self.right.values.as_ptr().add(self.right.start);
+            for i in 0..counts[0] as isize {
+                for j in 0..counts[1] as isize {
+                    f(
+                        left_start.offset(i * left[0] + j * left[1]),
+                        right_start.offset(i * right[0] + j * right[1]),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The sum where the rows of `right` are contiguous: vectors lie along them, and every sum is taken in
+/// order.
+pub(super) struct Spread<'a>(pub Sum<'a>);
+
+/// The sum where the rows of `left` and the columns of `right` are contiguous: vectors lie along the
+/// sums, each of which is taken in as many parts as a vector has lanes.
+pub(super) struct Dots<'a>(pub Sum<'a>);
 
 impl pulp::WithSimd for Spread<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let (columns, block) = (self.right.columns, SPREAD_VECTORS * S::F32_LANES);
+        self.0.check();
+        let (columns, block) = (self.0.right.columns, SPREAD_VECTORS * S::F32_LANES);
         let whole = columns - columns % block;
         for column in (0..whole).step_by(block) {
             let vectors = Whole::<S, SPREAD_VECTORS>(simd);
@@ -61,7 +124,7 @@ impl Spread<'_> {
     /// All rows of `out` in the columns that `vectors` covers from `column` on.
     #[inline(always)]
     fn column_block<V: Vectors<N>, const N: usize>(&mut self, vectors: V, column: usize) {
-        let rows = self.left.rows;
+        let rows = self.0.left.rows;
         let whole = rows - rows % SPREAD_ROWS;
         for row in (0..whole).step_by(SPREAD_ROWS) {
             self.tile::<V, SPREAD_ROWS, N>(vectors, row, column);
@@ -84,28 +147,33 @@ impl Spread<'_> {
         row: usize,
         column: usize,
     ) {
-        let (left, right) = (self.left, self.right);
+        let sum = &mut self.0;
+        let (left, right) = (sum.left, sum.right);
         let simd = vectors.simd();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
-        // SAFETY: `Matrix::new` checked that every element of its shape lies in its slice,
-        // `multiply` the shape of `out`; rows and columns here are within the shapes, as a `Part`
-        // touches the lanes that are left alone.
+        // SAFETY: the check in `with_simd` covers every element of every term and of `out`; rows and
+        // columns here are within the shapes, as a `Part` touches the lanes that are left alone.
         unsafe {
-            let left_start = left.values.as_ptr().add(row * left.row_stride);
-            let right_start = right.values.as_ptr().add(column);
-            for k in 0..left.columns {
-                let x = vectors.load(right_start.add(k * right.row_stride));
-                let w = left_start.add(k * left.column_stride);
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let w = simd.splat_f32s(*w.add(m * left.row_stride));
-                    for (sum, &x) in sums.iter_mut().zip(&x) {
-                        *sum = simd.mul_add_e_f32s(w, x, *sum);
+            sum.for_each_term(
+                #[inline(always)]
+                |left_start, right_start| {
+                    let left_start = left_start.add(row * left.row_stride);
+                    let right_start = right_start.add(column);
+                    for k in 0..left.columns {
+                        let x = vectors.load(right_start.add(k * right.row_stride));
+                        let w = left_start.add(k * left.column_stride);
+                        for (m, sums) in sums.iter_mut().enumerate() {
+                            let w = simd.splat_f32s(*w.add(m * left.row_stride));
+                            for (sum, &x) in sums.iter_mut().zip(&x) {
+                                *sum = simd.mul_add_e_f32s(w, x, *sum);
+                            }
+                        }
                     }
-                }
-            }
+                },
+            );
             for (m, sums) in sums.into_iter().enumerate() {
-                let out = self.out.as_mut_ptr().add((row + m) * right.columns + column);
-                let base = match self.base {
+                let out = sum.out.as_mut_ptr().add((row + m) * sum.out_stride + column);
+                let base = match sum.base {
                     Base::Zero => [simd.splat_f32s(0.0); N],
                     Base::Out => vectors.load(out),
                     Base::Bias(bias) => [simd.splat_f32s(bias[row + m]); N],
@@ -121,7 +189,8 @@ impl pulp::WithSimd for Dots<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let columns = self.right.columns;
+        self.0.check();
+        let columns = self.0.right.columns;
         let whole = columns - columns % DOT_COLUMNS;
         for column in (0..whole).step_by(DOT_COLUMNS) {
             self.column_block::<S, DOT_COLUMNS>(simd, column);
@@ -139,7 +208,7 @@ impl Dots<'_> {
     /// All rows of `out` in `N` columns from `column` on.
     #[inline(always)]
     fn column_block<S: Simd, const N: usize>(&mut self, simd: S, column: usize) {
-        let rows = self.left.rows;
+        let rows = self.0.left.rows;
         let whole = rows - rows % DOT_ROWS;
         for row in (0..whole).step_by(DOT_ROWS) {
             self.tile::<S, DOT_ROWS, N>(simd, row, column);
@@ -159,26 +228,32 @@ impl Dots<'_> {
         row: usize,
         column: usize,
     ) {
-        let (left, right) = (self.left, self.right);
+        let own = &mut self.0;
+        let (left, right) = (own.left, own.right);
         let depth = left.columns;
         let whole = depth - depth % S::F32_LANES;
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         // SAFETY: as in `Spread::tile`.
         unsafe {
-            let left = from_fn(|m| left.values.as_ptr().add((row + m) * left.row_stride));
-            let right = from_fn(|n| right.values.as_ptr().add((column + n) * right.column_stride));
-            for k in (0..whole).step_by(S::F32_LANES) {
-                add_products(Whole::<S, 1>(simd), &mut sums, &left, &right, k);
-            }
-            if whole < depth {
-                let part = Part { simd, lanes: depth - whole };
-                add_products(part, &mut sums, &left, &right, whole);
-            }
+            own.for_each_term(
+                #[inline(always)]
+                |left_start, right_start| {
+                    let left = from_fn(|m| left_start.add((row + m) * left.row_stride));
+                    let right = from_fn(|n| right_start.add((column + n) * right.column_stride));
+                    for k in (0..whole).step_by(S::F32_LANES) {
+                        add_products(Whole::<S, 1>(simd), &mut sums, &left, &right, k);
+                    }
+                    if whole < depth {
+                        let part = Part { simd, lanes: depth - whole };
+                        add_products(part, &mut sums, &left, &right, whole);
+                    }
+                },
+            );
         }
         for (m, sums) in sums.into_iter().enumerate() {
-            let start = (row + m) * right.columns + column;
-            for (out, sum) in self.out[start..start + N].iter_mut().zip(sums) {
-                let base = match self.base {
+            let start = (row + m) * own.out_stride + column;
+            for (out, sum) in own.out[start..start + N].iter_mut().zip(sums) {
+                let base = match own.base {
                     Base::Zero => 0.0,
                     Base::Out => *out,
                     Base::Bias(bias) => bias[row + m],

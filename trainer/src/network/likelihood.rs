@@ -59,7 +59,7 @@ impl Objective<'_> {
     pub fn nll(&self, theta: &[f32]) -> f64 {
         let mut tape = Tape::default();
         self.batch
-            .tiles()
+            .tiles(self.architecture)
             .map(|tile| {
                 let outputs = tape.forward(self.architecture, theta, self.batch, tile.clone());
                 self.likelihood.nll_gradient(self.targets, tile, outputs)
@@ -78,7 +78,7 @@ impl Objective<'_> {
     ) -> f64 {
         let mut total = 0.0;
         let mut d_outputs = Vec::new();
-        for tile in self.batch.tiles() {
+        for tile in self.batch.tiles(self.architecture) {
             d_outputs.clear();
             d_outputs.extend_from_slice(tape.forward(
                 self.architecture,

@@ -2,7 +2,7 @@
 
 use gemm::Parallelism;
 
-use super::direct::{Dots, Spread};
+use super::direct::{Dots, Spread, Sum, Terms};
 
 /// Weights of the largest layer that is multiplied without packing, 64 KiB: beyond, the `gemm`
 /// crate is as fast.
@@ -12,6 +12,8 @@ const DIRECT: usize = 1 << 14;
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     pub(super) values: &'a [f32],
+    /// Index of the first element.
+    pub(super) start: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) row_stride: usize,
@@ -21,8 +23,31 @@ pub struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A row-major matrix whose rows start `stride` values apart.
     pub fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
-        assert!(stride >= columns && span(rows, columns, stride) <= values.len());
-        Self { values, rows, columns, row_stride: stride, column_stride: 1 }
+        assert!(stride >= columns && Self::reach(rows, stride, columns, 1) <= values.len());
+        Self { values, start: 0, rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// Values from the first to the last element.
+    pub(super) fn span(&self) -> usize {
+        Self::reach(self.rows, self.row_stride, self.columns, self.column_stride)
+    }
+
+    /// Values from the first to the last element of any matrix of these shapes and strides.
+    pub(super) fn reach(
+        rows: usize,
+        row_stride: usize,
+        columns: usize,
+        column_stride: usize,
+    ) -> usize {
+        match (rows.checked_sub(1), columns.checked_sub(1)) {
+            (Some(row), Some(column)) => row * row_stride + column * column_stride + 1,
+            _ => 0,
+        }
+    }
+
+    /// Number of columns.
+    pub(super) const fn columns(&self) -> usize {
+        self.columns
     }
 
     /// The transposed view.
@@ -52,12 +77,14 @@ pub enum Base<'a> {
 pub fn multiply(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
     check(out, base, left, right);
     let arch = pulp::Arch::new();
-    if left.rows * left.columns <= DIRECT && right.column_stride == 1 {
-        return arch.dispatch(Spread { out, base, left, right });
-    }
     let along_sums = left.column_stride == 1 && right.row_stride == 1;
+    if left.rows * left.columns <= DIRECT && right.column_stride == 1 {
+        let sum = Sum { out, out_stride: right.columns, base, left, right, terms: Terms::ONE };
+        return arch.dispatch(Spread(sum));
+    }
     if left.rows * right.columns <= DIRECT && along_sums {
-        return arch.dispatch(Dots { out, base, left, right });
+        let sum = Sum { out, out_stride: right.columns, base, left, right, terms: Terms::ONE };
+        return arch.dispatch(Dots(sum));
     }
     multiply_by_gemm(out, base, left, right)
 }
@@ -91,10 +118,10 @@ pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix
             1,
             columns as isize,
             accumulate,
-            left.values.as_ptr(),
+            left.values.as_ptr().add(left.start),
             left.column_stride as isize,
             left.row_stride as isize,
-            right.values.as_ptr(),
+            right.values.as_ptr().add(right.start),
             right.column_stride as isize,
             right.row_stride as isize,
             keep,
@@ -105,11 +132,6 @@ pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix
             Parallelism::None,
         );
     }
-}
-
-/// Values from the first to the last element of a matrix.
-fn span(rows: usize, columns: usize, stride: usize) -> usize {
-    if rows == 0 { 0 } else { (rows - 1) * stride + columns }
 }
 
 #[cfg(test)]

@@ -1,21 +1,140 @@
 //! Forward and backward passes of one parameter vector.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::convolution::{Convolution, Weights};
 use super::matmul::{Base, Matrix, multiply};
-use super::simd::{tanh_in_place, vectorised};
-use super::{Activation, Architecture, Batch};
+use super::simd::vectorised;
+use super::{Architecture, Batch, Block, LayerShape, Shape};
 
-/// The activations of one tile of rows, kept for the backward pass. Reused between calls.
+/// The values of one tile of rows, kept for the backward pass. Reused between calls.
 #[derive(Debug, Default)]
 pub struct Tape {
-    /// Hidden activations and outputs, one `[width, rows]` block a layer.
-    layers: Vec<Vec<f32>>,
-    /// Gradient with respect to a layer's pre-activations, `[width, rows]`.
+    blocks: Vec<Values>,
+    /// The inputs of a tile that a convolution reads, `[features, rows]`: in their batch the values of a
+    /// window would fall into few sets of a cache.
+    inputs: Vec<f32>,
+    /// Gradient with respect to a block's output, then to its sums, `[values, rows]`.
     delta: Vec<f32>,
-    previous_delta: Vec<f32>,
+    other: Vec<f32>,
+    /// Gradients that wait for an earlier block whose output a later one adds: `[values, rows]`, or
+    /// nothing.
+    skipped: Vec<Vec<f32>>,
     /// Rows of the last forward pass.
-    tile: std::ops::Range<usize>,
+    tile: Range<usize>,
+}
+
+/// What one block computed, each `[values, rows]`.
+#[derive(Debug, Default)]
+struct Values {
+    /// Sums before the activation, where the block pools or the derivative needs them.
+    sums: Vec<f32>,
+    /// Where the block pools: the activated sums, or the pooled ones if pooling comes first.
+    between: Vec<f32>,
+    out: Vec<f32>,
+}
+
+/// A block in its network: the shapes of what it reads and computes.
+struct Place<'a> {
+    block: &'a Block,
+    layer: LayerShape,
+    input: Shape,
+    sums: Shape,
+    output: Shape,
+}
+
+impl Place<'_> {
+    fn all(architecture: &Architecture) -> Vec<Place<'_>> {
+        let shapes = architecture.maps().into_iter();
+        let blocks = architecture.blocks.iter().zip(architecture.layers()).zip(shapes);
+        blocks
+            .map(|((block, layer), input)| Place {
+                block,
+                layer,
+                input,
+                sums: block.affine_shape(input),
+                output: block.output_shape(input),
+            })
+            .collect()
+    }
+
+    /// The affine map of `input: [values, rows]` with these weights.
+    fn sums_of(&self, out: &mut [f32], weights: Weights<'_>, bias: Base<'_>, input: Matrix<'_>) {
+        match (self.block.window, bias) {
+            (Some(window), Base::Bias(bias)) => {
+                let outputs = bias.len();
+                Convolution::new(window, self.input, outputs).forward(out, weights, bias, input);
+            }
+            _ => {
+                let rows = out.len() / input.columns().max(1);
+                let weights = Matrix::new(weights.values, rows, self.layer.inputs, weights.stride);
+                multiply(out, bias, weights, input);
+            }
+        }
+    }
+
+    /// The convolution, if it is one.
+    fn convolution(&self) -> Option<Convolution> {
+        let window = self.block.window?;
+        Some(Convolution::new(window, self.input, self.layer.outputs))
+    }
+
+    fn weights<'t>(&self, theta: &'t [f32]) -> Weights<'t> {
+        Weights { values: &theta[self.layer.weights()], stride: self.layer.inputs }
+    }
+
+    /// Whether the sums are kept apart from the output.
+    fn keeps_sums(&self) -> bool {
+        self.block.pool.is_some() || self.block.activation.needs_sums()
+    }
+
+    /// From the sums, in `values.sums` if kept and else in `values.out`, to the output.
+    fn finish(&self, values: &mut Values, rows: usize) {
+        let Values { sums, between, out } = values;
+        let activation = self.block.activation;
+        out.resize(self.output.len() * rows, 0.0);
+        match self.block.pool {
+            None => {
+                if self.keeps_sums() {
+                    out.copy_from_slice(sums);
+                }
+                activation.apply(out);
+            }
+            Some(pool) if self.block.pools_first() => {
+                between.resize(out.len(), 0.0);
+                pool.forward(self.sums, sums, between, rows);
+                out.copy_from_slice(between);
+                activation.apply(out);
+            }
+            Some(pool) => {
+                between.clear();
+                between.extend_from_slice(sums);
+                activation.apply(between);
+                pool.forward(self.sums, between, out, rows);
+            }
+        }
+    }
+
+    /// From the gradient with respect to the output, in `delta`, to that with respect to the sums.
+    fn pull_back(&self, values: &Values, delta: &mut Vec<f32>, other: &mut Vec<f32>, rows: usize) {
+        let Values { sums, between, out } = values;
+        let activation = self.block.activation;
+        let through = |values: &[f32], delta: &mut [f32]| {
+            activation.pull_back(if activation.needs_sums() { sums } else { values }, delta);
+        };
+        let Some(pool) = self.block.pool else { return through(out, delta) };
+        other.resize(self.sums.len() * rows, 0.0);
+        if self.block.pools_first() {
+            through(out, delta);
+            pool.pull_back(self.sums, sums, between, delta, other, rows);
+        } else {
+            pool.pull_back(self.sums, between, out, delta, other, rows);
+            through(between, other);
+        }
+        std::mem::swap(delta, other);
+    }
 }
 
 impl Tape {
@@ -25,33 +144,41 @@ impl Tape {
         architecture: &Architecture,
         theta: &[f32],
         batch: &Batch,
-        tile: std::ops::Range<usize>,
+        tile: Range<usize>,
     ) -> &mut [f32] {
         let rows = tile.len();
         self.tile = tile.clone();
-        self.layers.resize_with(architecture.depth(), Vec::new);
-        for (index, layer) in architecture.layers().enumerate() {
-            let (before, rest) = self.layers.split_at_mut(index);
-            let out = &mut rest[0];
-            out.resize(layer.outputs * rows, 0.0);
-            let weights =
-                Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
-            let input = match before.last() {
-                Some(previous) => Matrix::new(previous, layer.inputs, rows, rows),
-                None => tile_of(batch, &tile),
-            };
-            multiply(out, Base::Bias(&theta[layer.biases()]), weights, input);
-            if index + 1 < architecture.depth() {
-                activate(architecture.activation, out);
-            }
+        self.blocks.resize_with(architecture.depth(), Values::default);
+        self.inputs.clear();
+        if architecture.blocks[0].window.is_some() {
+            let features = batch.values().chunks_exact(batch.rows());
+            features.for_each(|feature| self.inputs.extend_from_slice(&feature[tile.clone()]));
         }
-        &mut self.layers[architecture.depth() - 1]
+        for (index, place) in Place::all(architecture).iter().enumerate() {
+            let (before, rest) = self.blocks.split_at_mut(index);
+            let values = &mut rest[0];
+            let sums = if place.keeps_sums() { &mut values.sums } else { &mut values.out };
+            sums.resize(place.sums.len() * rows, 0.0);
+            let input = input_of(place, before.last(), &self.inputs, batch, &tile);
+            let bias = Base::Bias(&theta[place.layer.biases()]);
+            place.sums_of(sums, place.weights(theta), bias, input);
+            if let Some(skip) = place.block.skip {
+                add(sums, &before[skip].out);
+            }
+            place.finish(values, rows);
+        }
+        &mut self.blocks[architecture.depth() - 1].out
     }
 
-    /// Largest magnitude in every layer's output during the last forward pass, `[depth]`.
-    pub fn largest(&self) -> Vec<f32> {
-        let largest = |layer: &Vec<f32>| layer.iter().fold(0.0f32, |l, value| l.max(value.abs()));
-        self.layers.iter().map(largest).collect()
+    /// Largest magnitude that every block's activation took, before pooling, during the last forward pass,
+    /// `[depth]`.
+    pub fn largest(&self, architecture: &Architecture) -> Vec<f32> {
+        let largest = |(values, block): (&Values, &Block)| {
+            let before_pooling = block.pool.is_some() && !block.pools_first();
+            let values = if before_pooling { &values.between } else { &values.out };
+            values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()))
+        };
+        self.blocks.iter().zip(&architecture.blocks).map(largest).collect()
     }
 
     /// Largest magnitude of every further product of the input of layer `index` during the last
@@ -63,19 +190,22 @@ impl Tape {
         rows: &[f32],
         batch: &Batch,
     ) -> Vec<f32> {
-        let inputs = architecture.widths[index];
-        let (count, columns) = (rows.len() / (inputs + 1), self.tile.len());
-        let mut products = vec![0.0; count * columns];
-        let input = match index.checked_sub(1) {
-            Some(previous) => Matrix::new(&self.layers[previous], inputs, columns, columns),
-            None => tile_of(batch, &self.tile),
-        };
-        multiply(&mut products, Base::Zero, Matrix::new(rows, count, inputs, inputs + 1), input);
-        let biases = rows.chunks_exact(inputs + 1).map(|row| row[inputs]);
-        let products = products.chunks_exact(columns.max(1)).zip(biases);
-        products
-            .map(|(row, bias)| row.iter().fold(0.0f32, |l, value| l.max((value + bias).abs())))
-            .collect()
+        let place = &Place::all(architecture)[index];
+        let (stride, columns) = (place.layer.inputs + 1, self.tile.len());
+        let bias: Vec<f32> = rows.chunks_exact(stride).map(|row| row[stride - 1]).collect();
+        let positions = place.sums.len() / place.layer.outputs.max(1);
+        let mut products = vec![0.0; bias.len() * positions * columns];
+        if bias.is_empty() {
+            return bias;
+        }
+        let input = input_of(place, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
+        place.sums_of(&mut products, Weights { values: rows, stride }, Base::Bias(&bias), input);
+        let mut largest = vec![0.0f32; bias.len()];
+        for (row, values) in products.chunks_exact(columns.max(1)).enumerate() {
+            let own = &mut largest[row % bias.len()];
+            *own = values.iter().fold(*own, |largest, value| largest.max(value.abs()));
+        }
+        largest
     }
 
     /// Adds to `gradient: [P]` the pull-back of `d_outputs: [outputs, rows]` through the last
@@ -93,31 +223,48 @@ impl Tape {
         let rows = self.tile.len();
         self.delta.clear();
         self.delta.extend_from_slice(d_outputs);
+        self.skipped.resize_with(architecture.depth(), Vec::new);
+        self.skipped.iter_mut().for_each(Vec::clear);
         let wants_inputs = d_inputs.is_some();
-        for (index, layer) in architecture.layers().enumerate().rev() {
-            let delta = Matrix::new(&self.delta, layer.outputs, rows, rows);
-            let input = match index.checked_sub(1) {
-                Some(previous) => Matrix::new(&self.layers[previous], layer.inputs, rows, rows),
-                None => tile_of(batch, &self.tile),
-            };
-            multiply(&mut gradient[layer.weights()], Base::Out, delta, input.transposed());
-            for (d_bias, row) in
-                gradient[layer.biases()].iter_mut().zip(self.delta.chunks_exact(rows.max(1)))
-            {
-                *d_bias += sum(row);
+        for (index, place) in Place::all(architecture).iter().enumerate().rev() {
+            add(&mut self.delta, &self.skipped[index]);
+            place.pull_back(&self.blocks[index], &mut self.delta, &mut self.other, rows);
+            if let Some(skip) = place.block.skip {
+                let waiting = &mut self.skipped[skip];
+                match waiting.is_empty() {
+                    true => waiting.extend_from_slice(&self.delta),
+                    false => add(waiting, &self.delta),
+                }
+            }
+            let input =
+                input_of(place, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
+            let layer = place.layer;
+            let d_weights = &mut gradient[layer.weights()];
+            let delta = Matrix::new(&self.delta, place.sums.len(), rows, rows);
+            match place.convolution() {
+                Some(own) => own.pull_back_weights(d_weights, &self.delta, input),
+                None => multiply(d_weights, Base::Out, delta, input.transposed()),
+            }
+            let d_biases = &mut gradient[layer.biases()];
+            for (value, row) in self.delta.chunks_exact(rows.max(1)).enumerate() {
+                d_biases[value % layer.outputs] += sum(row);
             }
             if index == 0 && !wants_inputs {
                 return;
             }
-            let weights =
-                Matrix::new(&theta[layer.weights()], layer.outputs, layer.inputs, layer.inputs);
-            self.previous_delta.resize(layer.inputs * rows, 0.0);
-            multiply(&mut self.previous_delta, Base::Zero, weights.transposed(), delta);
-            if let Some(previous) = index.checked_sub(1) {
-                let activations = &self.layers[previous];
-                through_activation(architecture.activation, activations, &mut self.previous_delta);
+            self.other.resize(place.input.len() * rows, 0.0);
+            match place.convolution() {
+                Some(own) => {
+                    let weights = place.weights(theta);
+                    own.pull_back_input(&mut self.other, weights, &self.delta, rows);
+                }
+                None => {
+                    let weights = &theta[layer.weights()];
+                    let weights = Matrix::new(weights, layer.outputs, layer.inputs, layer.inputs);
+                    multiply(&mut self.other, Base::Zero, weights.transposed(), delta);
+                }
             }
-            std::mem::swap(&mut self.delta, &mut self.previous_delta);
+            std::mem::swap(&mut self.delta, &mut self.other);
         }
         if let Some(d_inputs) = d_inputs {
             std::mem::swap(&mut self.delta, d_inputs);
@@ -129,7 +276,7 @@ impl Tape {
 pub fn outputs(architecture: &Architecture, theta: &[f32], batch: &Batch) -> Vec<f32> {
     let mut values = vec![0.0; architecture.outputs() * batch.rows()];
     let mut tape = Tape::default();
-    for tile in batch.tiles() {
+    for tile in batch.tiles(architecture) {
         let rows = tile.len();
         let tile_outputs = tape.forward(architecture, theta, batch, tile.clone());
         for (output, row) in tile_outputs.chunks_exact(rows).enumerate() {
@@ -149,35 +296,25 @@ pub fn outputs_of_each(
     thetas.par_iter().map(|theta| outputs(architecture, theta, batch)).collect()
 }
 
-/// A view of the rows `tile` of `batch`, `[features, rows]`.
-fn tile_of<'a>(batch: &'a Batch, tile: &std::ops::Range<usize>) -> Matrix<'a> {
-    Matrix::new(&batch.values()[tile.start..], batch.features(), tile.len(), batch.rows())
-}
-
-/// Applies the activation to every value.
-pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
-    match activation {
-        Activation::Tanh => tanh_in_place(values),
-        Activation::Relu => values.iter_mut().for_each(|value| *value = value.max(0.0)),
+/// What a block reads, `[values, rows]`: the output of the one before, or rows `tile` of `batch`.
+fn input_of<'a>(
+    place: &Place<'_>,
+    previous: Option<&'a Values>,
+    inputs: &'a [f32],
+    batch: &'a Batch,
+    tile: &Range<usize>,
+) -> Matrix<'a> {
+    let (values, rows) = (place.input.len(), tile.len());
+    match previous {
+        Some(previous) => Matrix::new(&previous.out, values, rows, rows),
+        None if !inputs.is_empty() => Matrix::new(inputs, values, rows, rows),
+        None => Matrix::new(&batch.values()[tile.start..], values, rows, batch.rows()),
     }
 }
 
-/// Multiplies `delta` by the activation's derivative, written in terms of its value.
-pub(crate) fn through_activation(activation: Activation, values: &[f32], delta: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || match activation {
-            Activation::Tanh => {
-                delta.iter_mut().zip(values).for_each(|(d, &a)| *d *= 1.0 - a * a);
-            }
-            Activation::Relu => {
-                delta
-                    .iter_mut()
-                    .zip(values)
-                    .for_each(|(d, &a)| *d = if a > 0.0 { *d } else { 0.0 });
-            }
-        },
-    );
+/// Adds `values`, as many or none.
+fn add(sums: &mut [f32], values: &[f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += value);
 }
 
 /// Sum of a row in 16 interleaved partial sums, which vectorises and rounds less than one.

@@ -47,7 +47,7 @@ impl RunAtMap {
         }
         let config = Config::read(&dir.path(REQUESTED))?;
         let record: DataRecord = dir.read_json(DATA)?;
-        let architecture = record.architecture(&config);
+        let architecture = record.architecture(&config)?;
         let mut hash = Sha256::new();
         // The rows follow from the record, which has the hash of the CSV file.
         for name in [REQUESTED, DATA, CHOICES, MAP] {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::network::{Architecture, TILE_ROWS};
+use crate::network::{Architecture, most_rows};
 
 /// Bytes of the program, and of a thread with its buffers for matrix products.
 const PROGRAM: usize = 16 << 20;
@@ -71,9 +71,10 @@ impl Need {
         let Setting { maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } = setting;
         let (parameters, own) = (architecture.parameters(), walked.parameters());
         let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
-        let widest = walked.widths[1..].iter().max().copied().unwrap_or(0);
-        let tile = TILE_ROWS.min(rows.div_ceil(parts.max(1)));
-        let tape = tile * (walked.widths[1..].iter().sum::<usize>() + 3 * widest);
+        let values = walked.tape_values();
+        let widest = values.iter().max().copied().unwrap_or(0);
+        let tile = most_rows(walked).min(rows.div_ceil(parts.max(1)));
+        let tape = tile * (values.iter().sum::<usize>() + 3 * widest);
         let hidden = if own < parameters { 2 * rows * walked.inputs() } else { 0 };
         let numbers = parameters * (1 + 2 * maps + held)
             + own * (drifts + controls)

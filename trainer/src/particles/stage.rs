@@ -131,8 +131,8 @@ impl WalkStage {
             groups(particles.clone()).partition(|group| dir.has(&group.file));
         let threads = rayon::current_num_threads();
         debug!(?particles, threads, groups_left = missing.len(), "to walk");
-        let largest_tile = self.set.largest_tile();
         let (_, walked) = self.run.architecture.split_at(self.first_walked());
+        let largest_tile = self.set.largest_tile(&walked);
         let at_once = device.particles_at_once(&walked, largest_tile);
         // As many groups together as the device walks at the same time.
         let together = at_once.div_ceil(GROUP);

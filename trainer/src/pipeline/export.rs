@@ -367,8 +367,8 @@ impl Training<'_> {
     /// The configuration with every choice filled in.
     fn resolved(&self, choices: &Choices, shape: &DecoderShape, bits: &PrecisionRecord) -> Config {
         let mut config = self.options.config.clone();
-        let hidden = &self.architecture.widths[1..self.architecture.depth()];
-        config.network.hidden = Choice::Fixed(hidden.to_vec());
+        let hidden = self.architecture.hidden(config.network.activation);
+        config.network.hidden = Choice::Fixed(hidden);
         let prior = choices.chosen.prior_precision.clone();
         config.map.prior_precision = Choice::Fixed(PerLayer::Each(prior));
         if let (Some(noise), Task::Regression { std, .. }) =

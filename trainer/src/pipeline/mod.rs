@@ -21,7 +21,7 @@ use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
 use crate::descent::{Descended, Descent, Particle, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::import::ImportedNetwork;
-use crate::network::Architecture;
+use crate::network::{Architecture, Shape};
 use crate::particles::{CHOICES, MAP, RunAtMap, WalkStage};
 use crate::progress::Progress;
 use crate::records::MAP_TRACE;
@@ -172,7 +172,7 @@ impl<'a> Training<'a> {
             schema,
             split,
         };
-        let architecture = record.architecture(&options.config);
+        let architecture = record.architecture(&options.config)?;
         options.config.check_depth(architecture.depth())?;
 
         let progress = options.progress;
@@ -192,7 +192,7 @@ impl<'a> Training<'a> {
             training = record.split.training.len(),
             calibration = record.split.calibration.len(),
             features = architecture.inputs(),
-            network = ?architecture.widths,
+            network = ?architecture.maps().iter().map(Shape::len).collect::<Vec<_>>(),
             parameters = architecture.parameters(),
             threads = threads(),
             seed = options.seed,

@@ -136,16 +136,18 @@ impl Quantised {
                 };
                 (output, input)
             } else {
-                match shape.architecture.activation {
+                match shape.architecture.blocks[index].activation {
                     Activation::Tanh => {
                         let rescale = QuantisedRescale::new(&scaled(TANH_UNITS), BYTE + 1.0);
                         (QuantisedOutput::Tanh(rescale), Input::signed(1.0 / INT8))
                     }
-                    Activation::Relu => {
+                    // The largest value met is at most 6.
+                    Activation::Relu | Activation::Relu6 => {
                         let unit = reach / BYTE;
                         let rescale = QuantisedRescale::new(&scaled(1.0 / unit), BYTE + 1.0);
                         (QuantisedOutput::Relu(rescale), Input::unsigned(unit))
                     }
+                    Activation::Identity | Activation::HardSwish => unimplemented!(),
                 }
             };
             let mean = mean.rounded(output.before());
@@ -247,10 +249,9 @@ impl Ranges {
         };
         let depth = architecture.depth();
         let none = || {
-            let projections = source
-                .low_rank()
-                .enumerate()
-                .map(|(index, rows)| vec![0.0f32; rows.len() / (architecture.widths[index] + 1)]);
+            let layers = source.low_rank().zip(architecture.layers());
+            let projections =
+                layers.map(|(rows, layer)| vec![0.0f32; rows.len() / (layer.inputs + 1)]);
             (vec![0.0f32; depth], projections.collect::<Vec<_>>())
         };
         let merge = |a: (Vec<f32>, Vec<Vec<f32>>), b: (Vec<f32>, Vec<Vec<f32>>)| {
@@ -264,13 +265,13 @@ impl Ranges {
                 let theta = source.shape.decode(source.decoder, modulation);
                 let mut tape = Tape::default();
                 let mut ranges = none();
-                for tile in source.batch.tiles() {
+                for tile in source.batch.tiles(architecture) {
                     tape.forward(architecture, &theta, source.batch, tile);
                     let projections = source.low_rank().enumerate().map(|(index, rows)| {
                         tape.largest_products(architecture, index, rows, source.batch)
                     });
                     let projections = projections.collect();
-                    ranges = merge(ranges, (tape.largest(), projections));
+                    ranges = merge(ranges, (tape.largest(architecture), projections));
                 }
                 ranges
             })
@@ -451,7 +452,7 @@ mod tests {
         activation: Activation,
         precision: Precision,
     ) -> f64 {
-        let architecture = Architecture { widths: vec![4, 20, 12, 1], activation };
+        let architecture = Architecture::perceptron(&[4, 20, 12, 1], activation);
         let shape = DecoderShape { architecture, structure, latent_dim: 3 };
         let mut rng = stream(1, Purpose::Decoder, 0);
         let theta = shape.architecture.initialise(&mut rng);
