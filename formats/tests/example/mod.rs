@@ -460,7 +460,8 @@ impl Random {
             1 => Activation::Relu(rescale),
             2 => Activation::Linear(rescale),
             _ => Activation::HardSwish(HardSwish {
-                rescale,
+                // Both sides of its minimum.
+                rescale: Rescale { after: rescale.after.saturating_sub(3).max(1), ..rescale },
                 before: self.integer(0, 8) as u8,
                 multiplier: self.integer(0, i16::MAX.into()) as i16,
                 after: self.integer(10, 24) as u8,
