@@ -3,7 +3,8 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::MAX_LAYERS;
+use crate::geometry::Geometry;
+use crate::limits::{MAX_LAYERS, ZERO_POINT};
 use crate::packing::Bits;
 use crate::scratch::ScratchLayout;
 use crate::views::{F32s, I8s, I16s, Names, U8s};
@@ -26,6 +27,10 @@ pub struct Artifact<'a> {
     pub output: Output<'a>,
     /// Working memory that the runtime needs, 32-bit words.
     pub scratch_len: u32,
+    /// The maps of a convolutional network; a network without is dense. It follows the fields above,
+    /// where a flag of the header says so.
+    #[serde(skip)]
+    pub geometry: Option<Geometry<'a>>,
 }
 
 /// Who made the artifact, and from what seed.
@@ -42,10 +47,10 @@ pub struct Provenance<'a> {
 /// Inputs become bytes: standardised, clipped, and counted from [`ZERO_POINT`](crate::ZERO_POINT).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inputs<'a> {
-    /// Feature names, `[features]`.
+    /// Feature names, `[features]`. With a [`Geometry`] `[channels]`, or the empty string.
     #[serde(borrow)]
     pub names: Names<'a>,
-    /// From a feature to its byte.
+    /// From a feature to its byte. With a [`Geometry`], its features are the channels.
     pub normalisation: Normalisation<'a>,
 }
 
@@ -91,14 +96,15 @@ pub enum Reading {
 /// in i32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dense<'a> {
-    /// Width of the input.
+    /// Width of the input; of a convolution the values that an output sees under the window.
     pub inputs: u16,
     /// Width of the output.
     pub outputs: u16,
     /// Bits of a weight.
     pub bits: Bits,
     /// `[outputs, inputs]` in the order of [`pack`](crate::pack), each plus
-    /// [`Bits::offset`].
+    /// [`Bits::offset`]. Of a convolution with groups: see
+    /// [`grouped_weight`](Dense::grouped_weight).
     #[serde(borrow)]
     pub weights: U8s<'a>,
     /// `[outputs]`, in units of 2^bias_shift accumulator units; what the zero point of the input
@@ -144,6 +150,27 @@ pub enum Activation<'a> {
     Logits(Rescale<'a>),
     /// Output of a regressor: acc · unit is the standardised target, 0 < unit ≤ 1.
     Value(f32),
+    /// None: the byte is clamp(128 + rescale(acc), 0, 255).
+    Linear(Rescale<'a>),
+    /// x · clamp(x + 3, 0, 6) / 6.
+    HardSwish(HardSwish<'a>),
+}
+
+/// r = sat16(rescale(acc)) in units of 1/256, h = r · clamp(r + 768, 0, 1536); the byte is
+/// clamp(zero + ((sat16(h >> before) · multiplier + 2^(after − 1)) >> after), 0, 255).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardSwish<'a> {
+    /// From accumulators to r.
+    #[serde(borrow)]
+    pub rescale: Rescale<'a>,
+    /// 0 to 31.
+    pub before: u8,
+    /// Not negative.
+    pub multiplier: i16,
+    /// 1 to 31.
+    pub after: u8,
+    /// The byte of 0.
+    pub zero: u8,
 }
 
 /// How a layer's weights depend on the latent code.
@@ -302,6 +329,17 @@ impl Reading {
     }
 }
 
+impl Activation<'_> {
+    /// The byte of 0: of a hidden layer's output.
+    pub const fn zero_point(&self) -> u8 {
+        match self {
+            Self::Tanh(_) | Self::Linear(_) => ZERO_POINT,
+            Self::HardSwish(swish) => swish.zero,
+            Self::Relu(_) | Self::Logits(_) | Self::Value(_) => 0,
+        }
+    }
+}
+
 impl Factors<'_> {
     /// Number of modulation values that the layer reads.
     pub fn modulations(&self) -> usize {
@@ -323,6 +361,14 @@ impl Factors<'_> {
 }
 
 impl Artifact<'_> {
+    /// Number of input features.
+    pub fn input_len(&self) -> usize {
+        match &self.geometry {
+            None => self.inputs.normalisation.len(),
+            Some(geometry) => geometry.input.len(),
+        }
+    }
+
     /// Number of network outputs: classes, or 1.
     pub fn outputs(&self) -> usize {
         self.layers.last().map_or(0, |layer| usize::from(layer.mean.outputs))

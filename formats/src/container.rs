@@ -10,10 +10,12 @@ use crate::validate::validate;
 pub const MAGIC: [u8; 4] = *b"FBWK";
 /// Version of the format that this crate reads and writes.
 pub const VERSION: u16 = 2;
-/// Length of the header: magic, version u16, flags u16 (0), body length u32, CRC-32 u32, all
+/// Length of the header: magic, version u16, flags u16, body length u32, CRC-32 u32, all
 /// little-endian. The CRC covers the header before it and the body.
 pub const HEADER_LEN: usize = 16;
 
+/// Flag of a body whose artifact is followed by its geometry.
+const GEOMETRY: u16 = 1;
 /// Where the CRC starts.
 const CRC_OFFSET: usize = 12;
 
@@ -37,7 +39,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
         return Err(DecodeError::UnknownVersion { found: version });
     }
     let flags = u16::from_le_bytes([f0, f1]);
-    if flags != 0 {
+    if flags & !GEOMETRY != 0 {
         return Err(DecodeError::UnknownFlags { found: flags });
     }
     let expected = HEADER_LEN.saturating_add(u32::from_le_bytes([l0, l1, l2, l3]) as usize);
@@ -54,7 +56,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
         return Err(DecodeError::BadCrc { expected: crc, found: actual });
     }
     // An artifact is large for a board's stack: it is checked where it will be returned.
-    let artifact = parse(body);
+    let artifact = parse(body, flags & GEOMETRY != 0);
     if let Ok(artifact) = &artifact {
         validate(artifact)?;
     }
@@ -63,11 +65,15 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
 
 /// A function of its own: its stack, several artifacts deep, is free again before the checks.
 #[inline(never)]
-fn parse(body: &[u8]) -> Result<Artifact<'_>, DecodeError> {
-    match postcard::take_from_bytes(body) {
-        Ok((artifact, [])) => Ok(artifact),
-        _ => Err(DecodeError::Malformed),
+fn parse(body: &[u8], has_geometry: bool) -> Result<Artifact<'_>, DecodeError> {
+    let malformed = |_| DecodeError::Malformed;
+    let (mut artifact, mut rest): (Artifact<'_>, _) =
+        postcard::take_from_bytes(body).map_err(malformed)?;
+    if has_geometry {
+        let (geometry, end) = postcard::take_from_bytes(rest).map_err(malformed)?;
+        (artifact.geometry, rest) = (Some(geometry), end);
     }
+    if rest.is_empty() { Ok(artifact) } else { Err(DecodeError::Malformed) }
 }
 
 /// Writes `artifact` to the start of `buffer` and returns the number of bytes.
@@ -81,11 +87,16 @@ pub fn encode(artifact: &Artifact<'_>, buffer: &mut [u8]) -> Result<usize, Encod
     let Some((header, body)) = buffer.split_first_chunk_mut::<HEADER_LEN>() else {
         return Err(too_small);
     };
-    let body_len = postcard::to_slice(artifact, body).map_err(|_| too_small)?.len();
+    let mut body_len = postcard::to_slice(artifact, body).map_err(|_| too_small)?.len();
+    if let Some(geometry) = &artifact.geometry {
+        let rest = &mut body[body_len..];
+        body_len += postcard::to_slice(geometry, rest).map_err(|_| too_small)?.len();
+    }
+    let flags = if artifact.geometry.is_some() { GEOMETRY } else { 0 };
     let length = u32::try_from(body_len).map_err(|_| too_small)?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());
-    header[6..8].copy_from_slice(&0u16.to_le_bytes());
+    header[6..8].copy_from_slice(&flags.to_le_bytes());
     header[8..12].copy_from_slice(&length.to_le_bytes());
     let crc = checksum(&header[..CRC_OFFSET], &body[..body_len]);
     header[CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());

@@ -3,6 +3,8 @@
 use core::error::Error;
 use core::fmt;
 
+use crate::geometry::Shape;
+
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -81,6 +83,29 @@ pub enum DecodeError {
         /// Width found.
         found: usize,
     },
+    /// A map has another shape than the one that is added to it.
+    WrongShape {
+        /// What is added.
+        field: Field,
+        /// Shape expected.
+        expected: Shape,
+        /// Shape found.
+        found: Shape,
+    },
+    /// A window is larger than the map, its padding included.
+    DoesNotFit {
+        /// Which window.
+        field: Field,
+        /// The map that it lies on.
+        map: Shape,
+    },
+    /// A layer's window, skip, pooling, weights and factors do not go together.
+    WrongBlock {
+        /// Which of them.
+        field: Field,
+        /// What would go, in words.
+        expected: &'static str,
+    },
     /// An integer is outside its range.
     OutOfRange {
         /// Which integer.
@@ -109,7 +134,7 @@ pub enum DecodeError {
         /// Index in its array, or 0.
         index: usize,
     },
-    /// Only hidden layers have a tanh or ReLU, and only the last one has logits or a value.
+    /// Only hidden layers have an activation, and only the last one has logits or a value.
     WrongActivation {
         /// Index of the layer.
         layer: u8,
@@ -156,6 +181,12 @@ impl fmt::Display for Field {
     }
 }
 
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} x {}", self.height, self.width, self.channels)
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -168,7 +199,7 @@ impl fmt::Display for DecodeError {
             Self::UnknownFlags { found } => {
                 write!(
                     f,
-                    "header flags are {found:#06x}, expected 0: use a fiberwalk that knows them"
+                    "header flags are {found:#06x}, expected 0 or 1: use a fiberwalk that knows them"
                 )
             }
             Self::Truncated { expected, found } => {
@@ -193,6 +224,13 @@ impl fmt::Display for DecodeError {
             Self::ShapeMismatch { field, expected, found } => {
                 write!(f, "{field}: found {found} inputs, expected {expected}")
             }
+            Self::WrongShape { field, expected, found } => {
+                write!(f, "{field}: found a map of {found}, expected {expected}")
+            }
+            Self::DoesNotFit { field, map } => {
+                write!(f, "{field}: found one that does not fit on a map of {map}, expected a smaller one")
+            }
+            Self::WrongBlock { field, expected } => write!(f, "{field}: expected {expected}"),
             Self::OutOfRange { field, min, max, found } => {
                 write!(f, "{field}: found {found}, expected {min} to {max}")
             }
@@ -204,7 +242,7 @@ impl fmt::Display for DecodeError {
             }
             Self::WrongActivation { layer } => write!(
                 f,
-                "layer {layer}: expected tanh or ReLU on hidden layers, logits or a value on the last"
+                "layer {layer}: expected an activation on hidden layers, logits or a value on the last"
             ),
             Self::WrongOutput => {
                 f.write_str("the output is of another task than the last layer: expected logits for classes, a value for a number")

@@ -46,22 +46,26 @@
 mod artifact;
 mod container;
 mod error;
+mod geometry;
 mod limits;
 mod packing;
+mod places;
 mod scratch;
 mod validate;
 mod views;
 
 pub use artifact::{
-    Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, Factors, Inputs, Layer, LowRank,
-    Normalisation, Output, Provenance, Reading, Rescale, Shifts, Trunk,
+    Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, Factors, HardSwish, Inputs,
+    Layer, LowRank, Normalisation, Output, Provenance, Reading, Rescale, Shifts, Trunk,
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};
+pub use geometry::{Block, Geometry, Padding, Pool, PoolKind, Shape, Skip, Step, Window};
 pub use limits::{
-    INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE,
-    MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK,
-    MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH, TANH_UNITS, TEMPERATURE_BITS, ZERO_POINT,
+    HARD_SWISH_UNITS, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS_SHIFT,
+    MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MAP, MAX_MODULATIONS,
+    MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH, TANH_UNITS,
+    TEMPERATURE_BITS, ZERO_POINT,
 };
 pub use packing::{Bits, INPUT_GROUP, pack, padded};
 pub use scratch::ScratchLayout;

@@ -1,15 +1,25 @@
 //! The runtime's working memory, on which both sides agree.
 
 use crate::artifact::{Artifact, Factors, Layer, Output};
+use crate::geometry::Geometry;
+use crate::packing::padded;
+use crate::places::{Offsets, places};
 
 /// Number of elements of every array in the scratch buffer, in the order in which they lie there.
 /// Each array starts at a 32-bit word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScratchLayout {
-    /// Byte inputs of the layer at hand while computing what all samples share.
+    /// Byte inputs of the layer at hand while computing what all samples share; none with maps.
     pub shared: usize,
-    /// Byte inputs of the layer at hand within a sample: of those after the first stochastic one.
+    /// Byte inputs of the layer at hand within a sample: of those after the first stochastic one;
+    /// none with maps.
     pub activations: usize,
+    /// Bytes of all maps; none in a dense network.
+    pub maps: usize,
+    /// Where the maps lie among these bytes: the input, then the outputs of the hidden layers.
+    pub offsets: Offsets,
+    /// Bytes under the window of a convolution.
+    pub patch: usize,
     /// Modulated projection of a low-rank layer, bytes.
     pub factors: usize,
     /// Latent code, bytes.
@@ -26,6 +36,8 @@ pub struct ScratchLayout {
     pub shared_sums: usize,
     /// int32 accumulators of the layer or trunk layer at hand within a sample.
     pub sums: usize,
+    /// int32 pooled values at one position of a convolution's output.
+    pub pooled: usize,
     /// Sum over samples of the class probabilities, 32 bits each; none for regression.
     pub mean: usize,
 }
@@ -50,7 +62,7 @@ impl ScratchLayout {
             (trunk.hidden.inputs.into(), width, width.max(trunk.output.outputs.into()))
         });
         let first_projection = each.first().map_or(0, projection);
-        Self {
+        let dense = Self {
             // All layers: a pass with the mean weights shares everything.
             shared: widest(layers, inputs),
             activations: widest(later, inputs),
@@ -69,15 +81,66 @@ impl ScratchLayout {
                 Output::Classification { .. } => artifact.outputs(),
                 Output::Regression { .. } => 0,
             },
+            ..Self::default()
+        };
+        match &artifact.geometry {
+            None => dense,
+            Some(geometry) => dense.with_maps(artifact, geometry),
         }
+    }
+
+    /// The layout with maps, and without what a dense network has in their place.
+    fn with_maps(self, artifact: &Artifact<'_>, geometry: &Geometry<'_>) -> Self {
+        let stochastic = artifact.first_stochastic();
+        let (offsets, maps) = places(artifact, geometry);
+        let mut layout = Self {
+            shared: 0,
+            activations: 0,
+            maps,
+            offsets,
+            shared_projection: 0,
+            // Outputs of a pass with the mean weights.
+            shared_sums: artifact.outputs(),
+            ..self
+        };
+        for step in geometry.steps(&artifact.layers) {
+            let outputs = usize::from(step.layer.mean.outputs);
+            let projection =
+                step.layer.factors.projection().map_or(0, |(dense, _)| dense.outputs.into());
+            layout.sums = layout.sums.max(outputs).max(projection);
+            match &step.block.window {
+                Some(window) => {
+                    let values = window.values(step.input.channels);
+                    layout.patch = layout.patch.max(padded(values));
+                    layout.projection = layout.projection.max(projection);
+                    if step.block.pool.is_some() {
+                        layout.pooled = layout.pooled.max(outputs);
+                    }
+                }
+                None if step.index == stochastic => {
+                    layout.shared_sums = layout.shared_sums.max(outputs);
+                    layout.shared_projection = projection;
+                }
+                None => {}
+            }
+        }
+        layout
     }
 
     /// Length of the buffer, 32-bit words.
     pub fn words(&self) -> usize {
-        let bytes =
-            [self.shared, self.activations, self.factors, self.code, self.trunk, self.modulation];
+        let bytes = [
+            self.shared,
+            self.activations,
+            self.maps,
+            self.patch,
+            self.factors,
+            self.code,
+            self.trunk,
+            self.modulation,
+        ];
         let halves = [self.shared_projection, self.projection];
-        let words = [self.shared_sums, self.sums, self.mean];
+        let words = [self.shared_sums, self.sums, self.pooled, self.mean];
         bytes.iter().map(|len| len.div_ceil(4)).sum::<usize>()
             + halves.iter().map(|len| len.div_ceil(2)).sum::<usize>()
             + words.iter().sum::<usize>()

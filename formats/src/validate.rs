@@ -5,29 +5,35 @@ use crate::artifact::{
     Shifts, Trunk,
 };
 use crate::error::{DecodeError, Field};
+use crate::geometry::{Block, Geometry, Pool, Shape, Skip, Window};
 use crate::limits::{
-    MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT,
+    MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MAP,
     MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH,
 };
 use crate::packing::Bits;
-use crate::views::{F32s, I16s};
+use crate::views::{F32s, I16s, Names};
 
 type Checked = Result<(), DecodeError>;
 
 /// Checks shapes, ranges and lengths.
 pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
-    let features = artifact.inputs.names.len();
     let file = Place { layer: None };
-    file.within("number of features", features, 1, MAX_WIDTH)?;
+    let features = file.features(artifact)?;
     file.normalisation(&artifact.inputs.normalisation, features)?;
 
     file.within("number of layers", artifact.layers.len(), 1, MAX_LAYERS)?;
-    let last = artifact.layers.len() - 1;
-    let mut width = features;
-    for (index, layer) in artifact.layers.iter().enumerate() {
-        Place { layer: Some(index as u8) }.layer(layer, width, index == last)?;
-        width = usize::from(layer.mean.outputs);
+    match &artifact.geometry {
+        None => {
+            let last = artifact.layers.len() - 1;
+            let mut width = features;
+            for (index, layer) in artifact.layers.iter().enumerate() {
+                Place { layer: Some(index as u8) }.layer(layer, width, 1, index == last)?;
+                width = usize::from(layer.mean.outputs);
+            }
+        }
+        Some(geometry) => file.geometry(artifact, geometry)?,
     }
+    let width = artifact.outputs();
     let activation = artifact.layers.last().map(|layer| layer.activation);
     file.output(&artifact.output, width, matches!(activation, Some(Activation::Value(_))))?;
     file.codes(artifact)?;
@@ -42,6 +48,131 @@ struct Place {
 }
 
 impl Place {
+    /// Checks the number of names; returns that of the normalisation's features.
+    fn features(self, artifact: &Artifact<'_>) -> Result<usize, DecodeError> {
+        let names = artifact.inputs.names;
+        let Some(geometry) = &artifact.geometry else {
+            self.within("number of features", names.len(), 1, MAX_WIDTH)?;
+            return Ok(names.len());
+        };
+        self.map(geometry.input)?;
+        let channels = geometry.input.channels.into();
+        if names != Names::new("") {
+            self.length("channel names", names.len(), channels)?;
+        }
+        Ok(channels)
+    }
+
+    /// Layers that read and write maps.
+    fn geometry(self, artifact: &Artifact<'_>, geometry: &Geometry<'_>) -> Checked {
+        let layers = artifact.layers.as_slice();
+        self.length("blocks", geometry.layers.len(), layers.len())?;
+        let mut outputs: heapless::Vec<Shape, MAX_LAYERS> = heapless::Vec::new();
+        let mut input = geometry.input;
+        for (index, (layer, block)) in layers.iter().zip(&geometry.layers).enumerate() {
+            let place = Self { layer: Some(index as u8) };
+            let last = index + 1 == layers.len();
+            if last && *block != Block::default() {
+                return place.block("block", "neither window, skip nor pooling on the last layer");
+            }
+            let mut map = Shape { height: 1, width: 1, channels: layer.mean.outputs };
+            let (mut width, mut groups) = (input.len(), 1);
+            if let Some(window) = &block.window {
+                map = place.window(window, input, layer)?;
+                groups = window.groups.into();
+                width = window.values(input.channels) / groups;
+            }
+            place.layer(layer, width, groups, last)?;
+            if let Some(skip) = &block.skip {
+                place.skip(skip, &outputs, map)?;
+            }
+            input = match &block.pool {
+                None => map,
+                Some(_) if block.window.is_none() => {
+                    return place.block("pooling", "none of a dense layer");
+                }
+                Some(pool) => place.pool(pool, map)?,
+            };
+            if !last {
+                place.map(input)?;
+            }
+            // There is one a layer.
+            let _ = outputs.push(input);
+        }
+        Ok(())
+    }
+
+    /// The map of a convolution before pooling.
+    fn window(
+        self,
+        window: &Window,
+        input: Shape,
+        layer: &Layer<'_>,
+    ) -> Result<Shape, DecodeError> {
+        let size = (window.height, window.width);
+        let beside = |side: u8, size: u8| {
+            self.within("padding", side.into(), 0, usize::from(size).saturating_sub(1))
+        };
+        for (size, stride, sides) in [
+            (size.0, window.stride.0, [window.padding.top, window.padding.bottom]),
+            (size.1, window.stride.1, [window.padding.left, window.padding.right]),
+        ] {
+            self.within("size of the window", size.into(), 1, u8::MAX.into())?;
+            self.within("stride", stride.into(), 1, u8::MAX.into())?;
+            sides.into_iter().try_for_each(|side| beside(side, size))?;
+        }
+        let (groups, outputs) = (window.groups, layer.mean.outputs);
+        self.within("groups", groups.into(), 1, u16::MAX.into())?;
+        if !input.channels.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
+            return self.block("groups", "a divisor of the channels of input and output");
+        }
+        if matches!(layer.factors, Factors::Dense(_)) {
+            return self.block("factors", "low-rank ones, or none, of a convolution");
+        }
+        if groups > 1 && layer.factors.modulations() > 0 {
+            return self.block("factors", "none of a convolution with groups");
+        }
+        if groups > 1 && layer.mean.bits != Bits::Eight {
+            return self.block("mean weights", "int8 in a convolution with groups");
+        }
+        self.within("values of the window", window.values(input.channels), 1, MAX_MAP)?;
+        let field = self.field("window");
+        window.map(input, outputs).ok_or(DecodeError::DoesNotFit { field, map: input })
+    }
+
+    /// The shape of a pooled map.
+    fn pool(self, pool: &Pool, map: Shape) -> Result<Shape, DecodeError> {
+        for (size, stride) in [(pool.height, pool.stride.0), (pool.width, pool.stride.1)] {
+            self.within("size of the pooling window", size.into(), 1, u16::MAX.into())?;
+            self.within("stride of the pooling", stride.into(), 1, u16::MAX.into())?;
+        }
+        self.within("area of the pooling window", pool.area(), 1, MAX_MAP)?;
+        let field = self.field("pooling window");
+        pool.output(map).ok_or(DecodeError::DoesNotFit { field, map })
+    }
+
+    fn skip(self, skip: &Skip<'_>, earlier: &[Shape], map: Shape) -> Checked {
+        let Some(&found) = earlier.get(usize::from(skip.layer)) else {
+            return self.block("layer of the skip", "an earlier one");
+        };
+        if found != map {
+            let field = self.field("skip");
+            return Err(DecodeError::WrongShape { field, expected: map, found });
+        }
+        self.halves("skip multiplier", skip.multiplier, map.channels.into(), i16::MIN)?;
+        self.within("skip shift", skip.shift.into(), 0, MAX_SHIFT)
+    }
+
+    /// A map that is kept in memory.
+    fn map(self, map: Shape) -> Checked {
+        self.within("values of the map", map.len(), 1, MAX_MAP)
+    }
+
+    /// Refuses what does not go together.
+    fn block<T>(self, name: &'static str, expected: &'static str) -> Result<T, DecodeError> {
+        Err(DecodeError::WrongBlock { field: self.field(name), expected })
+    }
+
     fn normalisation(self, normalisation: &Normalisation<'_>, features: usize) -> Checked {
         match *normalisation {
             Normalisation::Float { mean, scale } => {
@@ -57,8 +188,8 @@ impl Place {
         }
     }
 
-    fn layer(self, layer: &Layer<'_>, width: usize, last: bool) -> Checked {
-        self.dense(&MEAN, &layer.mean, width)?;
+    fn layer(self, layer: &Layer<'_>, width: usize, groups: usize, last: bool) -> Checked {
+        self.dense(&MEAN, &layer.mean, width, groups)?;
         let outputs = usize::from(layer.mean.outputs);
         match &layer.factors {
             Factors::Frozen => {}
@@ -80,8 +211,16 @@ impl Place {
             }
         }
         match &layer.activation {
-            Activation::Tanh(rescale) | Activation::Relu(rescale) if !last => {
+            Activation::Tanh(rescale) | Activation::Relu(rescale) | Activation::Linear(rescale)
+                if !last =>
+            {
                 self.rescale(&ACTIVATION, rescale, outputs)
+            }
+            Activation::HardSwish(swish) if !last => {
+                self.rescale(&ACTIVATION, &swish.rescale, outputs)?;
+                self.within(SWISH.before, swish.before.into(), 0, MAX_SHIFT)?;
+                self.halves(SWISH.multiplier, I16s::new(&swish.multiplier.to_le_bytes()), 1, 0)?;
+                self.within(SWISH.after, swish.after.into(), 1, MAX_SHIFT)
             }
             Activation::Logits(rescale) if last => self.rescale(&LOGIT, rescale, outputs),
             Activation::Value(unit) if last => {
@@ -92,7 +231,7 @@ impl Place {
     }
 
     fn projection(self, projection: &Dense<'_>, width: usize, shifts: Shifts) -> Checked {
-        self.dense(&PROJECTION, projection, width)?;
+        self.dense(&PROJECTION, projection, width, 1)?;
         self.within("projection shift", shifts.projection.into(), 0, MAX_SHIFT)?;
         self.within("modulation shift", shifts.modulation.into(), 1, MAX_SHIFT)
     }
@@ -168,14 +307,20 @@ impl Place {
 
     fn trunk(self, trunk: &Trunk<'_>, latent_dim: usize, modulations: usize) -> Checked {
         let width = usize::from(trunk.hidden.outputs);
-        self.dense(&TRUNK_HIDDEN, &trunk.hidden, latent_dim)?;
-        self.dense(&TRUNK_OUTPUT, &trunk.output, width)?;
+        self.dense(&TRUNK_HIDDEN, &trunk.hidden, latent_dim, 1)?;
+        self.dense(&TRUNK_OUTPUT, &trunk.output, width, 1)?;
         self.length("trunk outputs", usize::from(trunk.output.outputs), modulations)?;
         self.rescale(&TRUNK_HIDDEN_RESCALE, &trunk.hidden_rescale, width)?;
         self.rescale(&TRUNK_OUTPUT_RESCALE, &trunk.output_rescale, modulations)
     }
 
-    fn dense(self, names: &DenseNames, dense: &Dense<'_>, expected: usize) -> Checked {
+    fn dense(
+        self,
+        names: &DenseNames,
+        dense: &Dense<'_>,
+        expected: usize,
+        groups: usize,
+    ) -> Checked {
         let (inputs, outputs) = (usize::from(dense.inputs), usize::from(dense.outputs));
         if inputs != expected {
             let field = self.field(names.matrix);
@@ -183,7 +328,8 @@ impl Place {
         }
         self.within(names.inputs, inputs, 1, MAX_WIDTH)?;
         self.within(names.outputs, outputs, 0, MAX_WIDTH)?;
-        self.length(names.matrix, dense.weights.len(), dense.bits.len(inputs, outputs))?;
+        let bytes = if groups == 1 { dense.bits.len(inputs, outputs) } else { inputs * outputs };
+        self.length(names.matrix, dense.weights.len(), bytes)?;
         self.halves(names.bias, dense.bias, outputs, i16::MIN)?;
         self.within(names.bias_shift, dense.bias_shift.into(), 0, MAX_BIAS_SHIFT)
     }
@@ -330,6 +476,11 @@ static LOGIT: RescaleNames = RescaleNames {
     before: "shift before the logit multiplier",
     multiplier: "logit multiplier",
     after: "shift after the logit multiplier",
+};
+static SWISH: RescaleNames = RescaleNames {
+    before: "shift before the hard-swish multiplier",
+    multiplier: "hard-swish multiplier",
+    after: "shift after the hard-swish multiplier",
 };
 static TRUNK_HIDDEN_RESCALE: RescaleNames = RescaleNames {
     before: "shift before the trunk hidden multiplier",

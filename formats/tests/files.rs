@@ -5,7 +5,7 @@ mod example;
 use fiberwalk_formats::{DecodeError, EncodeError, HEADER_LEN, decode, encode};
 use proptest::prelude::*;
 
-use example::{Shape, Structure, fix_crc, fix_header, random, tiny, to_bytes};
+use example::{Shape, Structure, fix_crc, fix_header, random, random_maps, tiny, to_bytes};
 
 /// A file written by version 2, which every later reader of version 2 must read.
 static TINY: &[u8] = include_bytes!("data/tiny.fwk");
@@ -45,6 +45,7 @@ fn every_changed_byte_is_found() {
             let found = match index {
                 0..4 => error == Some(DecodeError::WrongMagic),
                 4..6 => matches!(error, Some(DecodeError::UnknownVersion { .. })),
+                6 if difference == 1 => matches!(error, Some(DecodeError::BadCrc { .. })),
                 6..8 => matches!(error, Some(DecodeError::UnknownFlags { .. })),
                 8..12 => matches!(
                     error,
@@ -131,6 +132,30 @@ proptest! {
         });
         let file = to_bytes(&artifact);
         prop_assert_eq!(decode(&file), Ok(artifact));
+    }
+
+    #[test]
+    fn any_network_with_maps_is_read_back(
+        layers in 1usize..=8,
+        (regression, seed) in any::<(bool, u64)>(),
+    ) {
+        let artifact = random_maps(&Shape {
+            features: 0,
+            layers: vec![(0, Structure::Frozen); layers],
+            tanh: false,
+            latent_dim: 2,
+            trunk: Some(3),
+            stored: 0,
+            regression,
+            seed,
+        });
+        let mut file = to_bytes(&artifact);
+        prop_assert_eq!(&file[6..8], &[1, 0]);
+        prop_assert_eq!(decode(&file), Ok(artifact));
+        // Without the flag, the geometry is what must not follow.
+        file[6] = 0;
+        fix_crc(&mut file);
+        prop_assert_eq!(decode(&file), Err(DecodeError::Malformed));
     }
 
     #[test]

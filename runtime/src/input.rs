@@ -66,13 +66,14 @@ macro_rules! reading {
 
 reading!(u8, i8, i16);
 
-/// Bytes 128 + q of `input: [features]`, then zeros up to a whole group of inputs.
+/// Bytes 128 + q of `input: [features]`, then zeros up to a whole group of inputs. Where there are
+/// more features than `normalisation` is for, they are channels-last, and it is for the channels.
 pub(crate) fn quantise<F: Feature>(
     normalisation: &Normalisation<'_>,
+    expected: usize,
     input: &[F],
     out: &mut [u8],
 ) -> Result<(), PredictError> {
-    let expected = normalisation.len();
     if input.len() != expected {
         return Err(PredictError::InputLen { expected, found: input.len() });
     }
@@ -80,6 +81,16 @@ pub(crate) fn quantise<F: Feature>(
         return Err(PredictError::InputNotFinite { index });
     }
     let out = head_mut(out, padded(expected));
+    let channels = normalisation.len().max(1);
+    for (input, out) in input.chunks(channels).zip(out.chunks_mut(channels)) {
+        quantise_each(normalisation, input, out);
+    }
+    out.iter_mut().skip(expected).for_each(|pad| *pad = 0);
+    Ok(())
+}
+
+/// One input a channel.
+fn quantise_each<F: Feature>(normalisation: &Normalisation<'_>, input: &[F], out: &mut [u8]) {
     let byte = |q: i32| (i32::from(ZERO_POINT) + q) as u8;
     match normalisation {
         Normalisation::Float { mean, scale } => {
@@ -97,8 +108,6 @@ pub(crate) fn quantise<F: Feature>(
             }
         }
     }
-    out.iter_mut().skip(expected).for_each(|pad| *pad = 0);
-    Ok(())
 }
 
 /// clamp(round(t), −127, 127), halves away from zero, without floating-point arithmetic: boards
@@ -150,11 +159,11 @@ mod tests {
                 shift: 14,
             };
             let mut expected = [1; 8];
-            quantise(&normalisation, &x, &mut expected)?;
+            quantise(&normalisation, 5, &x, &mut expected)?;
             let mut found = [2; 8];
-            quantise(&normalisation, &x.map(f32::from), &mut found)?;
+            quantise(&normalisation, 5, &x.map(f32::from), &mut found)?;
             prop_assert_eq!(found, expected);
-            quantise(&normalisation, &x.map(i16::from), &mut found)?;
+            quantise(&normalisation, 5, &x.map(i16::from), &mut found)?;
             prop_assert_eq!(found, expected);
             prop_assert_eq!(&found[5..], &[0; 3]);
             for (byte, x) in found.into_iter().zip(x) {

@@ -62,6 +62,7 @@ mod error;
 mod fixed;
 mod input;
 mod kernels;
+mod maps;
 mod model;
 mod moments;
 mod prediction;

@@ -5,6 +5,7 @@ use fiberwalk_formats::{Activation, Artifact, DecodeError, Names, Output, Scratc
 use crate::codes::{Codes, ModelCodes};
 use crate::error::PredictError;
 use crate::input::Feature;
+use crate::maps::Maps;
 use crate::prediction::Prediction;
 use crate::session::Session;
 
@@ -36,7 +37,7 @@ impl<'a> Model<'a> {
 
     /// Number of input features.
     pub fn input_len(&self) -> usize {
-        self.artifact.inputs.normalisation.len()
+        self.artifact.input_len()
     }
 
     /// Length of the scratch buffer, 32-bit words.
@@ -59,7 +60,8 @@ impl<'a> Model<'a> {
         ModelCodes::new(self.artifact.codes.source, self.latent_dim(), seed)
     }
 
-    /// Feature names, in the order of the input.
+    /// Feature names, in the order of the input; of a network with maps those of its channels, or one
+    /// empty name.
     pub const fn features(&self) -> Names<'a> {
         self.artifact.inputs.names
     }
@@ -92,6 +94,12 @@ impl<'a> Model<'a> {
     /// The arrays in the scratch buffer.
     pub(crate) const fn scratch_layout(&self) -> &ScratchLayout {
         &self.scratch
+    }
+
+    /// The maps of a convolutional network.
+    pub(crate) fn maps(&self) -> Option<Maps<'_, 'a>> {
+        let geometry = self.artifact.geometry.as_ref()?;
+        Some(Maps::new(&self.artifact, geometry, &self.scratch.offsets))
     }
 
     /// What turns the last layer's accumulators into outputs.

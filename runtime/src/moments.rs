@@ -116,7 +116,10 @@ impl Moments {
                 }
                 self.spread.add(i64::from(value) - i64::from(self.first));
             }
-            Activation::Tanh(_) | Activation::Relu(_) => {}
+            Activation::Tanh(_)
+            | Activation::Relu(_)
+            | Activation::Linear(_)
+            | Activation::HardSwish(_) => {}
         }
     }
 

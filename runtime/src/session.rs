@@ -78,14 +78,23 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         boundary: usize,
     ) -> Result<Self, PredictError> {
         let scratch = Scratch::new(model, scratch)?;
-        quantise(&model.artifact().inputs.normalisation, input, scratch.shared)?;
+        let bytes = match model.maps() {
+            None => &mut *scratch.shared,
+            Some(maps) => maps.input(scratch.maps),
+        };
+        let normalisation = &model.artifact().inputs.normalisation;
+        quantise(normalisation, model.input_len(), input, bytes)?;
         let moments = Moments::default();
         let mut session = Self { model, scratch, boundary, moments, watched: false };
-        session.share();
+        match model.maps() {
+            None => session.share(),
+            Some(maps) => maps.share(boundary, &mut session.scratch),
+        }
+        session.scratch.mean.fill(0);
         Ok(session)
     }
 
-    /// The layers that all samples share, of the bytes in `scratch.shared`.
+    /// The layers that all samples share, of the bytes in `scratch.shared`: of a network without maps.
     fn share(&mut self) {
         let scratch = &mut self.scratch;
         let layers = self.model.artifact().layers.iter();
@@ -103,7 +112,6 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
                 activate(&layer.activation, sums, scratch.shared);
             }
         }
-        scratch.mean.fill(0);
     }
 
     /// Number of samples so far.
@@ -188,6 +196,15 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
     /// Runs the layers from the first stochastic one on, and adds their outputs to the sums. The
     /// modulations are `stored` ones or those in the scratch buffer.
     fn add(&mut self, stored: Option<&[i8]>) {
+        let Some(maps) = self.model.maps() else { return self.add_dense(stored) };
+        let scratch = &mut self.scratch;
+        maps.sample(self.boundary, stored, scratch);
+        let sums = head_mut(scratch.sums, self.model.artifact().outputs());
+        self.moments.add(self.model.last_activation(), sums, scratch.mean, self.watched);
+    }
+
+    /// The same of a network without maps.
+    fn add_dense(&mut self, stored: Option<&[i8]>) {
         let layers = self.model.artifact().layers.as_slice();
         // The first stochastic layer, or the last where none is.
         let first = self.boundary.min(layers.len().saturating_sub(1));

@@ -7,7 +7,7 @@ mod invariants;
 
 use proptest::prelude::*;
 
-use example::{Shape, Structure, fix_crc, fix_header, random, tiny, to_bytes};
+use example::{Shape, Structure, fix_crc, fix_header, random, random_maps, tiny, to_bytes};
 use invariants::use_model;
 
 /// Length of the header, which is not changed: its errors are found before the body is read.
@@ -19,7 +19,7 @@ fn base() -> impl Strategy<Value = Shape> {
         (1usize..6).prop_map(Structure::LowRank),
         (1usize..4).prop_map(Structure::Dense),
     ];
-    let layers = prop::collection::vec((1usize..6, structure), 1..4);
+    let layers = prop::collection::vec((1usize..6, structure), 1..6);
     let flags = any::<(bool, bool, u64)>();
     (1usize..5, layers, 1usize..4, prop::option::of(1usize..5), 0usize..4, flags).prop_map(
         |(features, mut layers, latent_dim, trunk, stored, (tanh, regression, seed))| {
@@ -80,14 +80,36 @@ proptest! {
     }
 
     #[test]
+    fn random_networks_with_maps_are_harmless(shape in base(), readings in any::<[u8; 16]>()) {
+        prop_assert!(use_model(&to_bytes(&random_maps(&shape)), &readings));
+    }
+
+    #[test]
     fn changed_networks_are_refused_or_harmless(
         shape in base(),
+        maps in any::<bool>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         readings in any::<[u8; 16]>(),
     ) {
-        let mut file = to_bytes(&random(&shape));
+        let mut file = to_bytes(&if maps { random_maps(&shape) } else { random(&shape) });
         for (index, value) in changes {
             let index = HEADER + index.index(file.len() - HEADER);
+            file[index] = value;
+        }
+        fix_crc(&mut file);
+        use_model(&file, &readings);
+    }
+
+    /// The geometry lies at the end of a file.
+    #[test]
+    fn changed_maps_are_refused_or_harmless(
+        shape in base(),
+        changes in prop::collection::vec((0usize..120, any::<u8>()), 1..4),
+        readings in any::<[u8; 16]>(),
+    ) {
+        let mut file = to_bytes(&random_maps(&shape));
+        for (index, value) in changes {
+            let index = file.len() - 1 - index.min(file.len() - HEADER - 1);
             file[index] = value;
         }
         fix_crc(&mut file);

@@ -14,7 +14,7 @@ use fiberwalk_runtime::{
 };
 use proptest::prelude::*;
 
-use example::{Shape, Structure, dense, f32s, i8s, random, rescale, tiny, to_bytes};
+use example::{Shape, Structure, dense, f32s, i8s, random, random_maps, rescale, tiny, to_bytes};
 
 /// What a scratch buffer may hold before it is used.
 const GARBAGE: u32 = 0xdead_beef;
@@ -283,7 +283,7 @@ fn shape(regression: bool) -> impl Strategy<Value = Shape> {
         (1usize..10).prop_map(Structure::LowRank),
         (1usize..4).prop_map(Structure::Dense),
     ];
-    let layers = prop::collection::vec((1usize..21, structure), 1..5);
+    let layers = prop::collection::vec((1usize..21, structure), 1..6);
     (1usize..20, layers, any::<bool>(), 1usize..6, 1usize..20, any::<u64>()).prop_map(
         move |(features, mut layers, tanh, latent_dim, trunk, seed)| {
             if let (true, Some(last)) = (regression, layers.last_mut()) {
@@ -311,8 +311,13 @@ fn stored(artifact: &Artifact<'_>) -> Vec<Vec<i64>> {
 }
 
 fn standardised(x: &[i16], artifact: &Artifact<'_>) -> Vec<f32> {
-    let features = artifact.inputs.names.len();
-    x.iter().take(features).map(|&x| f32::from(x) / 8192.0).collect()
+    let values = x.iter().cycle().take(artifact.input_len());
+    values.map(|&x| f32::from(x) / 8192.0).collect()
+}
+
+/// A dense network of this shape, or a convolutional one with as many layers.
+fn network(shape: &Shape, maps: bool) -> Artifact<'static> {
+    if maps { random_maps(shape) } else { random(shape) }
 }
 
 proptest! {
@@ -320,10 +325,11 @@ proptest! {
     #[test]
     fn regression_is_the_specification_to_the_bit(
         shape in shape(true),
+        maps in any::<bool>(),
         x in any::<[i16; 20]>(),
         code in any::<[i8; 5]>(),
     ) {
-        let artifact = random(&shape);
+        let artifact = network(&shape, maps);
         let file = to_bytes(&artifact);
         let model = Model::from_bytes(&file).expect("a valid file");
         let mut memory = scratch(&model);
@@ -370,8 +376,12 @@ proptest! {
     }
 
     #[test]
-    fn classification_is_the_specification(shape in shape(false), x in any::<[i16; 20]>()) {
-        let artifact = random(&shape);
+    fn classification_is_the_specification(
+        shape in shape(false),
+        maps in any::<bool>(),
+        x in any::<[i16; 20]>(),
+    ) {
+        let artifact = network(&shape, maps);
         let file = to_bytes(&artifact);
         let model = Model::from_bytes(&file).expect("a valid file");
         let mut memory = scratch(&model);
@@ -397,10 +407,11 @@ proptest! {
     #[test]
     fn the_state_of_the_scratch_buffer_does_not_matter(
         shape in shape(false),
+        maps in any::<bool>(),
         x in any::<[i16; 20]>(),
         garbage in any::<u32>(),
     ) {
-        let artifact = random(&shape);
+        let artifact = network(&shape, maps);
         let file = to_bytes(&artifact);
         let model = Model::from_bytes(&file).expect("a valid file");
         let input = standardised(&x, &artifact);

@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use fiberwalk_formats::{
-    Activation, Artifact, Bits, CodeSource, Codes, Dense, DenseFactors, F32s, Factors, HEADER_LEN,
-    I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names, Normalisation, Output, Provenance, Reading,
-    Rescale, Shifts, Trunk, U8s, VERSION, encode, pack,
+    Activation, Artifact, Bits, Block, CodeSource, Codes, Dense, DenseFactors, F32s, Factors,
+    Geometry, HEADER_LEN, HardSwish, I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names,
+    Normalisation, Output, Padding, Pool, PoolKind, Provenance, Reading, Rescale, Shape as Map,
+    Shifts, Skip, Trunk, U8s, VERSION, Window, encode, pack,
 };
 
 /// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
@@ -41,6 +42,7 @@ pub fn tiny() -> Artifact<'static> {
             epistemic_threshold: 0.125,
         },
         scratch_len: 0,
+        geometry: None,
     };
     let layers = [
         Layer {
@@ -89,33 +91,11 @@ pub struct Shape {
 /// A network of this shape. All integers are drawn from their whole ranges, the extremes often.
 pub fn random(shape: &Shape) -> Artifact<'static> {
     let mut rng = Random(shape.seed | 1);
-    let names = |count: usize| {
-        let names: Vec<String> = (0..count).map(|index| format!("n{index}")).collect();
-        Names::new(names.join("\n").leak())
-    };
-    let modulations = |&(_, structure): &(usize, Structure)| match structure {
-        Structure::Frozen => 0,
-        Structure::LowRank(rank) => rank,
-        Structure::Dense(count) => count,
-    };
-    let total: usize = shape.layers.iter().map(modulations).sum();
     let mut layers = heapless::Vec::new();
     let mut width = shape.features;
     for (index, &(outputs, structure)) in shape.layers.iter().enumerate() {
         let mean = rng.dense(width, outputs);
-        let factors = match structure {
-            Structure::Frozen => Factors::Frozen,
-            Structure::LowRank(rank) => Factors::LowRank(LowRank {
-                projection: rng.dense(width, rank),
-                a: rng.factor(rank, outputs),
-                shifts: Shifts { sum: rng.integer(-7, 8) as i8, ..rng.shifts() },
-            }),
-            Structure::Dense(count) => Factors::Dense(DenseFactors {
-                count: count as u8,
-                projection: rng.dense(width, count * outputs),
-                shifts: rng.shifts(),
-            }),
-        };
+        let factors = rng.factors(structure, width, outputs);
         let activation = if index + 1 == shape.layers.len() {
             if shape.regression {
                 Activation::Value(rng.f32s(1, 1e-9, 1e-4).get(0).expect("one"))
@@ -130,65 +110,150 @@ pub fn random(shape: &Shape) -> Artifact<'static> {
         layers.push(Layer { mean, factors, activation }).expect("few layers");
         width = outputs;
     }
-    let trunk = shape.trunk.map(|hidden| Trunk {
-        hidden: rng.dense(shape.latent_dim, hidden),
-        hidden_rescale: rng.rescale(hidden),
-        output: rng.dense(hidden, total),
-        output_rescale: rng.rescale(total),
-    });
-    let normalisation = if shape.seed.is_multiple_of(2) {
-        Normalisation::Float {
-            mean: rng.f32s(shape.features, -2.0, 2.0),
-            scale: rng.f32s(shape.features, 1.0, 100.0),
+    rng.artifact(shape, layers, None)
+}
+
+/// A convolutional network with random shapes and numbers. The shape's features and layers say no
+/// more than how many layers there are at most; the last one is dense.
+pub fn random_maps(shape: &Shape) -> Artifact<'static> {
+    let mut rng = Random(shape.seed | 1);
+    let input = rng.map();
+    let mut outputs: Vec<Map> = Vec::new();
+    let mut layers = heapless::Vec::new();
+    let mut geometry = Geometry { input, layers: heapless::Vec::new() };
+    let mut map = input;
+    for index in 0..shape.layers.len() {
+        let last = index + 1 == shape.layers.len();
+        let mut width = map.len();
+        let mut count = rng.integer(1, 9) as usize;
+        let mut block = Block::default();
+        let mut before = Map { height: 1, width: 1, channels: 0 };
+        if last {
+            count = if shape.regression { 1 } else { count };
+        } else if rng.integer(0, 3) > 0 {
+            let (window, channels) = rng.window(map);
+            (block.window, count) = (Some(window), channels.into());
+            width = window.values(map.channels) / usize::from(window.groups);
+            before = window.map(map, channels).expect("a window that fits");
         }
-    } else {
-        let readings = [Reading::U8, Reading::I8, Reading::I16];
-        let reading = readings[(shape.seed / 2) as usize % readings.len()];
-        Normalisation::Whole {
-            reading,
-            multiplier: rng.i16s(shape.features, 0),
-            offset: rng.i16s(shape.features, i16::MIN),
-            offset_shift: rng.integer(0, 14) as u8,
-            shift: rng.integer(0, 31) as u8,
+        before.channels = count as u16;
+        let groups = block.window.map_or(1, |window| window.groups);
+        let mean = if groups == 1 { rng.dense(width, count) } else { rng.grouped(width, count) };
+        let structure = match rng.integer(0, 2) {
+            1 if groups == 1 => Structure::LowRank(rng.integer(1, 6) as usize),
+            2 if block.window.is_none() => Structure::Dense(rng.integer(1, 3) as usize),
+            _ => Structure::Frozen,
+        };
+        let factors = rng.factors(structure, width, count);
+        let activation = match (last, shape.regression) {
+            (true, true) => Activation::Value(rng.f32s(1, 1e-9, 1e-4).get(0).expect("one")),
+            (true, false) => Activation::Logits(rng.rescale(count)),
+            (false, _) => rng.activation(count),
+        };
+        let earlier = outputs.iter().rposition(|&output| output == before);
+        if let (Some(earlier), false) = (earlier, last) {
+            block.skip = Some(Skip {
+                layer: earlier as u8,
+                multiplier: rng.i16s(count, i16::MIN),
+                shift: rng.integer(0, 31) as u8,
+            });
         }
-    };
-    let stored = rng.i8s(shape.stored * total);
-    let output = if shape.regression {
-        Output::Regression {
-            target: "y",
-            mean: 3.0,
-            std: 2.0,
-            noise_variance: 0.25,
-            interval: 1.5,
-            coverage: 0.9,
-            epistemic_threshold: 1.0,
+        if block.window.is_some() && rng.integer(0, 2) == 0 {
+            block.pool = Some(rng.pool(before));
         }
-    } else {
-        Output::Classification {
-            target: "class",
-            classes: names(width),
-            inverse_temperature: 49_152,
-            set_threshold: 0.25,
-            coverage: 0.9,
-            epistemic_threshold: 0.125,
-        }
-    };
-    let mut artifact = Artifact {
-        provenance: Provenance { fiberwalk: "0.1.0", seed: shape.seed, date: None },
-        inputs: Inputs { names: names(shape.features), normalisation },
-        layers,
-        trunk,
-        codes: Codes {
-            latent_dim: shape.latent_dim as u8,
-            source: if shape.stored > 0 { CodeSource::Stored } else { CodeSource::Normal },
-            samples: shape.stored.max(1) as u16,
-            stored,
-        },
-        output,
-        scratch_len: 0,
-    };
-    artifact.scratch_len = artifact.required_scratch() as u32;
-    artifact
+        map = block.pool.map_or(Some(before), |pool| pool.output(before)).expect("it fits");
+        outputs.push(map);
+        layers.push(Layer { mean, factors, activation }).expect("few layers");
+        geometry.layers.push(block).expect("few layers");
+    }
+    rng.artifact(shape, layers, Some(geometry))
+}
+
+fn numbered(count: usize) -> Names<'static> {
+    let names: Vec<String> = (0..count).map(|index| format!("n{index}")).collect();
+    Names::new(names.join("\n").leak())
+}
+
+impl Random {
+    /// What stands around the layers.
+    fn artifact(
+        &mut self,
+        shape: &Shape,
+        layers: heapless::Vec<Layer<'static>, 8>,
+        geometry: Option<Geometry<'static>>,
+    ) -> Artifact<'static> {
+        let rng = self;
+        let total: usize = layers.iter().map(|layer| layer.factors.modulations()).sum();
+        let width = layers.last().map_or(0, |layer| layer.mean.outputs.into());
+        let features = match &geometry {
+            None => shape.features,
+            Some(geometry) => geometry.input.channels.into(),
+        };
+        let trunk = shape.trunk.map(|hidden| Trunk {
+            hidden: rng.dense(shape.latent_dim, hidden),
+            hidden_rescale: rng.rescale(hidden),
+            output: rng.dense(hidden, total),
+            output_rescale: rng.rescale(total),
+        });
+        let normalisation = if shape.seed.is_multiple_of(2) {
+            Normalisation::Float {
+                mean: rng.f32s(features, -2.0, 2.0),
+                scale: rng.f32s(features, 1.0, 100.0),
+            }
+        } else {
+            let readings = [Reading::U8, Reading::I8, Reading::I16];
+            let reading = readings[(shape.seed / 2) as usize % readings.len()];
+            Normalisation::Whole {
+                reading,
+                multiplier: rng.i16s(features, 0),
+                offset: rng.i16s(features, i16::MIN),
+                offset_shift: rng.integer(0, 14) as u8,
+                shift: rng.integer(0, 31) as u8,
+            }
+        };
+        let names = match &geometry {
+            Some(_) if shape.seed.is_multiple_of(3) => Names::new(""),
+            _ => numbered(features),
+        };
+        let stored = rng.i8s(shape.stored * total);
+        let output = if shape.regression {
+            Output::Regression {
+                target: "y",
+                mean: 3.0,
+                std: 2.0,
+                noise_variance: 0.25,
+                interval: 1.5,
+                coverage: 0.9,
+                epistemic_threshold: 1.0,
+            }
+        } else {
+            Output::Classification {
+                target: "class",
+                classes: numbered(width),
+                inverse_temperature: 49_152,
+                set_threshold: 0.25,
+                coverage: 0.9,
+                epistemic_threshold: 0.125,
+            }
+        };
+        let mut artifact = Artifact {
+            provenance: Provenance { fiberwalk: "0.1.0", seed: shape.seed, date: None },
+            inputs: Inputs { names, normalisation },
+            layers,
+            trunk,
+            codes: Codes {
+                latent_dim: shape.latent_dim as u8,
+                source: if shape.stored > 0 { CodeSource::Stored } else { CodeSource::Normal },
+                samples: shape.stored.max(1) as u16,
+                stored,
+            },
+            output,
+            scratch_len: 0,
+            geometry,
+        };
+        artifact.scratch_len = artifact.required_scratch() as u32;
+        artifact
+    }
 }
 
 /// The file of `artifact`.
@@ -306,6 +371,102 @@ impl Random {
             bias: self.i16s(outputs, i16::MIN),
             bias_shift: self.integer(0, largest) as u8,
             ..packed(bits, inputs, weights.as_slice(), &vec![0; outputs])
+        }
+    }
+
+    /// A convolution with groups.
+    fn grouped(&mut self, inputs: usize, outputs: usize) -> Dense<'static> {
+        Dense {
+            inputs: inputs as u16,
+            outputs: outputs as u16,
+            bits: Bits::Eight,
+            weights: U8s::new(self.i8s(inputs * outputs).bytes()),
+            bias: self.i16s(outputs, i16::MIN),
+            bias_shift: self.integer(0, 6) as u8,
+        }
+    }
+
+    fn factors(&mut self, structure: Structure, width: usize, outputs: usize) -> Factors<'static> {
+        match structure {
+            Structure::Frozen => Factors::Frozen,
+            Structure::LowRank(rank) => Factors::LowRank(LowRank {
+                projection: self.dense(width, rank),
+                a: self.factor(rank, outputs),
+                shifts: Shifts { sum: self.integer(-7, 8) as i8, ..self.shifts() },
+            }),
+            Structure::Dense(count) => Factors::Dense(DenseFactors {
+                count: count as u8,
+                projection: self.dense(width, count * outputs),
+                shifts: self.shifts(),
+            }),
+        }
+    }
+
+    /// A small map; a series as often as an image.
+    fn map(&mut self) -> Map {
+        let height = if self.integer(0, 1) == 0 { 1 } else { self.integer(1, 7) as u16 };
+        Map { height, width: self.integer(1, 9) as u16, channels: self.integer(1, 6) as u16 }
+    }
+
+    /// A window that fits, and the number of output channels.
+    fn window(&mut self, map: Map) -> (Window, u16) {
+        if self.integer(0, 3) == 0 {
+            // The output has the shape of the input.
+            let (height, width) = (if map.height == 1 { 1 } else { 3 }, 3);
+            let (down, across) = (height / 2, 1);
+            let padding = Padding { top: down, left: across, bottom: down, right: across };
+            let groups = if self.integer(0, 1) == 0 { 1 } else { map.channels };
+            return (Window { height, width, stride: (1, 1), padding, groups }, map.channels);
+        }
+        let mut side = |size: u16| {
+            let window = self.integer(1, 4) as u8;
+            let pads = [(); 2].map(|()| self.integer(0, i32::from(window) - 1) as u8);
+            let padded = size + u16::from(pads[0]) + u16::from(pads[1]);
+            let fits = u16::from(window) <= padded;
+            (
+                if fits { window } else { 1 },
+                if fits { pads } else { [0; 2] },
+                self.integer(1, 3) as u8,
+            )
+        };
+        let (height, [top, bottom], down) = side(map.height);
+        let (width, [left, right], across) = side(map.width);
+        let groups = match self.integer(0, 3) {
+            0 => map.channels,
+            1 if map.channels.is_multiple_of(2) => 2,
+            _ => 1,
+        };
+        let each = self.integer(1, if groups == 1 { 9 } else { 3 }) as u16;
+        let padding = Padding { top, left, bottom, right };
+        (Window { height, width, stride: (down, across), padding, groups }, groups * each)
+    }
+
+    /// Pooling that fits.
+    fn pool(&mut self, map: Map) -> Pool {
+        let kind = if self.integer(0, 1) == 0 { PoolKind::Max } else { PoolKind::Average };
+        let (height, width) = (i32::from(map.height), i32::from(map.width));
+        let (height, width) = match self.integer(0, 2) {
+            0 => (height, width),
+            _ => (self.integer(1, height.min(3)), self.integer(1, width.min(3))),
+        };
+        let stride = (self.integer(1, 3) as u16, self.integer(1, 3) as u16);
+        Pool { kind, height: height as u16, width: width as u16, stride }
+    }
+
+    fn activation(&mut self, outputs: usize) -> Activation<'static> {
+        let rescale = self.rescale(outputs);
+        match self.integer(0, 3) {
+            0 => Activation::Tanh(rescale),
+            1 => Activation::Relu(rescale),
+            2 => Activation::Linear(rescale),
+            _ => Activation::HardSwish(HardSwish {
+                // Both sides of its minimum.
+                rescale: Rescale { after: rescale.after.saturating_sub(3).max(1), ..rescale },
+                before: self.integer(0, 8) as u8,
+                multiplier: self.integer(0, i16::MAX.into()) as i16,
+                after: self.integer(10, 24) as u8,
+                zero: self.integer(0, 255) as u8,
+            }),
         }
     }
 

@@ -1,6 +1,8 @@
 //! From accumulators to the next layer's bytes, to logits, and to modulations.
 
-use fiberwalk_formats::{Activation, Rescale, Trunk, padded};
+use fiberwalk_formats::{
+    Activation, HARD_SWISH_UNITS, HardSwish, Rescale, Trunk, ZERO_POINT, padded,
+};
 
 use super::matrix::dense;
 use super::{head, head_mut, saturate_8, saturate_16, shift_round};
@@ -10,16 +12,19 @@ use crate::tables::TANH;
 /// its accumulators become the outputs.
 pub(crate) fn activate(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]) {
     let out = head_mut(out, padded(sums.len()));
+    activate_each(activation, sums, out);
+    out.iter_mut().skip(sums.len()).for_each(|pad| *pad = 0);
+}
+
+/// A hidden layer's activation of as many accumulators.
+pub(crate) fn activate_each(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]) {
     match activation {
         Activation::Tanh(rescale) => tanh(rescale, sums, out),
-        Activation::Relu(rescale) => {
-            for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
-                *out = value.clamp(0, u8::MAX.into()) as u8;
-            }
-        }
+        Activation::Relu(rescale) => linear(rescale, 0, sums, out),
+        Activation::Linear(rescale) => linear(rescale, ZERO_POINT, sums, out),
+        Activation::HardSwish(swish) => hard_swish(swish, sums, out),
         Activation::Logits(_) | Activation::Value(_) => {}
     }
-    out.iter_mut().skip(sums.len()).for_each(|pad| *pad = 0);
 }
 
 /// Accumulators to logits in units of ln 2 / 2^14, in place; returns the largest.
@@ -57,6 +62,27 @@ fn tanh(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
         let index = units.clamp(-HALF, HALF - 1) + HALF;
         *out = TANH[index as usize & (TANH.len() - 1)];
     }
+}
+
+fn linear(rescale: &Rescale<'_>, zero: u8, sums: &[i32], out: &mut [u8]) {
+    for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
+        *out = byte(i32::from(zero) + value);
+    }
+}
+
+fn hard_swish(swish: &HardSwish<'_>, sums: &[i32], out: &mut [u8]) {
+    const THREE: i32 = 3 * HARD_SWISH_UNITS;
+    for (out, r) in out.iter_mut().zip(rescaled(&swish.rescale, sums)) {
+        let r = saturate_16(r);
+        let h = r * (r + THREE).clamp(0, 2 * THREE);
+        let value = scale(h, swish.before, swish.multiplier, swish.after);
+        *out = byte(i32::from(swish.zero) + value);
+    }
+}
+
+/// The nearest byte.
+fn byte(value: i32) -> u8 {
+    value.clamp(0, u8::MAX.into()) as u8
 }
 
 fn rescaled(rescale: &Rescale<'_>, sums: &[i32]) -> impl Iterator<Item = i32> {

@@ -2,7 +2,9 @@
 //! `fiberwalk_formats`.
 
 mod activation;
+mod convolution;
 mod factors;
+mod grouped;
 mod matrix;
 #[cfg(not(fiberwalk_dsp))]
 mod portable;
@@ -19,6 +21,7 @@ mod rows;
 mod rows;
 
 pub(crate) use activation::{activate, logits, modulation};
+pub(crate) use convolution::{Added, Convolution, Workspace};
 pub(crate) use factors::{add_factors, project};
 pub(crate) use matrix::dense;
 

@@ -12,6 +12,8 @@ mod reference;
 
 /// A file may ask for much memory: a megabyte is enough.
 const MOST_SCRATCH: usize = 1 << 18;
+/// And for much time: as many products of a convolutional network are enough.
+const MOST_PRODUCTS: usize = 1 << 17;
 /// What a scratch buffer may hold before it is used.
 const GARBAGE: u32 = 0xdead_beef;
 /// Most that the entropy of one sample may be away from its exact value, nats.
@@ -24,11 +26,22 @@ const MOST_SAMPLES: usize = SAMPLES[SAMPLES.len() - 1];
 /// type, over and over. False where the file is refused.
 pub fn use_model(file: &[u8], readings: &[u8]) -> bool {
     let Ok(model) = Model::from_bytes(file) else { return false };
-    if model.scratch_len() <= MOST_SCRATCH {
+    if model.scratch_len() <= MOST_SCRATCH && products(model.artifact()) <= MOST_PRODUCTS {
         let checks = Checks { model: &model, readings };
         checks.every_type();
     }
     true
+}
+
+/// Products of the mean weights; of a dense network its memory says enough.
+fn products(artifact: &Artifact<'_>) -> usize {
+    let Some(geometry) = &artifact.geometry else { return 0 };
+    let steps = geometry.steps(&artifact.layers).map(|step| {
+        let (inputs, outputs) = (step.layer.mean.inputs.max(1), step.layer.mean.outputs.max(1));
+        let weights = usize::from(inputs) * usize::from(outputs);
+        step.positions().saturating_mul(weights)
+    });
+    steps.fold(artifact.input_len(), usize::saturating_add)
 }
 
 /// Codes that are given, whatever their distribution.

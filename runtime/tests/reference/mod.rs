@@ -2,7 +2,8 @@
 //! the widths that the limits promise, and f64 after them.
 
 use fiberwalk_formats::{
-    Activation, Artifact, Bits, Dense, Factors, Normalisation, Output, Rescale,
+    Activation, Artifact, Bits, Block, Dense, Factors, Layer, Normalisation, Output, Pool,
+    PoolKind, Rescale, Shape, Window,
 };
 
 fn narrow<T: TryFrom<i64>>(value: i64) -> i64 {
@@ -48,12 +49,12 @@ fn tanh(r: i64) -> i64 {
 fn quantise(artifact: &Artifact<'_>, input: &[f32]) -> Vec<i64> {
     let steps: Vec<i64> = match artifact.inputs.normalisation {
         Normalisation::Float { mean, scale } => {
-            let scales = mean.iter().zip(scale.iter());
+            let scales = mean.iter().zip(scale.iter()).cycle();
             let q = input.iter().zip(scales).map(|(&x, (mean, scale))| (x - mean) * scale);
             q.map(|q| libm::roundf(q) as i64).collect()
         }
         Normalisation::Whole { multiplier, offset, offset_shift, shift, .. } => {
-            let numbers = multiplier.iter().zip(offset.iter());
+            let numbers = multiplier.iter().zip(offset.iter()).cycle();
             let q = input.iter().zip(numbers).map(|(&x, (multiplier, offset))| {
                 let x = saturate(libm::roundf(x) as i64, 16);
                 let product = narrow::<i32>(x * i64::from(multiplier));
@@ -75,68 +76,191 @@ pub fn modulation(artifact: &Artifact<'_>, code: &[i8]) -> Vec<i64> {
     output.into_iter().map(|m| saturate(m, 8)).collect()
 }
 
-/// The last layer's accumulators under a modulation; none: the mean weights'.
-pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]>) -> Vec<i64> {
-    let mut x = quantise(artifact, input);
-    let mut rest = modulation;
-    for layer in &artifact.layers {
-        let outputs = usize::from(layer.mean.outputs);
-        let mut sums = dense(&layer.mean, &x);
-        if let Some(modulation) = rest {
-            let (own, later) = modulation.split_at(layer.factors.modulations());
-            rest = Some(later);
-            if let Some((projection, shifts)) = layer.factors.projection() {
-                let p: Vec<i64> = dense(projection, &x)
-                    .iter()
-                    .map(|&p| saturate(p >> shifts.projection, 16))
-                    .collect();
-                let modulated = |p: i64, m: i64| round_shift(p * m, shifts.modulation);
-                let parts: Vec<i64> = match &layer.factors {
-                    Factors::Frozen => unreachable!("it has a projection"),
-                    Factors::LowRank(factors) => {
-                        let v: Vec<i64> = p
-                            .iter()
-                            .zip(own)
-                            .map(|(&p, &m)| saturate(modulated(p, m), 8))
-                            .collect();
-                        let a = Dense {
-                            inputs: own.len() as u16,
-                            outputs: outputs as u16,
-                            bits: Bits::Eight,
-                            weights: factors.a,
-                            ..layer.mean
-                        };
-                        let row = |o| (0..v.len()).map(move |k| i64::from(a.weight(o, k)));
-                        (0..outputs).map(|o| row(o).zip(&v).map(|(a, v)| a * v).sum()).collect()
-                    }
-                    Factors::Dense(_) => (0..outputs)
-                        .map(|o| {
-                            let column = own.iter().enumerate();
-                            let values = column.map(|(j, &m)| modulated(p[j * outputs + o], m));
-                            values.map(|v| saturate(v, 16)).sum()
-                        })
-                        .collect(),
-                };
-                for (sum, part) in sums.iter_mut().zip(parts) {
-                    let rounds = matches!(layer.factors, Factors::LowRank(_));
-                    let part = match shifts.sum {
-                        right @ 1.. if rounds => round_shift(part, right as u8),
-                        right @ 0.. => narrow::<i32>(part) >> right,
-                        left => narrow::<i32>(part << -left),
-                    };
-                    *sum = narrow::<i32>(*sum + part);
+/// A map in the order of its values, and its zero point.
+struct Map {
+    shape: Shape,
+    values: Vec<i64>,
+    zero: i64,
+}
+
+impl Map {
+    /// The values under a window at a position, those beside the map at the zero point.
+    fn under(&self, window: &Window, y: u16, x: u16) -> Vec<i64> {
+        let mut values = Vec::new();
+        for ky in 0..i64::from(window.height) {
+            for kx in 0..i64::from(window.width) {
+                let y = i64::from(y) * i64::from(window.stride.0) - i64::from(window.padding.top);
+                let x = i64::from(x) * i64::from(window.stride.1) - i64::from(window.padding.left);
+                for c in 0..self.shape.channels {
+                    values.push(self.at(y + ky, x + kx, c).unwrap_or(self.zero));
                 }
             }
         }
-        x = match &layer.activation {
-            Activation::Tanh(scale) => rescale(scale, &sums).into_iter().map(tanh).collect(),
-            Activation::Relu(scale) => {
-                rescale(scale, &sums).into_iter().map(|r| r.clamp(0, 255)).collect()
+        values
+    }
+
+    fn at(&self, y: i64, x: i64, c: u16) -> Option<i64> {
+        let Shape { height, width, channels } = self.shape;
+        let inside = (0..height.into()).contains(&y) && (0..width.into()).contains(&x);
+        let index = (y * i64::from(width) + x) * i64::from(channels) + i64::from(c);
+        inside.then(|| self.values[index as usize])
+    }
+
+    fn pooled(self, pool: &Pool) -> Self {
+        let shape = pool.output(self.shape).expect("a pooling window that fits");
+        let mut values = Vec::new();
+        for y in 0..i64::from(shape.height) {
+            for x in 0..i64::from(shape.width) {
+                for c in 0..shape.channels {
+                    let (top, left) = (y * i64::from(pool.stride.0), x * i64::from(pool.stride.1));
+                    let under = (0..i64::from(pool.height)).flat_map(|ky| {
+                        (0..i64::from(pool.width)).map(move |kx| (top + ky, left + kx))
+                    });
+                    let under = under.map(|(y, x)| self.at(y, x, c).expect("within the map"));
+                    values.push(match pool.kind {
+                        PoolKind::Max => under.max().expect("not empty"),
+                        PoolKind::Average => {
+                            let area = pool.area() as f64;
+                            libm::floor(under.sum::<i64>() as f64 / area + 0.5) as i64
+                        }
+                    });
+                }
             }
-            Activation::Logits(_) | Activation::Value(_) => return sums,
+        }
+        Self { shape, values, ..self }
+    }
+}
+
+/// The last layer's accumulators under a modulation; none: the mean weights'.
+pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]>) -> Vec<i64> {
+    let values = quantise(artifact, input);
+    let vector = |channels: usize| Shape { height: 1, width: 1, channels: channels as u16 };
+    let shape = artifact.geometry.as_ref().map_or(vector(values.len()), |maps| maps.input);
+    let mut maps = vec![Map { shape, values, zero: 128 }];
+    let mut rest = modulation;
+    for (index, layer) in artifact.layers.iter().enumerate() {
+        let own = rest.map(|modulation| {
+            let (own, later) = modulation.split_at(layer.factors.modulations());
+            rest = Some(later);
+            own
+        });
+        let block = artifact.geometry.as_ref().map_or(Block::default(), |maps| maps.layers[index]);
+        let input = &maps[index];
+        let outputs = usize::from(layer.mean.outputs);
+        let (shape, mut sums) = match &block.window {
+            None => (vector(outputs), affine(layer, &input.values, own)),
+            Some(window) => {
+                let shape = window.map(input.shape, layer.mean.outputs).expect("it fits");
+                let positions =
+                    (0..shape.height).flat_map(|y| (0..shape.width).map(move |x| (y, x)));
+                let sums = positions.flat_map(|(y, x)| {
+                    let x = input.under(window, y, x);
+                    if window.groups == 1 {
+                        affine(layer, &x, own)
+                    } else {
+                        grouped(layer, window, &x)
+                    }
+                });
+                (shape, sums.collect())
+            }
         };
+        if let Some(skip) = &block.skip {
+            let added = &maps[usize::from(skip.layer) + 1];
+            for (at, sum) in sums.iter_mut().enumerate() {
+                let multiplier = skip.multiplier.get(at % outputs).expect("one an output");
+                let part = (added.values[at] - added.zero) * i64::from(multiplier);
+                *sum += match skip.shift {
+                    0 => part,
+                    shift => round_shift(part, shift),
+                };
+            }
+        }
+        let Some(values) = activated(&layer.activation, &sums) else { return sums };
+        let map = Map { shape, values, zero: layer.activation.zero_point().into() };
+        maps.push(block.pool.iter().fold(map, Map::pooled));
     }
     unreachable!("the last layer gives the outputs");
+}
+
+/// Bytes of accumulators, position by position; none of the last layer's.
+fn activated(activation: &Activation<'_>, sums: &[i64]) -> Option<Vec<i64>> {
+    let each = |scale: &Rescale<'_>, byte: &dyn Fn(i64) -> i64| {
+        let positions = sums.chunks(scale.multiplier.len());
+        Some(positions.flat_map(|sums| rescale(scale, sums)).map(byte).collect())
+    };
+    match activation {
+        Activation::Tanh(scale) => each(scale, &tanh),
+        Activation::Relu(scale) => each(scale, &|r| r.clamp(0, 255)),
+        Activation::Linear(scale) => each(scale, &|r| (128 + r).clamp(0, 255)),
+        Activation::HardSwish(swish) => each(&swish.rescale, &|r| {
+            let r = saturate(r, 16);
+            let h = narrow::<i32>(r * (r + 768).clamp(0, 1536));
+            let product = saturate(h >> swish.before, 16) * i64::from(swish.multiplier);
+            (i64::from(swish.zero) + round_shift(product, swish.after)).clamp(0, 255)
+        }),
+        Activation::Logits(_) | Activation::Value(_) => None,
+    }
+}
+
+/// The accumulators of a convolution with groups at one position.
+fn grouped(layer: &Layer<'_>, window: &Window, x: &[i64]) -> Vec<i64> {
+    let (outputs, groups) = (usize::from(layer.mean.outputs), usize::from(window.groups));
+    let positions = usize::from(window.height) * usize::from(window.width);
+    let each = x.len() / positions / groups;
+    let sums = (0..outputs).zip(layer.mean.bias.iter()).map(|(output, bias)| {
+        let group = output / (outputs / groups);
+        let own = x.iter().enumerate().filter(|(at, _)| at / each % groups == group);
+        let products = own
+            .enumerate()
+            .map(|(input, (_, &x))| i64::from(layer.mean.grouped_weight(output, input)) * x);
+        narrow::<i32>((i64::from(bias) << layer.mean.bias_shift) + products.sum::<i64>())
+    });
+    sums.collect()
+}
+
+/// The accumulators of a matrix under its modulations.
+fn affine(layer: &Layer<'_>, x: &[i64], own: Option<&[i64]>) -> Vec<i64> {
+    let outputs = usize::from(layer.mean.outputs);
+    let mut sums = dense(&layer.mean, x);
+    let Some((own, (projection, shifts))) = own.zip(layer.factors.projection()) else {
+        return sums;
+    };
+    let p: Vec<i64> =
+        dense(projection, x).iter().map(|&p| saturate(p >> shifts.projection, 16)).collect();
+    let modulated = |p: i64, m: i64| round_shift(p * m, shifts.modulation);
+    let parts: Vec<i64> = match &layer.factors {
+        Factors::Frozen => unreachable!("it has a projection"),
+        Factors::LowRank(factors) => {
+            let v: Vec<i64> =
+                p.iter().zip(own).map(|(&p, &m)| saturate(modulated(p, m), 8)).collect();
+            let a = Dense {
+                inputs: own.len() as u16,
+                outputs: outputs as u16,
+                bits: Bits::Eight,
+                weights: factors.a,
+                ..layer.mean
+            };
+            let row = |o| (0..v.len()).map(move |k| i64::from(a.weight(o, k)));
+            (0..outputs).map(|o| row(o).zip(&v).map(|(a, v)| a * v).sum()).collect()
+        }
+        Factors::Dense(_) => (0..outputs)
+            .map(|o| {
+                let column = own.iter().enumerate();
+                let values = column.map(|(j, &m)| modulated(p[j * outputs + o], m));
+                values.map(|v| saturate(v, 16)).sum()
+            })
+            .collect(),
+    };
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        let rounds = matches!(layer.factors, Factors::LowRank(_));
+        let part = match shifts.sum {
+            right @ 1.. if rounds => round_shift(part, right as u8),
+            right @ 0.. => narrow::<i32>(part) >> right,
+            left => narrow::<i32>(part << -left),
+        };
+        *sum = narrow::<i32>(*sum + part);
+    }
+    sums
 }
 
 /// A regressor's output in standard deviations of the target.
