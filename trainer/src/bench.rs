@@ -50,10 +50,9 @@ pub struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (maps, blocks) = (self.architecture.maps(), &self.architecture.blocks);
-        let convolves = blocks.iter().any(|block| block.window.is_some());
+        let maps = self.architecture.maps();
         let values = maps.iter().map(|map| map.len().to_string()).collect::<Vec<_>>().join("-");
-        let kind = if convolves { " convolutions" } else { "" };
+        let kind = if self.architecture.convolves() { " convolutions" } else { "" };
         write!(f, "{values}{kind} x{}, ", self.particles)?;
         match self.batches {
             1 => write!(f, "all {} rows", self.batch),

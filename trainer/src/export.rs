@@ -49,8 +49,13 @@ impl Export<'_> {
     /// # Errors
     /// A shape or number outside the format's limits.
     pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
-        let names = self.schema.features.0.join("\n");
-        let normalisation = NormalisationBytes::new(self.schema, self.reading)?;
+        let geometry = self.quantised.geometry();
+        // Of a map one normalisation a channel, and no names.
+        let (names, normalised) = match &geometry {
+            None => (self.schema.features.0.join("\n"), self.schema.features.0.len()),
+            Some(geometry) => (String::new(), geometry.input.channels.into()),
+        };
+        let normalisation = NormalisationBytes::new(self.schema, normalised, self.reading)?;
         let classes = match &self.schema.task {
             Task::Classification { classes } => classes.join("\n"),
             Task::Regression { .. } => String::new(),
@@ -72,6 +77,7 @@ impl Export<'_> {
             },
             output: self.output(&classes),
             scratch_len: 0,
+            geometry,
         };
         artifact.scratch_len = artifact.required_scratch() as u32;
         let mut buffer = vec![0; FIRST_BUFFER];
@@ -193,12 +199,15 @@ enum NormalisationBytes {
 }
 
 impl NormalisationBytes {
+    /// Of the first `count` features.
+    ///
     /// # Errors
     /// The features' scales differ too much for raw readings.
-    fn new(schema: &Schema, reading: Option<Reading>) -> anyhow::Result<Self> {
-        let scales = schema.std.iter().map(|std| INPUT_UNITS / (INPUT_CLIP * std));
+    fn new(schema: &Schema, count: usize, reading: Option<Reading>) -> anyhow::Result<Self> {
+        let (means, stds) = (&schema.mean[..count], &schema.std[..count]);
+        let scales = stds.iter().map(|std| INPUT_UNITS / (INPUT_CLIP * std));
         let Some(reading) = reading else {
-            let mean = schema.mean.iter().flat_map(|mean| mean.to_le_bytes()).collect();
+            let mean = means.iter().flat_map(|mean| mean.to_le_bytes()).collect();
             return Ok(Self::Float { mean, scale: scales.flat_map(f32::to_le_bytes).collect() });
         };
         const LARGEST: f64 = i16::MAX as f64;
@@ -213,15 +222,15 @@ impl NormalisationBytes {
                 "feature {}: its standard deviation {} is too far from the smallest one, {}: \
                  set export.input = \"float\"",
                 schema.features.0[feature],
-                schema.std[feature],
-                schema.std.iter().copied().fold(f32::INFINITY, f32::min)
+                stds[feature],
+                stds.iter().copied().fold(f32::INFINITY, f32::min)
             );
         }
         // Half a step rounds the shift.
         let half = if shift > 0.0 { 0.5 * step } else { 0.0 };
         let offsets: Vec<f64> = multipliers
             .iter()
-            .zip(&schema.mean)
+            .zip(means)
             .map(|(multiplier, &mean)| half - multiplier * f64::from(mean))
             .collect();
         let farthest = offsets.iter().fold(1.0f64, |farthest, offset| farthest.max(offset.abs()));

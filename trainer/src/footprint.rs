@@ -60,17 +60,26 @@ impl Work {
     pub fn of(artifact: &Artifact<'_>) -> Self {
         let first = artifact.first_stochastic();
         let (mut pass, mut shared, mut each) = (0, 0, 0);
-        for (index, layer) in artifact.layers.iter().enumerate() {
-            let mean = dense_products(&layer.mean);
-            let projection =
-                layer.factors.projection().map_or(0, |(projection, _)| dense_products(projection));
+        let mut positions = vec![(1, false); artifact.layers.len()];
+        let steps = artifact.geometry.iter().flat_map(|geometry| geometry.steps(&artifact.layers));
+        for (own, step) in positions.iter_mut().zip(steps) {
+            *own = (step.positions(), step.block.window.is_some());
+        }
+        let layers = artifact.layers.iter().zip(positions).enumerate();
+        for (index, (layer, (positions, convolves))) in layers {
+            let mean = positions * dense_products(&layer.mean);
+            let projection = layer
+                .factors
+                .projection()
+                .map_or(0, |(projection, _)| positions * dense_products(projection));
             pass += mean;
-            if index <= first {
+            // The products of a first stochastic convolution are not kept for the next sample.
+            if index < first || index == first && !convolves {
                 shared += mean + projection;
             } else {
                 each += mean + projection;
             }
-            each += layer.factors.modulations() * usize::from(layer.mean.outputs);
+            each += positions * layer.factors.modulations() * usize::from(layer.mean.outputs);
         }
         Self { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
     }

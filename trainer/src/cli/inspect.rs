@@ -96,6 +96,8 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             activation: match layer.activation {
                 Activation::Tanh(_) => "tanh",
                 Activation::Relu(_) => "relu",
+                Activation::Linear(_) => "linear",
+                Activation::HardSwish(_) => "hard-swish",
                 Activation::Logits(_) => "logits",
                 Activation::Value(_) => "value",
             },

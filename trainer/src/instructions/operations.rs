@@ -2,11 +2,11 @@
 
 use fiberwalk_formats::{
     Activation as QuantisedActivation, Artifact, Bits, CodeSource, Dense, Factors, INPUT_GROUP,
-    Normalisation, padded,
+    Normalisation, PoolKind as QuantisedPoolKind, Step, padded,
 };
 
 use crate::latent::LayerDecoder;
-use crate::network::{Activation, Architecture};
+use crate::network::{Activation, Architecture, Block, Shape};
 use crate::quantise::Precision;
 
 /// What the runtime does, by kind.
@@ -64,11 +64,17 @@ pub enum Operation {
     DenseOutput,
     /// A projected value of dense factors, modulated and added.
     DenseFactor,
+    /// A position of a convolution, besides its products.
+    Position,
+    /// A byte under the window of a convolution.
+    PatchByte,
+    /// A sum or byte met by pooling, or added by a skip.
+    Pooled,
 }
 
 impl Operation {
     /// All kinds, in the order of [`Counts`].
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Classification,
         Self::Regression,
         Self::ClassSummary,
@@ -95,6 +101,9 @@ impl Operation {
         Self::LongFactorProduct,
         Self::DenseOutput,
         Self::DenseFactor,
+        Self::Position,
+        Self::PatchByte,
+        Self::Pooled,
     ];
 }
 
@@ -131,6 +140,8 @@ struct Matrix {
 
 /// A layer as the runtime runs it.
 struct Layer {
+    /// What a convolution does besides; none of a dense layer.
+    convolution: Option<Convolution>,
     mean: Matrix,
     decoder: LayerDecoder,
     projection: Option<Matrix>,
@@ -141,12 +152,16 @@ struct Layer {
 impl Operations {
     /// Of predictions with `artifact`, fed with what it was exported for, with codes from `source`.
     pub fn of(artifact: &Artifact<'_>, source: CodeSource) -> Self {
-        let layers = artifact.layers.iter().map(Layer::of).collect();
+        let mut layers: Vec<Layer> = artifact.layers.iter().map(Layer::of).collect();
+        let steps = artifact.geometry.iter().flat_map(|geometry| geometry.steps(&artifact.layers));
+        for (layer, step) in layers.iter_mut().zip(steps) {
+            layer.convolution = Convolution::of(step);
+        }
         let input = match artifact.inputs.normalisation {
             Normalisation::Float { .. } => Operation::FloatInput,
             Normalisation::Whole { .. } => Operation::WholeInput,
         };
-        let mut operations = Self::of_layers(layers, input);
+        let mut operations = Self::of_layers(layers, artifact.input_len(), input);
         if let (Some(trunk), CodeSource::LowDiscrepancy | CodeSource::Normal) =
             (&artifact.trunk, source)
         {
@@ -170,10 +185,11 @@ impl Operations {
     ) -> Self {
         let depth = architecture.depth();
         let decoders = structure.iter().zip(&precision.layers);
-        let layers = architecture.layers().zip(decoders).enumerate();
-        let layers = layers.map(|(index, (layer, (&decoder, &bits)))| {
+        let layers = architecture.layers().zip(decoders).zip(architecture.maps()).enumerate();
+        let layers = layers.map(|(index, ((layer, (&decoder, &bits)), input))| {
             let matrix = |outputs, bits| Matrix { inputs: layer.inputs, outputs, bits };
             Layer {
+                convolution: Convolution::planned(&architecture.blocks[index], input),
                 mean: matrix(layer.outputs, bits),
                 decoder,
                 projection: match decoder {
@@ -187,14 +203,13 @@ impl Operations {
             }
         });
         let input = if whole { Operation::WholeInput } else { Operation::FloatInput };
-        Self::of_layers(layers.collect(), input)
+        Self::of_layers(layers.collect(), architecture.inputs(), input)
     }
 
-    fn of_layers(layers: Vec<Layer>, input: Operation) -> Self {
+    fn of_layers(layers: Vec<Layer>, inputs: usize, input: Operation) -> Self {
         let first = layers.iter().position(|layer| layer.decoder.is_stochastic());
         let first = first.unwrap_or(layers.len());
-        let ends = layers.first().zip(layers.last());
-        let (inputs, outputs) = ends.map_or((0, 0), |(a, b)| (a.mean.inputs, b.mean.outputs));
+        let outputs = layers.last().map_or(0, |layer| layer.mean.outputs);
         let (mut once, mut sample) = (Counts::default(), Counts::default());
         add(&mut once, input, inputs);
         if outputs > 1 {
@@ -209,16 +224,20 @@ impl Operations {
         let mut pass = std::array::from_fn(|kind| once[kind] + sample[kind]);
         let (mut shared, mut each) = (once, sample);
         for (index, layer) in layers.iter().enumerate() {
-            let products = if index <= first { &mut shared } else { &mut each };
-            layer.mean.count(products);
+            // Of a first stochastic convolution all but its input is computed anew for every sample.
+            let is_shared = index < first || index == first && layer.convolution.is_none();
+            let products = if is_shared { &mut shared } else { &mut each };
+            layer.count_products(products);
             if let Some(projection) = layer.projection {
-                projection.count(products);
-                add(products, Operation::Projected, projection.outputs);
+                layer.at_every_position(products, |counts| {
+                    projection.count(counts);
+                    add(counts, Operation::Projected, projection.outputs);
+                });
             }
-            layer.mean.count(&mut pass);
+            layer.count_products(&mut pass);
             layer.count_activation(&mut pass);
             layer.count_activation(if index < first { &mut shared } else { &mut each });
-            layer.count_factors(&mut each);
+            layer.at_every_position(&mut each, |counts| layer.count_factors(counts));
         }
         Self { pass, shared, each }
     }
@@ -231,6 +250,54 @@ impl Operations {
 
 fn add(counts: &mut Counts, operation: Operation, times: usize) {
     counts[operation as usize] += times;
+}
+
+/// How often the parts of a convolution run.
+#[derive(Clone, Copy)]
+struct Convolution {
+    /// Positions at which the weights are multiplied.
+    positions: usize,
+    /// Bytes under the window.
+    patch: usize,
+    /// Positions at which values are activated.
+    activated: usize,
+    /// Whether the layer pools.
+    pools: bool,
+    /// Whether it adds an earlier layer's output.
+    skips: bool,
+}
+
+impl Convolution {
+    fn of(step: Step<'_, '_>) -> Option<Self> {
+        let window = step.block.window?;
+        let positions = step.positions();
+        let first = step.block.pool.is_some_and(|pool| pool.kind == QuantisedPoolKind::Max)
+            && !matches!(step.layer.activation, QuantisedActivation::HardSwish(_));
+        let outputs = usize::from(step.output.height) * usize::from(step.output.width);
+        Some(Self {
+            positions,
+            patch: window.values(step.input.channels),
+            activated: if first { outputs } else { positions },
+            pools: step.block.pool.is_some(),
+            skips: step.block.skip.is_some(),
+        })
+    }
+
+    fn planned(block: &Block, input: Shape) -> Option<Self> {
+        let window = block.window?;
+        let (sums, output) = (block.affine_shape(input), block.output_shape(input));
+        let positions = match block.pool {
+            None => sums.positions(),
+            Some(pool) => output.positions() * pool.size[0] * pool.size[1],
+        };
+        Some(Self {
+            positions,
+            patch: window.size[0] * window.size[1] * input.channels,
+            activated: if block.pools_first() { output.positions() } else { positions },
+            pools: block.pool.is_some(),
+            skips: block.skip.is_some(),
+        })
+    }
 }
 
 impl Matrix {
@@ -263,6 +330,7 @@ impl Matrix {
 impl Layer {
     fn of(layer: &fiberwalk_formats::Layer<'_>) -> Self {
         Self {
+            convolution: None,
             mean: Matrix::of(&layer.mean),
             decoder: match layer.factors {
                 Factors::Frozen => LayerDecoder::Frozen,
@@ -272,10 +340,31 @@ impl Layer {
             projection: layer.factors.projection().map(|(projection, _)| Matrix::of(projection)),
             activation: match layer.activation {
                 QuantisedActivation::Tanh(_) => Some(Activation::Tanh),
-                QuantisedActivation::Relu(_) => Some(Activation::Relu),
+                QuantisedActivation::Relu(_) | QuantisedActivation::Linear(_) => {
+                    Some(Activation::Relu)
+                }
+                QuantisedActivation::HardSwish(_) => Some(Activation::HardSwish),
                 QuantisedActivation::Logits(_) | QuantisedActivation::Value(_) => None,
             },
         }
+    }
+
+    /// Counts at every position of a convolution what `count` does at one.
+    fn at_every_position(&self, counts: &mut Counts, count: impl Fn(&mut Counts)) {
+        let positions = self.convolution.map_or(1, |convolution| convolution.positions);
+        let mut own = Counts::default();
+        count(&mut own);
+        counts.iter_mut().zip(own).for_each(|(sum, own)| *sum += positions * own);
+    }
+
+    /// Counts the products with the mean weights, and what a convolution does beside them.
+    fn count_products(&self, counts: &mut Counts) {
+        self.at_every_position(counts, |counts| self.mean.count(counts));
+        let Some(convolution) = self.convolution else { return };
+        add(counts, Operation::Position, convolution.positions);
+        add(counts, Operation::PatchByte, convolution.positions * convolution.patch);
+        let met = usize::from(convolution.pools) + usize::from(convolution.skips);
+        add(counts, Operation::Pooled, met * convolution.positions * self.mean.outputs);
     }
 
     fn count_activation(&self, counts: &mut Counts) {
@@ -284,8 +373,9 @@ impl Layer {
             Some(Activation::Tanh | Activation::HardSwish) => Operation::Tanh,
             Some(Activation::Identity | Activation::Relu | Activation::Relu6) => Operation::Relu,
         };
-        add(counts, Operation::Hidden, 1);
-        add(counts, kind, self.mean.outputs);
+        let times = self.convolution.map_or(1, |convolution| convolution.activated);
+        add(counts, Operation::Hidden, usize::from(self.convolution.is_none()));
+        add(counts, kind, times * self.mean.outputs);
     }
 
     /// What the latent code adds to the layer's sums.

@@ -31,6 +31,9 @@ pub(super) const PRICES: &[[f64; 5]] = &[
     [5.82, 3.76, 2.03, 2.04, 4.91], // LongFactorProduct
     [81.11, 38.49, 31.64, 31.87, 28.43], // DenseOutput
     [33.16, 10.53, 12.78, 12.67, 10.74], // DenseFactor
+    [60.00, 60.00, 60.00, 60.00, 60.00], // Position
+    [3.00, 3.00, 1.50, 1.50, 3.00], // PatchByte
+    [6.00, 6.00, 6.00, 6.00, 6.00], // Pooled
 ];
 
 /// Largest relative error of the fit on the cores of [`Core::ALL`](super::Core::ALL).

@@ -145,6 +145,11 @@ fn dearest(
     open_precisions(export, architecture.depth()).iter().map(passes).fold(0.0, f64::max)
 }
 
+/// Whether a layer is a convolution with groups, whose weights no code moves.
+fn is_grouped(architecture: &Architecture, layer: usize) -> bool {
+    architecture.blocks[layer].window.is_some_and(|window| window.groups > 1)
+}
+
 /// A way to count what samples cost, in deterministic passes.
 type Cost = fn(&Architecture, &[LayerDecoder], &Export) -> f64;
 
@@ -175,7 +180,7 @@ pub fn affordable_structures(
         };
         let highest_rank = |first| {
             let structure = |rank| {
-                let layer = |index| match index < first {
+                let layer = |index: usize| match index < first || is_grouped(architecture, index) {
                     true => LayerDecoder::Frozen,
                     false => LayerDecoder::LowRank(rank),
                 };

@@ -199,6 +199,11 @@ impl Architecture {
         self.layers().last().map_or(0, |layer| layer.parameters().end)
     }
 
+    /// Whether there is a convolution.
+    pub fn convolves(&self) -> bool {
+        self.blocks.iter().any(|block| block.window.is_some())
+    }
+
     /// Whether all layers are dense, none skips, and the activation of all hidden ones is the same:
     /// that one, [`Activation::Identity`] where there is no hidden layer.
     pub fn as_perceptron(&self) -> Option<Activation> {

@@ -64,11 +64,12 @@ impl QuantisedDense {
         Self::new(rows, inputs, input, bits, units)
     }
 
-    /// Quantises rows `[inputs + 1]`, one unit a row, none much smaller than the largest.
-    pub fn balanced(rows: &[f32], inputs: usize, input: Input, bits: Bits) -> Self {
+    /// Quantises rows `[inputs + 1]`, one unit a row, none much smaller than the largest and none below
+    /// `least`.
+    pub fn balanced(rows: &[f32], inputs: usize, input: Input, bits: Bits, least: f32) -> Self {
         let rows_of = rows.chunks_exact(inputs + 1);
         let units: Vec<f32> = rows_of.map(|row| row_unit(row, input.unit, bits)).collect();
-        let least = largest(&units) / UNIT_RANGE;
+        let least = (largest(&units) / UNIT_RANGE).max(least);
         let units = units.iter().map(|unit| unit.max(least)).collect();
         Self::new(rows, inputs, input, bits, units)
     }
@@ -95,6 +96,15 @@ impl QuantisedDense {
         pack(bits, inputs, &weights, &mut packed);
         Self { inputs, bits, packed, bias, bias_bytes: Vec::new(), bias_shift: 0, units, bound }
             .finished()
+    }
+
+    /// With int8 weights in the order of a convolution with groups: `[inputs, outputs]`.
+    pub fn grouped(mut self) -> Self {
+        let dense = self.view();
+        let (inputs, outputs) = (self.inputs, self.units.len());
+        let weight = |index: usize| dense.weight(index % outputs, index / outputs) as u8;
+        self.packed = (0..inputs * outputs).map(weight).collect();
+        self
     }
 
     /// Makes a right shift of the accumulators round to the nearest.

@@ -4,17 +4,20 @@
 //! U_o = (weight unit of row o) · (input unit); the decoder's factors are brought to the same
 //! units, so that the runtime only adds.
 
+mod geometry;
 mod matrix;
 
 use rayon::prelude::*;
 
 use fiberwalk_formats::{
-    Activation as QuantisedActivation, Bits, DenseFactors, Factors, I8s, INPUT_CLIP, INPUT_UNITS,
-    LATENT_UNITS, LOGIT_BITS, Layer, LowRank, MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk, U8s, pack,
+    Activation as QuantisedActivation, Bits, DenseFactors, Factors, Geometry, HARD_SWISH_UNITS,
+    HardSwish, I8s, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, Layer, LowRank,
+    MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk, U8s, pack,
 };
 
 use crate::latent::{DecoderShape, LayerDecoder};
-use crate::network::{Activation, Batch, LayerShape, Tape};
+use crate::network::{Activation, Architecture, Batch, LayerShape, Tape};
+use geometry::QuantisedSkip;
 use matrix::{INT16, Input, QuantisedDense, QuantisedRescale, largest_integer, round, row_unit};
 
 /// Largest magnitude of a modulation or modulated projection.
@@ -51,13 +54,24 @@ enum QuantisedFactors {
 enum QuantisedOutput {
     Tanh(QuantisedRescale),
     Relu(QuantisedRescale),
+    Linear(QuantisedRescale),
+    /// To r, from h to the byte, and the byte of 0.
+    HardSwish(QuantisedRescale, QuantisedRescale, u8),
     Logits(QuantisedRescale),
     Value(f32),
 }
 
+struct QuantisedLayer {
+    mean: QuantisedDense,
+    factors: QuantisedFactors,
+    skip: Option<QuantisedSkip>,
+    output: QuantisedOutput,
+}
+
 /// A network with its decoder, in integers.
 pub struct Quantised {
-    layers: Vec<(QuantisedDense, QuantisedFactors, QuantisedOutput)>,
+    architecture: Architecture,
+    layers: Vec<QuantisedLayer>,
     hidden: QuantisedDense,
     hidden_rescale: QuantisedRescale,
     output: QuantisedDense,
@@ -96,14 +110,21 @@ impl Quantised {
         let modulations = source.largest_modulations();
         let mut gains = vec![0.0; modulations.len()];
         let places = shape.factors();
-        let mut input = Input::signed(INPUT_CLIP / INPUT_UNITS);
         let depth = shape.architecture.depth();
+        // What every layer reads; the input of the first one comes first.
+        let mut inputs = vec![Input::signed(INPUT_CLIP / INPUT_UNITS)];
         let mut layers = Vec::with_capacity(depth);
-        for (index, layer) in shape.architecture.layers().enumerate() {
+        let blocks = shape.architecture.blocks.iter();
+        for (index, (layer, block)) in shape.architecture.layers().zip(blocks).enumerate() {
             let theta = &source.decoder[..shape.architecture.parameters()];
             let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
-            let bits = precision.layers[index];
-            let mean = QuantisedDense::balanced(&rows, layer.inputs, input, bits);
+            let input = inputs[index];
+            let skipped = block.skip.map(|skip| (skip, inputs[skip + 1]));
+            let least = skipped.map_or(0.0, |(_, added)| QuantisedSkip::least_unit(added));
+            let grouped = block.window.is_some_and(|window| window.groups > 1);
+            let bits = if grouped { Bits::Eight } else { precision.layers[index] };
+            let mean = QuantisedDense::balanced(&rows, layer.inputs, input, bits, least);
+            let mean = if grouped { mean.grouped() } else { mean };
             let factors = match places.iter().find(|place| place.layer == layer) {
                 None => QuantisedFactors::Frozen,
                 Some(place) => {
@@ -126,33 +147,39 @@ impl Quantised {
             let scaled =
                 |scale: f32| mean.units.iter().map(|unit| unit * scale).collect::<Vec<_>>();
             let reach = ranges.activations[index].max(f32::MIN_POSITIVE);
-            let (output, next) = if index + 1 == depth {
+            let output = if index + 1 == depth {
                 let per_nat = std::f32::consts::LOG2_E * (1 << LOGIT_BITS) as f32;
-                let output = if source.logits {
+                if source.logits {
                     let reach = LOGIT_HEADROOM * reach * per_nat;
                     QuantisedOutput::Logits(QuantisedRescale::new(&scaled(per_nat), reach))
                 } else {
                     QuantisedOutput::Value(mean.units[0])
-                };
-                (output, input)
+                }
             } else {
-                match shape.architecture.blocks[index].activation {
+                let (output, next) = match block.activation {
                     Activation::Tanh => {
                         let rescale = QuantisedRescale::new(&scaled(TANH_UNITS), BYTE + 1.0);
                         (QuantisedOutput::Tanh(rescale), Input::signed(1.0 / INT8))
                     }
-                    // The largest value met is at most 6.
+                    // Of relu6 no larger value than 6 was met.
                     Activation::Relu | Activation::Relu6 => {
                         let unit = reach / BYTE;
                         let rescale = QuantisedRescale::new(&scaled(1.0 / unit), BYTE + 1.0);
                         (QuantisedOutput::Relu(rescale), Input::unsigned(unit))
                     }
-                    Activation::Identity | Activation::HardSwish => unimplemented!(),
-                }
+                    Activation::Identity => {
+                        let unit = reach / INT8;
+                        let rescale = QuantisedRescale::new(&scaled(1.0 / unit), BYTE + 1.0);
+                        (QuantisedOutput::Linear(rescale), Input::signed(unit))
+                    }
+                    Activation::HardSwish => hard_swish(&scaled(HARD_SWISH_UNITS as f32), reach),
+                };
+                inputs.push(next);
+                output
             };
             let mean = mean.rounded(output.before());
-            layers.push((mean, factors, output));
-            input = next;
+            let skip = skipped.map(|(skip, added)| QuantisedSkip::new(skip, added, &mean.units));
+            layers.push(QuantisedLayer { mean, factors, skip, output });
         }
         let stored = source.stored.iter().flat_map(|modulation| {
             modulation.iter().zip(&gains).map(|(&s, &gain)| round(s * gain, Bits::Eight) as u8)
@@ -176,6 +203,7 @@ impl Quantised {
         let hidden_rescale = QuantisedRescale::new(&to_tanh, BYTE + 1.0);
         let output_rescale = QuantisedRescale::new(&to_modulation, INT8 + 1.0);
         Self {
+            architecture: shape.architecture.clone(),
             stored: stored.collect(),
             layers,
             hidden: hidden.rounded(hidden_rescale.before()),
@@ -187,9 +215,9 @@ impl Quantised {
 
     /// The layers as the artifact holds them.
     pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
-        self.layers.iter().map(|(mean, factors, output)| Layer {
-            mean: mean.view(),
-            factors: match factors {
+        self.layers.iter().map(|layer| Layer {
+            mean: layer.mean.view(),
+            factors: match &layer.factors {
                 QuantisedFactors::Frozen => Factors::Frozen,
                 QuantisedFactors::LowRank { projection, a, shifts } => Factors::LowRank(LowRank {
                     projection: projection.view(),
@@ -205,13 +233,30 @@ impl Quantised {
                     })
                 }
             },
-            activation: match output {
+            activation: match &layer.output {
                 QuantisedOutput::Tanh(rescale) => QuantisedActivation::Tanh(rescale.view()),
                 QuantisedOutput::Relu(rescale) => QuantisedActivation::Relu(rescale.view()),
+                QuantisedOutput::Linear(rescale) => QuantisedActivation::Linear(rescale.view()),
+                QuantisedOutput::HardSwish(rescale, scale, zero) => {
+                    let own = scale.view();
+                    QuantisedActivation::HardSwish(HardSwish {
+                        rescale: rescale.view(),
+                        before: own.before,
+                        multiplier: own.multiplier.get(0).unwrap_or(0),
+                        after: own.after,
+                        zero: *zero,
+                    })
+                }
                 QuantisedOutput::Logits(rescale) => QuantisedActivation::Logits(rescale.view()),
                 QuantisedOutput::Value(unit) => QuantisedActivation::Value(*unit),
             },
         })
+    }
+
+    /// The maps between the layers; none in a network of dense layers.
+    pub fn geometry(&self) -> Option<Geometry<'_>> {
+        let skips = self.layers.iter().map(|layer| layer.skip.as_ref());
+        geometry::geometry(&self.architecture, skips)
     }
 
     /// The trunk as the artifact holds it.
@@ -234,10 +279,30 @@ impl QuantisedOutput {
     /// The shift of accumulators before anything else.
     fn before(&self) -> u8 {
         match self {
-            Self::Tanh(rescale) | Self::Relu(rescale) | Self::Logits(rescale) => rescale.before(),
+            Self::Tanh(rescale)
+            | Self::Relu(rescale)
+            | Self::Linear(rescale)
+            | Self::HardSwish(rescale, ..)
+            | Self::Logits(rescale) => rescale.before(),
             Self::Value(_) => 0,
         }
     }
+}
+
+/// The scalings of a hard-swish whose largest value is `reach`, and the bytes it gives: from accumulators
+/// to r by `to_r`, from h = r · clamp(r + 3, 0, 6) (r in units) to x · relu6(x + 3) / 6.
+fn hard_swish(to_r: &[f32], reach: f32) -> (QuantisedOutput, Input) {
+    /// The least value, at −1.5.
+    const LEAST: f32 = 0.375;
+    let unit = (reach + LEAST) / BYTE;
+    let zero = (LEAST / unit).round().min(BYTE);
+    let per_h = 1.0 / (6.0 * (HARD_SWISH_UNITS * HARD_SWISH_UNITS) as f32 * unit);
+    let output = QuantisedOutput::HardSwish(
+        QuantisedRescale::new(to_r, HARD_SWISH_UNITS as f32 * reach.max(3.0)),
+        QuantisedRescale::new(&[per_h], BYTE + 1.0),
+        zero as u8,
+    );
+    (output, Input { unit, zero: zero as u8 })
 }
 
 impl Ranges {
@@ -442,28 +507,28 @@ mod tests {
     use crate::data::{Features, Schema, Task};
     use crate::engine::draw_modulations;
     use crate::export::Export;
-    use crate::network::{Architecture, outputs};
+    use crate::network::{Architecture, LayerSpec, Shape, outputs};
     use crate::predictive::Calibration;
     use crate::random::{Purpose, stream};
 
     /// Distance of the integer regressor from the float one, one stored code at a time.
     fn relative_error(
+        architecture: Architecture,
         structure: Vec<LayerDecoder>,
-        activation: Activation,
         precision: Precision,
     ) -> f64 {
-        let architecture = Architecture::perceptron(&[4, 20, 12, 1], activation);
+        let features = architecture.inputs();
         let shape = DecoderShape { architecture, structure, latent_dim: 3 };
         let mut rng = stream(1, Purpose::Decoder, 0);
         let theta = shape.architecture.initialise(&mut rng);
         let decoder = shape.initialise(&theta, &mut rng);
-        let x: Vec<f32> = (0..4 * 200).map(|_| StandardNormal.sample(&mut rng)).collect();
-        let batch = Batch::from_rows(&x, 4);
+        let x: Vec<f32> = (0..features * 200).map(|_| StandardNormal.sample(&mut rng)).collect();
+        let batch = Batch::from_rows(&x, features);
         let sampled = draw_modulations(&shape, &decoder, 64, 5);
         let schema = Schema {
-            features: Features(["a", "b", "c", "d"].map(str::to_owned).to_vec()),
-            mean: vec![0.0; 4],
-            std: vec![1.0; 4],
+            features: Features((0..features).map(|feature| format!("x{feature}")).collect()),
+            mean: vec![0.0; features],
+            std: vec![1.0; features],
             target: "y".to_owned(),
             task: Task::Regression { mean: 0.0, std: 1.0 },
         };
@@ -497,7 +562,7 @@ mod tests {
             let model = Model::from_bytes(&bytes).expect("just written");
             let mut scratch = vec![0; model.scratch_len()];
             let exact = outputs(&shape.architecture, &shape.decode(&decoder, modulation), &batch);
-            for (x, exact) in x.chunks_exact(4).zip(exact) {
+            for (x, exact) in x.chunks_exact(features).zip(exact) {
                 let prediction = model.predict(x, &mut Stored, 1, &mut scratch);
                 let Ok(Prediction::Regression(value)) = prediction else { panic!("regression") };
                 error += f64::from(value.mean - exact).powi(2);
@@ -516,11 +581,43 @@ mod tests {
                 vec![LowRank(3), LowRank(8), Dense(4)],
                 vec![Dense(2), Frozen, LowRank(2)],
             ] {
-                let eight = relative_error(structure.clone(), activation, Precision::eight(3));
+                let network = Architecture::perceptron(&[4, 20, 12, 1], activation);
+                let error =
+                    |precision| relative_error(network.clone(), structure.clone(), precision);
+                let eight = error(Precision::eight(3));
                 assert!(eight < 0.03, "{structure:?} {activation:?}: {eight}");
-                let factors = Precision { factors: Bits::Four, ..Precision::eight(3) };
-                let four = relative_error(structure.clone(), activation, factors);
+                let four = error(Precision { factors: Bits::Four, ..Precision::eight(3) });
                 assert!(four < 0.1, "{structure:?} {activation:?}: {four}");
+            }
+        }
+    }
+
+    #[test]
+    fn convolutions_survive_quantisation() {
+        use LayerDecoder::{Frozen, LowRank};
+        let plain = ["conv 3x3x6", "max 2", "conv 2x2x8", "average 2"];
+        let residual = [
+            "conv 3x3x8 stride 2 padding same",
+            "conv 3x3x8 padding 1 groups 8 relu6",
+            "conv 1x1x8 skip 0 identity",
+            "average",
+        ];
+        let networks: [(&[&str], &[LayerDecoder]); 4] = [
+            (&plain, &[Frozen, Frozen, LowRank(4)]),
+            (&plain, &[LowRank(2), LowRank(4), LowRank(2)]),
+            (&residual, &[Frozen, Frozen, Frozen, LowRank(4)]),
+            (&residual, &[LowRank(3), Frozen, LowRank(4), LowRank(4)]),
+        ];
+        for activation in [Activation::Tanh, Activation::Relu, Activation::HardSwish] {
+            for (hidden, structure) in networks {
+                let shape = Shape { height: 8, width: 8, channels: 2 };
+                let hidden: Vec<LayerSpec> =
+                    hidden.iter().map(|layer| layer.parse().expect("a layer")).collect();
+                let network = Architecture::of(shape, &hidden, activation, 1).expect("it fits");
+                let precision = Precision::eight(network.depth());
+                let error = relative_error(network, structure.to_vec(), precision);
+                // Five layers of bytes round more than three.
+                assert!(error < 0.08, "{hidden:?} {structure:?} {activation:?}: {error}");
             }
         }
     }
