@@ -12,7 +12,7 @@ use fiberwalk_formats::{
 use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
-use crate::data::{Features, Schema, Task};
+use crate::data::{Features, Schema, Series, Task};
 use crate::latent::DecoderShape;
 use crate::network::{Architecture, Batch};
 use crate::pipeline::Run;
@@ -94,8 +94,13 @@ impl Predictor {
         }
         let run = Run::open(path)?;
         match kind {
-            EngineKind::Runtime => Self::from_artifact(run.artifact()?, draws)
-                .with_context(|| path.display().to_string()),
+            EngineKind::Runtime => {
+                let predictor = Self::from_artifact(run.artifact()?, draws)
+                    .with_context(|| path.display().to_string())?;
+                // The run knows what its file does not hold.
+                let Schema { shape, series, .. } = run.record().schema.clone();
+                Ok(Self { schema: Schema { shape, series, ..predictor.schema }, ..predictor })
+            }
             EngineKind::Float => run.float_predictor(draws),
             EngineKind::Particles => run.particle_predictor(),
             EngineKind::Map => run.map_predictor(),
@@ -189,6 +194,8 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
         std,
         target: target.to_owned(),
         task,
+        shape: None,
+        series: Series::default(),
     }
 }
 

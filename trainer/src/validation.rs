@@ -82,7 +82,7 @@ mod tests {
         {
             let architecture =
                 Architecture { widths: vec![3, 5, outputs], activation: Activation::Tanh };
-            let rows = Rows { x: x.clone(), n: 20, targets };
+            let rows = Rows { x: x.clone(), n: 20, targets, groups: None };
             let named: Vec<usize> = (5..20).collect();
             let validation = Validation::new(&architecture, &rows, &named);
             let mut rng = stream(1, Purpose::Probes, 0);
