@@ -561,8 +561,7 @@ mod tests {
             assert!(reason.expect("a reason").starts_with(task));
         }
         let table = table_from("x,y\n1,a\n2,a\n").expect("table");
-        let message =
-            Target::read(&table, "y", TaskKind::Auto).err().expect("one class").to_string();
+        let message = Target::read(&table, "y", TaskKind::Auto).expect_err("one class").to_string();
         assert!(message.contains("`y` is `a` in every row"), "{message}");
     }
 }

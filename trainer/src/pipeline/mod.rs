@@ -397,7 +397,7 @@ fn open_run(
     let shown = options.out.display();
     if before.sha256 != record.sha256 {
         bail!(
-            "{shown} is a run of other data than {}: use another --out",
+            "{shown} is a run of other data than {}, or of other rows of it: use another --out",
             options.data.path.display()
         );
     }
