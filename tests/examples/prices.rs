@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use anyhow::{Context, bail};
 use fiberwalk::calibrate::Thresholds;
-use fiberwalk::data::{Features, Schema, Task};
+use fiberwalk::data::{Features, Schema, Series, Task};
 use fiberwalk::engine::draw_modulations;
 use fiberwalk::export::Export;
 use fiberwalk::instructions::{Core, Counts, Operation, Operations};
@@ -124,6 +124,8 @@ fn file(index: usize) -> anyhow::Result<Vec<u8>> {
         std: vec![std; inputs],
         target: "y".to_owned(),
         task,
+        shape: None,
+        series: Series::default(),
     };
     let export = Export {
         quantised: &quantised,

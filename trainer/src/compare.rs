@@ -24,7 +24,7 @@ use crate::baselines::{
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
-use crate::data::{Rows, Schema, Table, Target, TaskKind, test_split};
+use crate::data::{Dataset, Rows, Schema, Source, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
@@ -157,8 +157,8 @@ impl Column {
 /// What to compare, and on what.
 #[derive(Clone)]
 pub struct CompareOptions {
-    /// CSV file.
-    pub data: PathBuf,
+    /// Data file, and how to read it.
+    pub data: Source,
     /// Name of the target column.
     pub target: String,
     /// Classification or regression.
@@ -249,15 +249,12 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
     if options.members == 0 {
         bail!("--members: found 0, expected at least 1");
     }
-    let table = Table::read(&options.data)?;
-    let (target, decision) = Target::read(&table, &options.target, options.task)?;
-    if let Some(decision) = decision {
-        options.progress.note(&format!("task: {decision}"));
-    }
+    let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
+    data.notes.iter().for_each(|note| options.progress.note(note));
     let (mut splits, mut choose_seconds) = (Vec::new(), Vec::new());
     for seed in (0..options.repeats).map(|repeat| options.seed + repeat) {
         options.progress.note(&format!("split {seed}"));
-        let split = Split::prepare(options, &table, &target, seed)?;
+        let split = Split::prepare(options, &data, seed)?;
         choose_seconds.push(split.seconds("choose"));
         let predicted: Vec<(Measured, Predictions)> = options
             .methods
@@ -267,7 +264,7 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
         splits.extend(beside_the_reference(predicted));
     }
     Ok(Comparison {
-        data: options.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        data: options.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         target: options.target.clone(),
         device: options.device.describe(),
         repeats: options.repeats,
@@ -329,24 +326,28 @@ struct Split {
 
 impl Split {
     /// Splits the rows and trains, or goes on training.
-    fn prepare(
-        options: &CompareOptions,
-        table: &Table,
-        target: &Target,
-        seed: u64,
-    ) -> anyhow::Result<Self> {
+    fn prepare(options: &CompareOptions, data: &Dataset, seed: u64) -> anyhow::Result<Self> {
         let folder = options.out.join(format!("split-{seed}"));
         fs::create_dir_all(&folder)?;
-        let (training, test) = test_split(target, TEST_SHARE, seed);
-        for (name, rows) in [("train.csv", &training), ("test.csv", &test)] {
-            write_atomically(&folder.join(name), &table.to_csv(rows))?;
-        }
-        let task = match target {
+        let (training, test) = test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
+            .map_err(|message| data.table.unusable(message))?;
+        // Rows of text become files of their own; images and windows are read from where they are.
+        let file = |name: &str, csv: &[u8]| -> anyhow::Result<Source> {
+            let path = folder.join(name);
+            write_atomically(&path, csv)?;
+            Ok(Source { series: options.data.series.clone(), ..path.into() })
+        };
+        let train_data = match data.table.to_csv(&training) {
+            Some(csv) => file("train.csv", &csv)?,
+            None => Source { selection: data.selection(&training), ..options.data.clone() },
+        };
+        let test_data = data.table.to_csv(&test).map(|csv| file("test.csv", &csv)).transpose()?;
+        let task = match &data.target {
             Target::Classes(..) => TaskKind::Classification,
             Target::Values(_) => TaskKind::Regression,
         };
         let train = TrainOptions {
-            data: folder.join("train.csv"),
+            data: train_data,
             target: options.target.clone(),
             task,
             config: options.config.clone(),
@@ -362,15 +363,18 @@ impl Split {
         let seconds = train_timed(&train, &folder.join(SECONDS))?;
         let (run, at_map) = (Run::open(&train.out)?, RunAtMap::open(&train.out)?);
         let schema = &at_map.record.schema;
-        let table = Table::read(&folder.join("test.csv"))?;
+        let (test, truth) = match test_data {
+            Some(source) => schema.read_labelled(&source, &options.target)?,
+            None => data.subset(&test),
+        };
         let mut rng = stream(seed, Purpose::Foreign, 0);
         Ok(Self {
             seed,
             choices: at_map.dir.read_json(CHOICES)?,
             rows: at_map.record.read_rows(&at_map.dir)?,
-            test: schema.features.read(&table, &options.target)?,
-            truth: schema.read_target(&table, &options.target)?,
-            foreign: schema.foreign(table.len(), &mut rng),
+            foreign: schema.foreign(truth.len(), &mut rng),
+            test,
+            truth,
             seconds,
             folder,
             run,
@@ -775,7 +779,7 @@ steps = 50
         let data = folder.join("data.csv");
         fs::write(&data, parabola()).expect("writable");
         CompareOptions {
-            data,
+            data: data.into(),
             target: "class".into(),
             task: TaskKind::Auto,
             config: toml::from_str(CONFIG).expect("settings"),

@@ -14,7 +14,7 @@ use rand_distr::{Distribution, Uniform};
 use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 
 use crate::config::{Choice, Config, InputChoice, PerLayer};
-use crate::data::{Table, Target, TaskKind};
+use crate::data::{Target, TaskKind};
 use crate::device::Device;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
@@ -70,7 +70,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         test.lines().count() - 1
     )?;
     train(&TrainOptions {
-        data: out.join("train.csv"),
+        data: out.join("train.csv").into(),
         target: TARGET.to_owned(),
         task: TaskKind::Classification,
         config: config(),
@@ -206,9 +206,7 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
 }
 
 fn read(predictor: &Predictor, path: &Path) -> anyhow::Result<(Vec<f32>, Target)> {
-    let table = Table::read(path)?;
-    let raw = predictor.schema.features.read(&table, TARGET)?;
-    Ok((raw, predictor.schema.read_target(&table, TARGET)?))
+    Ok(predictor.schema.read_labelled(&path.into(), TARGET)?)
 }
 
 /// Five test digits, the last the one in most doubt, and three things that are no digits.

@@ -12,9 +12,9 @@ use fiberwalk_formats::{
 use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
-use crate::data::{Features, Schema, Task};
+use crate::data::{Features, Schema, Series, Task};
 use crate::latent::DecoderShape;
-use crate::network::{Architecture, Batch};
+use crate::network::{Architecture, Batch, Shape};
 use crate::pipeline::Run;
 use crate::predictions::Predictions;
 use crate::predictive::Predictive;
@@ -94,8 +94,13 @@ impl Predictor {
         }
         let run = Run::open(path)?;
         match kind {
-            EngineKind::Runtime => Self::from_artifact(run.artifact()?, draws)
-                .with_context(|| path.display().to_string()),
+            EngineKind::Runtime => {
+                let predictor = Self::from_artifact(run.artifact()?, draws)
+                    .with_context(|| path.display().to_string())?;
+                // The run knows what its file does not hold.
+                let Schema { shape, series, .. } = run.record().schema.clone();
+                Ok(Self { schema: Schema { shape, series, ..predictor.schema }, ..predictor })
+            }
             EngineKind::Float => run.float_predictor(draws),
             EngineKind::Particles => run.particle_predictor(),
             EngineKind::Map => run.map_predictor(),
@@ -183,12 +188,25 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
             )
         }
     };
+    let shape = artifact.geometry.as_ref().map(|geometry| {
+        let [height, width, channels] =
+            [geometry.input.height, geometry.input.width, geometry.input.channels].map(usize::from);
+        Shape { height, width, channels }
+    });
+    let names = match shape {
+        None => artifact.inputs.names.iter().map(str::to_owned).collect(),
+        Some(shape) => shape.names(),
+    };
+    // Of a map there is one a channel.
+    let each = |values: Vec<f32>| values.into_iter().cycle().take(names.len()).collect();
     Schema {
-        features: Features(artifact.inputs.names.iter().map(str::to_owned).collect()),
-        mean,
-        std,
+        mean: each(mean),
+        std: each(std),
+        features: Features(names),
         target: target.to_owned(),
         task,
+        shape,
+        series: Series::default(),
     }
 }
 

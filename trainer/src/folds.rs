@@ -31,8 +31,11 @@ pub fn fold_count(rows: usize) -> usize {
 /// Cuts `rows` into folds, the same for the same seed. `batch_rows` is that of a [`TrainingSet`].
 pub fn cross_validation(rows: &Rows, features: usize, batch_rows: usize, seed: u64) -> Vec<Fold> {
     let parts = folds(rows, PARTS, seed);
-    parts[..fold_count(rows.n)]
+    parts
         .iter()
+        .take(fold_count(rows.n))
+        // Few groups leave some empty.
+        .filter(|part| !part.is_empty())
         .map(|part| {
             let mut inside = vec![false; rows.n];
             part.iter().for_each(|&row| inside[row] = true);

@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::calibrate::Thresholds;
-    use crate::data::{Features, Schema, Task};
+    use crate::data::{Features, Schema, Series, Task};
     use crate::engine::draw_modulations;
     use crate::export::{Export, NetworkExport};
     use crate::network::{Activation, Batch};
@@ -183,6 +183,8 @@ mod tests {
             std: vec![1.0; 7],
             target: "y".to_owned(),
             task: Task::Classification { classes: ["a", "b", "c"].map(str::to_owned).to_vec() },
+            shape: None,
+            series: Series::default(),
         };
         let inputs = Batch::from_rows(&[0.5; 7], 7);
         let mut rng = stream(1, Purpose::Decoder, 0);

@@ -39,6 +39,8 @@ pub enum Purpose {
     Dropout = 15,
     /// Momenta and trajectories of Hamiltonian Monte Carlo, one stream a chain.
     Hmc = 16,
+    /// Rows of a file that are taken instead of all.
+    Take = 17,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

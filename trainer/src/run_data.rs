@@ -1,5 +1,5 @@
 //! What a run is made from: `data.json` and, once MAP is trained, `rows.safetensors`. With them a
-//! walk needs the run's directory and no CSV file.
+//! walk needs the run's directory and no data file.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::tensors::TensorFile;
 /// Name of the record.
 pub const DATA: &str = "data.json";
 /// The training rows: `x`, standardised, `[n, features]`, and `targets`, `[n, 1]`: standardised
-/// values or indices of classes.
+/// values or indices of classes; `groups`, `[n, 1]`, where rows belong together.
 pub const ROWS: &str = "rows.safetensors";
 
 /// The rows set aside for calibration: `raw`, original units, `[n, features]`, and `targets`,
@@ -36,9 +36,9 @@ pub fn imported_by(dir: &RunDir) -> anyhow::Result<Option<Vec<f32>>> {
 /// `data.json`: what the run was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// Hash of the CSV file.
+    /// Hash of what was read.
     pub sha256: String,
-    /// Number of its rows.
+    /// Number of its rows, or of windows cut from them.
     pub rows: usize,
     /// Seed of everything random.
     pub seed: u64,
@@ -54,7 +54,7 @@ impl DataRecord {
     /// # Errors
     /// A configured layer does not fit the map before it.
     pub fn architecture(&self, config: &Config) -> anyhow::Result<Architecture> {
-        let input = Shape::flat(self.schema.features.0.len());
+        let input = self.schema.shape.unwrap_or(Shape::flat(self.schema.features.0.len()));
         let hidden = hidden_layers(config, self.rows);
         Architecture::of(input, &hidden, config.network.activation, self.schema.outputs())
             .map_err(|message| anyhow!("network.hidden: {message}"))
@@ -78,7 +78,15 @@ impl DataRecord {
                 Targets::Classes { labels, classes: classes.len() }
             }
         };
-        Ok(Rows { x: file.values("x", 0..n)?, n, targets })
+        let groups = if self.schema.series.group.is_empty() {
+            None
+        } else {
+            expect_shapes(&file, &path, &[("groups", [n, 1])])?;
+            let groups = file.values("groups", 0..n)?;
+            // As exact as a float counts.
+            Some(groups.into_iter().map(|group| group as u32).collect())
+        };
+        Ok(Rows { x: file.values("x", 0..n)?, n, targets, groups })
     }
 
     /// Reads the calibration rows: raw features `[n, features]` and their targets.
@@ -133,7 +141,11 @@ pub fn write_rows(dir: &RunDir, rows: &Rows) -> anyhow::Result<()> {
         Targets::Classes { labels, .. } => labels.iter().map(|&label| vec![label as f32]).collect(),
         Targets::Values(values) => values.iter().map(|&value| vec![value]).collect(),
     };
-    dir.write_tensors(ROWS, &[("x", &x), ("targets", &targets)])
+    let mut tensors = vec![("x", &x[..]), ("targets", &targets[..])];
+    let groups: Option<Vec<Vec<f32>>> =
+        rows.groups.as_ref().map(|groups| groups.iter().map(|&group| vec![group as f32]).collect());
+    tensors.extend(groups.as_deref().map(|groups| ("groups", groups)));
+    dir.write_tensors(ROWS, &tensors)
 }
 
 /// Indices of `classes` classes, as they were written.

@@ -81,7 +81,7 @@ mod tests {
             [(classes, 3, Calibration::Temperature(0.8)), (values, 1, Calibration::NoiseStd(0.5))]
         {
             let architecture = Architecture::perceptron(&[3, 5, outputs], Activation::Tanh);
-            let rows = Rows { x: x.clone(), n: 20, targets };
+            let rows = Rows { x: x.clone(), n: 20, targets, groups: None };
             let named: Vec<usize> = (5..20).collect();
             let validation = Validation::new(&architecture, &rows, &named);
             let mut rng = stream(1, Purpose::Probes, 0);

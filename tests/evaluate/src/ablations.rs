@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use fiberwalk::compare::{Mean, Method};
 use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
-use fiberwalk::data::Table;
 use fiberwalk::device::Device;
 use fiberwalk::latent::LayerDecoder::{self, Dense, Frozen, LowRank};
 use fiberwalk::metrics::Scores;
@@ -270,7 +269,7 @@ impl<'a> Base<'a> {
             let started = Instant::now();
             let target = self.set.target(&self.places.data)?;
             train(&TrainOptions {
-                data: self.split.join("train.csv"),
+                data: self.split.join("train.csv").into(),
                 target: target.clone(),
                 task: self.set.task,
                 config: self.config(group, change),
@@ -285,13 +284,12 @@ impl<'a> Base<'a> {
             })?;
             let seconds = started.elapsed().as_secs_f64();
             let run = Run::open(&run)?;
-            let table = Table::read(&self.split.join("test.csv"))?;
+            let file = self.split.join("test.csv").into();
             let [_, _, particles, decoder, artifact] = run.stages()?.map(|(_, predictor)| {
                 let schema = &predictor.schema;
-                let test = schema.features.read(&table, &target)?;
-                let truth = schema.read_target(&table, &target)?;
+                let (test, truth) = schema.read_labelled(&file, &target)?;
                 let mut rng = stream(self.seed, Purpose::Foreign, 0);
-                let foreign = predictor.predict(&schema.foreign(table.len(), &mut rng))?;
+                let foreign = predictor.predict(&schema.foreign(truth.len(), &mut rng))?;
                 anyhow::Ok(Scores::of(&predictor.predict(&test)?, &truth, Some(&foreign)))
             });
             Ok(Measured {

@@ -94,7 +94,7 @@ impl Set {
         methods: Vec<Method>,
     ) -> anyhow::Result<Comparison> {
         compare(&CompareOptions {
-            data: self.csv(&places.data),
+            data: self.csv(&places.data).into(),
             target: self.target(&places.data)?,
             task: self.task,
             config: config(),

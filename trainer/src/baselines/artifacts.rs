@@ -130,7 +130,7 @@ impl Artifacts {
 mod tests {
     use super::*;
     use crate::baselines::linear::Linear;
-    use crate::data::{Features, Targets, Task};
+    use crate::data::{Features, Series, Targets, Task};
     use crate::descent::{Schedule, TrainingSet};
     use crate::device::Device;
     use crate::network::{Activation, Architecture, Likelihood};
@@ -142,6 +142,8 @@ mod tests {
             std: vec![4.0, 0.5],
             target: "y".to_owned(),
             task,
+            shape: None,
+            series: Series::default(),
         }
     }
 

@@ -43,6 +43,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let config = self.table.config()?;
+        let (data, target) = self.table.source()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("compare"));
         Resumption { begun: out.clone(), flag: None }.on_interruption()?;
         let methods = match self.methods.is_empty() {
@@ -50,8 +51,8 @@ impl Arguments {
             false => self.methods,
         };
         let comparison = compare(&CompareOptions {
-            data: self.table.data,
-            target: self.table.target,
+            data,
+            target,
             task: self.table.task,
             config,
             out,

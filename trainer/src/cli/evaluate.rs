@@ -6,23 +6,24 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use fiberwalk::data::Table;
 use fiberwalk::engine::Predictor;
 use fiberwalk::metrics::Scores;
 use fiberwalk::run_dir::write_atomically;
 
-use super::EngineArguments;
+use super::{EngineArguments, SourceArguments};
 
 #[derive(Args)]
 pub struct Arguments {
     /// Directory of a run, or a `.fwk` file.
     model: PathBuf,
-    /// CSV file with features and target.
+    /// CSV file with features and target, or images or arrays with labels.
     test: PathBuf,
-    /// Name of the target column.
+    /// Name of the target column [default: the model's].
     #[arg(long)]
-    target: String,
-    /// CSV file with rows from elsewhere, for out-of-distribution detection.
+    target: Option<String>,
+    #[command(flatten)]
+    source: SourceArguments,
+    /// File with rows from elsewhere, for out-of-distribution detection.
     #[arg(long)]
     ood: Option<PathBuf>,
     /// File to write the scores to.
@@ -36,15 +37,13 @@ impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
         let schema = &predictor.schema;
-        let table = Table::read(&self.test)?;
-        let target = schema.read_target(&table, &self.target)?;
-        let predictions = predictor.predict(&schema.features.read(&table, &self.target)?)?;
+        let name = self.target.as_deref().unwrap_or(&schema.target);
+        let source = self.source.at(&self.test);
+        let (raw, target) = schema.read_labelled(&source, name)?;
+        let predictions = predictor.predict(&raw)?;
         let foreign = match &self.ood {
             None => None,
-            Some(path) => {
-                let table = Table::read(path)?;
-                Some(predictor.predict(&schema.features.read(&table, &self.target)?)?)
-            }
+            Some(path) => Some(predictor.predict(&schema.read(&source.beside(path), name)?)?),
         };
         let scores = Scores::of(&predictions, &target, foreign.as_ref());
         let mut shown = std::io::stdout().lock();

@@ -14,16 +14,16 @@ mod report;
 mod train;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::{Level, info};
 use tracing_subscriber::fmt::time::uptime;
 
 use fiberwalk::config::{Config, ConfigError};
-use fiberwalk::data::TaskKind;
+use fiberwalk::data::{Selection, Series, Source, TaskKind};
 use fiberwalk::demo;
 use fiberwalk::device::{Device, DeviceChoice};
 use fiberwalk::engine::{Draws, EngineKind};
@@ -46,7 +46,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train on a CSV file and export `model.fwk`.
+    /// Train on a table, images or sensor series and export `model.fwk`.
     Train(train::Arguments),
     /// Take over a network trained elsewhere, for `train --network`.
     Import(import::Arguments),
@@ -54,9 +54,9 @@ enum Command {
     Walk(walk::Arguments),
     /// Join the parts of a walk, for `train --resume` to go on with.
     Merge(merge::Arguments),
-    /// Predict every row of a CSV file.
+    /// Predict every row, image or window of a file.
     Predict(predict::Arguments),
-    /// Score predictions against the targets of a CSV file.
+    /// Score predictions against the targets of a file.
     Evaluate(evaluate::Arguments),
     /// Write a run's networks for PyTorch and others.
     Export(export::Arguments),
@@ -84,11 +84,18 @@ struct DemoArguments {
 /// What to learn from: shared by `train` and `compare`.
 #[derive(Args)]
 struct TableArguments {
-    /// CSV file with a header; every column but the target is a feature.
+    /// CSV file with a header, every column but the target a feature; or images and arrays: idx (also .gz),
+    /// .npz, .npy, or a folder with one subfolder of PNG files a class.
     data: PathBuf,
-    /// Name of the target column.
+    /// Name of the target column; where labels are apart from the features, what to call them [default there:
+    /// label].
     #[arg(long)]
-    target: String,
+    target: Option<String>,
+    #[command(flatten)]
+    source: SourceArguments,
+    /// Take this many of the rows, images or windows, drawn by the seed; classes keep their shares.
+    #[arg(long, value_name = "ROWS")]
+    take: Option<usize>,
     /// What to learn.
     #[arg(long, value_enum, default_value = "auto")]
     task: TaskKind,
@@ -103,10 +110,67 @@ impl TableArguments {
         self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
     }
 
+    /// The data file, and the name of the target.
+    fn source(&self) -> anyhow::Result<(Source, String)> {
+        let selection = self.take.map_or(Selection::All, Selection::Take);
+        let source = Source { selection, ..self.source.at(&self.data) };
+        let target = match &self.target {
+            Some(target) => target.clone(),
+            None if source.has_labels_apart() => LABEL.to_owned(),
+            None => {
+                bail!("{}: which column is the target? name it by --target", self.data.display())
+            }
+        };
+        Ok((source, target))
+    }
+
     /// The data file's name with `suffix`.
     fn folder(&self, suffix: &str) -> PathBuf {
         let stem = self.data.file_stem().unwrap_or_default().to_string_lossy();
         PathBuf::from(format!("{stem}-{suffix}"))
+    }
+}
+
+/// Name of labels that have none.
+const LABEL: &str = "label";
+
+/// How to read a data file: shared by all commands that read one.
+#[derive(Args)]
+struct SourceArguments {
+    /// Labels of an idx, .npy or .npz file, in an idx or .npy file [default: those beside idx images by the
+    /// usual name].
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Arrays of features and labels in an .npz file [default: those with a usual name, such as x and y].
+    #[arg(long, value_name = "X,Y", value_delimiter = ',')]
+    arrays: Vec<String>,
+    /// Arrays have their channels before height and width, as PyTorch does.
+    #[arg(long)]
+    channels_first: bool,
+    /// Cut consecutive rows of a CSV file into windows of this many.
+    #[arg(long, value_name = "ROWS")]
+    window: Option<usize>,
+    /// Rows from the start of a window to that of the next [default: as many as a window has].
+    #[arg(long, value_name = "ROWS")]
+    stride: Option<usize>,
+    /// Columns that name a group, such as a person or a recording: no features, and a group is held out as a
+    /// whole. A run remembers groups and windows.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    group: Vec<String>,
+}
+
+impl SourceArguments {
+    /// The file at `path`, read so.
+    fn at(&self, path: &Path) -> Source {
+        let Self { labels, arrays, channels_first, window, stride, group } = self;
+        Source {
+            path: path.to_owned(),
+            labels: labels.clone(),
+            arrays: arrays.clone(),
+            channels_first: *channels_first,
+            series: Series { window: *window, stride: *stride, group: group.clone() },
+            selection: Selection::All,
+        }
     }
 }
 

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::data::Table;
 use fiberwalk::engine::Predictor;
 
-use super::EngineArguments;
+use super::{EngineArguments, SourceArguments};
 
 #[derive(Args)]
 pub struct Arguments {
     /// Directory of a run, or a `.fwk` file.
     model: PathBuf,
-    /// CSV file with the feature columns; a target column is ignored.
+    /// CSV file with the feature columns, images or arrays; a target column or labels are ignored.
     data: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// CSV file to write.
     #[arg(long)]
     out: PathBuf,
@@ -25,8 +26,8 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
-        let table = Table::read(&self.data)?;
-        let raw = predictor.schema.features.read(&table, &predictor.schema.target)?;
+        let source = self.source.at(&self.data);
+        let raw = predictor.schema.read(&source, &predictor.schema.target)?;
         predictor.predict(&raw)?.write_csv(&self.out)
     }
 }

@@ -4,22 +4,26 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use fiberwalk::data::Table;
+use fiberwalk::data::Source;
 use fiberwalk::pipeline::Run;
 use fiberwalk::report::{Foreign, HeldOut, REPORT, html};
 use fiberwalk::run_dir::write_atomically;
+
+use super::SourceArguments;
 
 #[derive(Args)]
 pub struct Arguments {
     /// Directory of a run.
     run: PathBuf,
-    /// CSV file with features and target to judge the run on [default: rows that it was calibrated
+    /// File with features and target to judge the run on [default: rows that it was calibrated
     /// with].
     test: Option<PathBuf>,
     /// Name of the target column in TEST [default: the run's].
     #[arg(long, requires = "test")]
     target: Option<String>,
-    /// CSV file with rows from elsewhere [default: uniform in a box of ± 5 standard deviations].
+    #[command(flatten)]
+    source: SourceArguments,
+    /// File with rows from elsewhere [default: uniform in a box of ± 5 standard deviations].
     #[arg(long)]
     ood: Option<PathBuf>,
     /// HTML file to write [default: report.html in the run's directory].
@@ -32,11 +36,14 @@ impl Arguments {
         let run = Run::open(&self.run)?;
         let target = self.target.as_deref().unwrap_or(&run.record().schema.target);
         let held_out = match &self.test {
-            Some(path) => read_held_out(&run, path, target)?,
+            Some(path) => read_held_out(&run, &self.source.at(path), target)?,
             None => HeldOut::calibration_rows(&run)?,
         };
         let foreign = match &self.ood {
-            Some(path) => Some(read_foreign(&run, path, target)?),
+            Some(path) => {
+                let source = self.source.at(path).beside(path);
+                Some(read_foreign(&run, &source, target)?)
+            }
             None => None,
         };
         let page = html(&run, &held_out, foreign.as_ref())?;
@@ -45,19 +52,14 @@ impl Arguments {
     }
 }
 
-fn read_held_out(run: &Run, path: &Path, target: &str) -> anyhow::Result<HeldOut> {
-    let (schema, table) = (&run.record().schema, Table::read(path)?);
-    Ok(HeldOut {
-        target: schema.read_target(&table, target)?,
-        raw: schema.features.read(&table, target)?,
-        file: Some(name(path)),
-    })
+fn read_held_out(run: &Run, source: &Source, target: &str) -> anyhow::Result<HeldOut> {
+    let (raw, target) = run.record().schema.read_labelled(source, target)?;
+    Ok(HeldOut { target, raw, file: Some(name(&source.path)) })
 }
 
-fn read_foreign(run: &Run, path: &Path, target: &str) -> anyhow::Result<Foreign> {
-    let table = Table::read(path)?;
-    let raw = run.record().schema.features.read(&table, target)?;
-    Ok(Foreign { raw, file: name(path) })
+fn read_foreign(run: &Run, source: &Source, target: &str) -> anyhow::Result<Foreign> {
+    let raw = run.record().schema.read(source, target)?;
+    Ok(Foreign { raw, file: name(&source.path) })
 }
 
 /// The file's name without its folders, which are the reader's own business.

@@ -48,12 +48,13 @@ impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let mut config = self.table.config()?;
         config.walk.layers = self.walk_layers.unwrap_or(config.walk.layers);
+        let (data, target) = self.table.source()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("run"));
         let begun = out.join(REQUESTED);
         Resumption { begun, flag: Some("--resume") }.on_interruption()?;
         train(&TrainOptions {
-            data: self.table.data,
-            target: self.table.target,
+            data,
+            target,
             task: self.table.task,
             config,
             network: self.network,

@@ -1,11 +1,24 @@
-//! From a CSV file to standardised rows.
+//! From data files to standardised rows: [`Source`] says what to read, a [`Table`] is what the file holds,
+//! a [`Dataset`] what is trained on; [`Schema`] knows what its numbers mean.
 
+mod array;
+mod block;
+mod dataset;
+mod folder;
+mod idx;
+mod numpy;
 mod rows;
 mod schema;
+mod series;
+mod source;
 mod split;
 mod table;
 
+pub use crate::network::Shape;
+pub use dataset::Dataset;
 pub use rows::{Rows, Targets};
 pub use schema::{Features, Schema, Target, Task, TaskKind};
+pub use series::Series;
+pub use source::{Selection, Source};
 pub use split::{Split, evenly, folds, split, test_split};
 pub use table::{Table, TableError};

@@ -23,6 +23,8 @@ pub struct Rows {
     pub n: usize,
     /// Targets, one a row.
     pub targets: Targets,
+    /// Group of each row, `[n]`, if rows belong together: a group is held out as a whole.
+    pub groups: Option<Vec<u32>>,
 }
 
 impl Targets {
@@ -75,6 +77,14 @@ impl Rows {
     pub fn subset(&self, rows: &[usize]) -> Self {
         let features = self.x.len() / self.n.max(1);
         let x = rows.iter().flat_map(|&row| &self.x[row * features..(row + 1) * features]);
-        Self { x: x.copied().collect(), n: rows.len(), targets: self.targets.subset(rows) }
+        Self {
+            x: x.copied().collect(),
+            n: rows.len(),
+            targets: self.targets.subset(rows),
+            groups: self
+                .groups
+                .as_ref()
+                .map(|groups| rows.iter().map(|&row| groups[row]).collect()),
+        }
     }
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use rand_distr::{Distribution, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 use fiberwalk_formats::INPUT_CLIP;
 
+use super::series::{channels_of, windows};
 use super::table::list;
-use super::{Rows, Table, TableError, Targets};
+use super::{Dataset, Rows, Series, Shape, Source, Table, TableError, Targets};
 
 /// A text column with more categories than this is no feature but an identifier.
 const MAX_CATEGORIES: usize = 32;
@@ -64,9 +66,16 @@ pub struct Schema {
     pub target: String,
     /// What is predicted.
     pub task: Task,
+    /// The map that the features are, if they are one; its channels have one mean and deviation each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<Shape>,
+    /// Groups and windows of rows.
+    #[serde(default, skip_serializing_if = "Series::is_empty")]
+    pub series: Series,
 }
 
 /// The target column, as read.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// Class index of every row, and the classes' names.
     Classes(Vec<u32>, Vec<String>),
@@ -75,13 +84,18 @@ pub enum Target {
 }
 
 impl Features {
-    /// The features of a training file: every column but the target.
+    /// The features of a training file: the numbers beside its columns, or every column but those `besides`,
+    /// the last of which is the target.
     ///
     /// # Errors
-    /// A text column with too many values, or no column but the target.
-    pub fn of(table: &Table, target: &str) -> Result<Self, TableError> {
+    /// A text column with too many values, or no column but those.
+    pub fn of(table: &Table, besides: &[&str]) -> Result<Self, TableError> {
+        if let Some(block) = table.block() {
+            return Ok(Self(block.names.clone()));
+        }
         let mut names = Vec::new();
-        for (column, name) in table.columns.iter().enumerate().filter(|(_, name)| *name != target) {
+        let columns = table.columns.iter().enumerate();
+        for (column, name) in columns.filter(|(_, name)| !besides.contains(&name.as_str())) {
             if table.is_numeric(column) {
                 names.push(name.clone());
                 continue;
@@ -107,17 +121,33 @@ impl Features {
             names.extend(values.iter().map(|value| format!("{name}={value}")));
         }
         if names.is_empty() {
-            return Err(table.unusable(format!("there is no column besides the target `{target}`")));
+            let (groups, target) = besides.split_at(besides.len().saturating_sub(1));
+            let groups = if groups.is_empty() { "" } else { " and those of --group" };
+            return Err(table.unusable(format!(
+                "there is no column besides the target {}{groups}",
+                list(target)
+            )));
         }
         Ok(Self(names))
     }
 
     /// The features of every row, original units, row-major `[n, features]`. A column that is
-    /// neither a feature nor `target` is refused.
+    /// neither a feature nor among those `besides` is refused. Numbers beside the columns are taken in their
+    /// order, since arrays and images have no names.
     ///
     /// # Errors
-    /// Missing and unknown columns, and fields that are no numbers or unknown categories.
-    pub fn read(&self, table: &Table, target: &str) -> Result<Vec<f32>, TableError> {
+    /// Missing and unknown columns, and fields that are no numbers or unknown categories; another number of
+    /// features.
+    pub fn read(&self, table: &Table, besides: &[&str]) -> Result<Vec<f32>, TableError> {
+        if let Some(block) = table.block() {
+            let (found, expected) = (block.names.len(), self.0.len());
+            if found != expected {
+                return Err(table.unusable(format!(
+                    "found {found} features a row, expected {expected} as the model was trained with"
+                )));
+            }
+            return Ok(block.values.floats());
+        }
         let sources: Vec<_> = self.0.iter().map(|name| self.source(table, name)).collect();
         let missing: Vec<&String> = self
             .0
@@ -135,7 +165,7 @@ impl Features {
         let sources: Vec<_> = sources.into_iter().flatten().collect();
         let known = |column: &usize| sources.iter().any(|(source, _)| source == column);
         let extra: Vec<&String> = (0..table.columns.len())
-            .filter(|column| !known(column) && table.columns[*column] != target)
+            .filter(|column| !known(column) && !besides.contains(&table.columns[*column].as_str()))
             .map(|column| &table.columns[column])
             .collect();
         if !extra.is_empty() {
@@ -216,43 +246,53 @@ impl Target {
         }
     }
 
-    /// Reads the target column of a training file. Also says, where the task was left open, what
-    /// was decided and why.
+    /// The task to learn, where it was left open with what was decided and why.
     ///
     /// # Errors
-    /// No such column, a value that does not fit the task, or a target that never varies.
-    pub fn read(
+    /// No such column.
+    pub(super) fn decide(
         table: &Table,
         target: &str,
         task: TaskKind,
-    ) -> Result<(Self, Option<String>), TableError> {
+    ) -> Result<(TaskKind, Option<String>), TableError> {
+        let column = table.column(target)?;
+        if task != TaskKind::Auto {
+            return Ok((task, None));
+        }
+        let classification = |reason: String| {
+            let decision = format!("classification, since `{target}` holds {reason}");
+            Ok((TaskKind::Classification, Some(decision)))
+        };
+        if !table.is_numeric(column) {
+            return classification("text".to_owned());
+        }
+        let values: BTreeSet<&str> = table.fields(column).collect();
+        let whole = values.iter().all(|value| value.parse::<i64>().is_ok());
+        if whole && values.len() <= MAX_AUTO_CLASSES {
+            return classification(format!("{} different whole numbers", values.len()));
+        }
+        Ok((TaskKind::Regression, Some(format!("regression, since `{target}` holds numbers"))))
+    }
+
+    /// Reads the target column of a training file.
+    ///
+    /// # Errors
+    /// No such column, a value that does not fit the task, or a target that never varies.
+    pub fn read(table: &Table, target: &str, task: TaskKind) -> Result<Self, TableError> {
+        let (task, _) = Self::decide(table, target, task)?;
         let column = table.column(target)?;
         let values: BTreeSet<&str> = table.fields(column).collect();
-        let numeric = table.is_numeric(column);
-        let whole = numeric && values.iter().all(|value| value.parse::<i64>().is_ok());
-        let (classification, reason) = match task {
-            TaskKind::Classification => (true, None),
-            TaskKind::Regression => (false, None),
-            TaskKind::Auto if !numeric => (true, Some(format!("`{target}` holds text"))),
-            TaskKind::Auto if whole && values.len() <= MAX_AUTO_CLASSES => {
-                (true, Some(format!("`{target}` holds {} different whole numbers", values.len())))
-            }
-            TaskKind::Auto => (false, Some(format!("`{target}` holds numbers"))),
-        };
         if values.len() < 2 {
             let only = table.fields(column).next().unwrap_or_default();
             return Err(table.unusable(format!(
                 "the target `{target}` is `{only}` in every row: there is nothing to learn"
             )));
         }
-        if !classification {
-            return Ok((
-                Self::Values(table.numbers(column)?),
-                reason.map(|r| format!("regression, since {r}")),
-            ));
+        if task == TaskKind::Regression {
+            return Ok(Self::Values(table.numbers(column)?));
         }
         let mut classes: Vec<String> = values.into_iter().map(str::to_owned).collect();
-        if numeric {
+        if table.is_numeric(column) {
             let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
             classes.sort_by(|a, b| number(a).total_cmp(&number(b)));
         }
@@ -266,39 +306,39 @@ impl Target {
         let index =
             |field: &str| classes.iter().position(|class| class == field).unwrap_or(0) as u32;
         let labels = table.fields(column).map(index).collect();
-        Ok((Self::Classes(labels, classes), reason.map(|r| format!("classification, since {r}"))))
+        Ok(Self::Classes(labels, classes))
     }
 }
 
 impl Schema {
-    /// Learns normalisation from the training rows `rows` of raw features `x: [n, features]`.
+    /// Learns normalisation from the training rows `rows`: of each feature, or of each channel of a map over
+    /// all of its positions.
     ///
     /// # Errors
     /// All features constant, or a constant target.
-    pub fn learn(
-        table: &Table,
-        features: Features,
-        x: &[f32],
-        target_name: &str,
-        target: &Target,
-        rows: &[usize],
-    ) -> Result<Self, TableError> {
-        let width = features.0.len();
+    pub fn learn(data: &Dataset, rows: &[usize]) -> Result<Self, TableError> {
+        let Dataset { table, features, raw, target, target_name, .. } = data;
+        let (width, shape) = (features.0.len(), data.shape());
         let (mut means, mut stds) = (Vec::with_capacity(width), Vec::with_capacity(width));
         let mut constant = 0;
-        for feature in 0..width {
-            let (mean, std) = mean_std(rows.iter().map(|&row| x[row * width + feature]));
+        let channels = shape.map_or(width, |shape| shape.channels);
+        for channel in 0..channels {
+            let row = |&row: &usize| raw[row * width..(row + 1) * width].iter().skip(channel);
+            let (mean, std) =
+                mean_std(rows.iter().flat_map(|at| row(at).step_by(channels)).copied());
             // A value that moves by less than its own rounding does not vary.
             let varies = std > 1e-6 * mean.abs() && std > 0.0;
             constant += usize::from(!varies);
             means.push(mean);
             stds.push(if varies { std } else { 1.0 });
         }
-        if constant == width {
-            return Err(table.unusable(
-                "every feature column is constant: there is nothing to learn from".into(),
-            ));
+        if constant == channels {
+            let what = if shape.is_some() { "channel" } else { "feature column" };
+            return Err(
+                table.unusable(format!("every {what} is constant: there is nothing to learn from"))
+            );
         }
+        let every = |channels: Vec<f32>| channels.into_iter().cycle().take(width).collect();
         let task = match target {
             Target::Classes(_, classes) => Task::Classification { classes: classes.clone() },
             Target::Values(values) => {
@@ -311,11 +351,23 @@ impl Schema {
                 Task::Regression { mean, std }
             }
         };
-        Ok(Self { features, mean: means, std: stds, target: target_name.to_owned(), task })
+        Ok(Self {
+            features: features.clone(),
+            mean: every(means),
+            std: every(stds),
+            target: target_name.clone(),
+            task,
+            shape,
+            series: data.series.clone(),
+        })
     }
 
-    /// Names of the features that did not vary in the training rows `rows` of `x`.
+    /// Names of the features that did not vary in the training rows `rows` of `x`; none of a map, where
+    /// pixels that are always dark are no mistake.
     pub fn constant_features(&self, x: &[f32], rows: &[usize]) -> Vec<&str> {
+        if self.shape.is_some() {
+            return Vec::new();
+        }
         let width = self.features.0.len();
         let constant = |feature: &usize| {
             rows.iter().all(|&row| x[row * width + feature] == x[rows[0] * width + feature])
@@ -347,7 +399,7 @@ impl Schema {
         each.map(|(mean, std)| *mean + *std * unit.sample(rng)).collect()
     }
 
-    /// Standardised rows with their targets.
+    /// Standardised rows with their targets, no group among them.
     pub fn rows(&self, raw: &[f32], target: &Target) -> Rows {
         let targets = match (target, &self.task) {
             (Target::Values(values), Task::Regression { mean, std }) => {
@@ -360,7 +412,7 @@ impl Schema {
                 unreachable!("the task was learned from this target")
             }
         };
-        Rows { x: self.standardise(raw), n: targets.len(), targets }
+        Rows { x: self.standardise(raw), n: targets.len(), targets, groups: None }
     }
 
     /// Number of network outputs: classes, or 1.
@@ -371,11 +423,79 @@ impl Schema {
         }
     }
 
-    /// The target column of an evaluation file, original units.
+    /// Raw features `[n, features]` of every row of a file, or of windows cut from it. Its column `target`, if
+    /// there is one, is ignored.
     ///
     /// # Errors
-    /// No such column, a class that training did not see, or a field that is no number.
-    pub fn read_target(&self, table: &Table, target: &str) -> Result<Target, TableError> {
+    /// The file cannot be read, or holds other features than the model was trained with.
+    pub fn read(&self, source: &Source, target: &str) -> Result<Vec<f32>, TableError> {
+        let (series, table) = self.table(source, target, false)?;
+        self.features.read(&table, &series.besides(target))
+    }
+
+    /// The same with the targets of a file to evaluate on, original units.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`]; no column `target`, a class that training did not see, or a field that is no
+    /// number.
+    pub fn read_labelled(
+        &self,
+        source: &Source,
+        target: &str,
+    ) -> Result<(Vec<f32>, Target), TableError> {
+        let (series, table) = self.table(source, target, true)?;
+        let targets = self.read_target(&table, target)?;
+        Ok((self.features.read(&table, &series.besides(target))?, targets))
+    }
+
+    /// What a file holds, cut into windows if those are what was trained on, and the groups and windows it was
+    /// read by: the source's own, else the remembered ones.
+    fn table(
+        &self,
+        source: &Source,
+        target: &str,
+        labelled: bool,
+    ) -> Result<(Series, Table), TableError> {
+        let series = source.series.or(&self.series);
+        let table = source.table(target)?;
+        series.check(target).map_err(|message| table.unusable(message))?;
+        if let Some(block) = table.block() {
+            return match (block.shape, self.shape) {
+                (Some(found), Some(expected)) if found != expected => Err(table.unusable(format!(
+                    "found maps of {found}, expected {expected} as the model was trained with"
+                ))),
+                _ => Ok((series, table)),
+            };
+        }
+        // A file may hold windows already, one a row.
+        let already = self.features.0.first().is_some_and(|first| table.columns.contains(first));
+        let Some(channels) = channels_of(&self.features).filter(|_| !already) else {
+            return match series.window {
+                Some(_) if !already => {
+                    Err(table.unusable("--window: the model was not trained on windows".into()))
+                }
+                _ => Ok((series, table)),
+            };
+        };
+        let expected = self.features.0.len() / channels.0.len();
+        if series.window != Some(expected) {
+            let found =
+                series.window.map_or("none".to_owned(), |found| format!("--window {found}"));
+            return Err(table.unusable(format!(
+                "the model predicts windows of {expected} rows: found {found}, expected --window {expected}"
+            )));
+        }
+        let label = match (&self.task, labelled) {
+            (Task::Classification { .. }, true) => Some(table.column(target)?),
+            _ => None,
+        };
+        let cut = windows(&table, &channels, &series, target, label)?;
+        info!(path = %source.path.display(), "{}", cut.note);
+        Ok((series, cut.table))
+    }
+
+    /// The target column of an evaluation file, original units.
+    fn read_target(&self, table: &Table, target: &str) -> Result<Target, TableError> {
         let column = table.column(target)?;
         match &self.task {
             Task::Regression { .. } => Ok(Target::Values(table.numbers(column)?)),
@@ -411,12 +531,12 @@ mod tests {
     #[test]
     fn text_columns_become_indicators_and_are_found_again() {
         let table = table_from("c,x,y\nred,1,0\nblue,2,1\nred,3,1\nblue,4,0\n").expect("table");
-        let features = Features::of(&table, "y").expect("features");
+        let features = Features::of(&table, &["y"]).expect("features");
         assert_eq!(features.0, ["c=blue", "c=red", "x"]);
         let other = table_from("x,c\n7,blue\n").expect("table");
-        assert_eq!(features.read(&other, "y").expect("row"), [1.0, 0.0, 7.0]);
+        assert_eq!(features.read(&other, &["y"]).expect("row"), [1.0, 0.0, 7.0]);
         let unknown = table_from("x,c\n7,green\n").expect("table");
-        let message = features.read(&unknown, "y").expect_err("green").to_string();
+        let message = features.read(&unknown, &["y"]).expect_err("green").to_string();
         assert!(message.contains("row 1 (line 2), column `c`: found `green`"), "{message}");
     }
 
@@ -424,9 +544,9 @@ mod tests {
     fn missing_and_extra_columns_are_named() {
         let features = Features(vec!["a".into(), "b".into()]);
         let table = table_from("a,y\n1,2\n").expect("table");
-        assert!(features.read(&table, "y").expect_err("b").to_string().contains("missing: `b`"));
+        assert!(features.read(&table, &["y"]).expect_err("b").to_string().contains("missing: `b`"));
         let table = table_from("a,b,c,y\n1,2,3,4\n").expect("table");
-        assert!(features.read(&table, "y").expect_err("c").to_string().contains("know: `c`"));
+        assert!(features.read(&table, &["y"]).expect_err("c").to_string().contains("know: `c`"));
     }
 
     #[test]
@@ -437,12 +557,11 @@ mod tests {
             let table =
                 table_from(&format!("x,y\n{}", target.replace('\n', "\n1,").replacen("", "1,", 1)))
                     .expect("table");
-            let (_, reason) = Target::read(&table, "y", TaskKind::Auto).expect("target");
+            let (_, reason) = Target::decide(&table, "y", TaskKind::Auto).expect("target");
             assert!(reason.expect("a reason").starts_with(task));
         }
         let table = table_from("x,y\n1,a\n2,a\n").expect("table");
-        let message =
-            Target::read(&table, "y", TaskKind::Auto).err().expect("one class").to_string();
+        let message = Target::read(&table, "y", TaskKind::Auto).expect_err("one class").to_string();
         assert!(message.contains("`y` is `a` in every row"), "{message}");
     }
 }

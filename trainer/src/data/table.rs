@@ -1,10 +1,12 @@
-//! A CSV file as text, checked for shape.
+//! What a data file holds: fields of text, checked for shape, and numbers beside them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use super::block::Block;
 
 /// What is wrong with a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
@@ -54,17 +56,18 @@ pub enum TableError {
     },
     /// A field is empty or stands for a missing value.
     #[error(
-        "{}: row {row} (line {line}), column `{column}`: found a missing value (`{found}`); \
+        "{}: row {row}{}, column `{column}`: found a missing value (`{found}`); \
          remove the row or fill the value in",
-        path.display()
+        path.display(),
+        at(*line)
     )]
     Missing {
         /// File.
         path: PathBuf,
         /// Data row.
         row: usize,
-        /// Line of the file.
-        line: u64,
+        /// Line of the file, if it has lines.
+        line: Option<u64>,
         /// Column.
         column: String,
         /// Field.
@@ -72,16 +75,17 @@ pub enum TableError {
     },
     /// A field is not what the column holds.
     #[error(
-        "{}: row {row} (line {line}), column `{column}`: found `{found}`, expected {expected}",
-        path.display()
+        "{}: row {row}{}, column `{column}`: found `{found}`, expected {expected}",
+        path.display(),
+        at(*line)
     )]
     BadField {
         /// File.
         path: PathBuf,
         /// Data row.
         row: usize,
-        /// Line of the file.
-        line: u64,
+        /// Line of the file, if it has lines.
+        line: Option<u64>,
         /// Column.
         column: String,
         /// Field.
@@ -112,20 +116,22 @@ pub enum TableError {
 /// Texts that stand for a missing value.
 const MISSING: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
 
-/// A CSV file: column names and fields, every row as long as the header.
+/// The rows of a data file: fields of named columns, every row as long as the header, and beside them a block
+/// of numbers where the file holds images or arrays, or was cut into windows.
 #[derive(Debug)]
 pub struct Table {
     /// Where it was read from.
     pub path: PathBuf,
     /// Column names.
     pub columns: Vec<String>,
-    /// SHA-256 of the file, hexadecimal.
+    /// SHA-256 of what was read, hexadecimal.
     pub sha256: String,
     rows: Vec<csv::StringRecord>,
+    block: Option<Block>,
 }
 
 impl Table {
-    /// Reads and checks a file.
+    /// Reads and checks a CSV file.
     ///
     /// # Errors
     /// [`TableError`] names the file and where in it.
@@ -137,8 +143,7 @@ impl Table {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(TableError::Empty(owned()));
         }
-        let digest = Sha256::digest(bytes);
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hexadecimal(Sha256::new_with_prefix(bytes));
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
         let malformed =
             |error: csv::Error| TableError::Malformed { path: owned(), message: describe(&error) };
@@ -157,9 +162,59 @@ impl Table {
         if rows.is_empty() {
             return Err(TableError::NoRows(owned()));
         }
-        let table = Self { path: owned(), columns, sha256, rows };
+        let table = Self { path: owned(), columns, sha256, rows, block: None };
         table.check_missing()?;
         Ok(table)
+    }
+
+    /// A block of numbers with columns of text beside it, each with as many fields as the block has rows.
+    pub(super) fn beside(
+        path: &Path,
+        sha256: String,
+        columns: Vec<String>,
+        fields: &[Vec<String>],
+        block: Block,
+    ) -> Result<Self, TableError> {
+        let n = block.values.len() / block.names.len();
+        let record = |row: usize| fields.iter().map(|fields| &fields[row]).collect();
+        let rows = (0..n).map(record).collect();
+        let table = Self { path: path.to_owned(), columns, sha256, rows, block: Some(block) };
+        table.check_missing()?;
+        Ok(table)
+    }
+
+    /// The named columns of the named rows, with a block of as many rows.
+    pub(super) fn condensed(&self, rows: &[usize], columns: &[usize], block: Block) -> Self {
+        let record = |&row: &usize| {
+            let fields = columns.iter().map(|&column| &self.rows[row][column]);
+            let mut record: csv::StringRecord = fields.collect();
+            record.set_position(self.rows[row].position().cloned());
+            record
+        };
+        Self {
+            path: self.path.clone(),
+            columns: columns.iter().map(|&column| self.columns[column].clone()).collect(),
+            sha256: self.sha256.clone(),
+            rows: rows.iter().map(record).collect(),
+            block: Some(block),
+        }
+    }
+
+    /// The named rows alone, which are other data than all of them.
+    pub(super) fn select(mut self, rows: &[usize]) -> Self {
+        let mut hash = Sha256::new_with_prefix(&self.sha256);
+        rows.iter().for_each(|&row| hash.update((row as u64).to_le_bytes()));
+        self.sha256 = hexadecimal(hash);
+        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
+        if let Some(block) = &mut self.block {
+            block.values = block.values.rows(rows, block.names.len());
+        }
+        self
+    }
+
+    /// The numbers beside the columns.
+    pub(super) const fn block(&self) -> Option<&Block> {
+        self.block.as_ref()
     }
 
     /// Number of data rows.
@@ -177,11 +232,22 @@ impl Table {
     /// # Errors
     /// [`TableError::NoColumn`] lists the columns that exist.
     pub fn column(&self, name: &str) -> Result<usize, TableError> {
-        self.columns.iter().position(|column| column == name).ok_or_else(|| TableError::NoColumn {
-            path: self.path.clone(),
-            column: name.to_owned(),
-            existing: list(&self.columns),
+        let found = self.columns.iter().position(|column| column == name);
+        found.ok_or_else(|| match &self.block {
+            Some(block) if self.columns.is_empty() => {
+                self.unusable(format!("found no `{name}`: {}", block.labels))
+            }
+            _ => TableError::NoColumn {
+                path: self.path.clone(),
+                column: name.to_owned(),
+                existing: list(&self.columns),
+            },
         })
+    }
+
+    /// A field.
+    pub(super) fn field(&self, row: usize, column: usize) -> &str {
+        &self.rows[row][column]
     }
 
     /// Fields of a column.
@@ -194,8 +260,11 @@ impl Table {
         self.fields(column).all(|field| field.parse::<f32>().is_ok())
     }
 
-    /// The header and the named rows as CSV text.
-    pub fn to_csv(&self, rows: &[usize]) -> Vec<u8> {
+    /// The header and the named rows as CSV text; none where a block of numbers lies beside the columns.
+    pub fn to_csv(&self, rows: &[usize]) -> Option<Vec<u8>> {
+        if self.block.is_some() {
+            return None;
+        }
         let mut writer = csv::Writer::from_writer(Vec::new());
         let records = rows.iter().map(|&row| &self.rows[row]);
         let header = csv::StringRecord::from(self.columns.clone());
@@ -204,7 +273,7 @@ impl Table {
                 .write_record(record)
                 .expect("a vector grows, and rows are as long as the header");
         }
-        writer.into_inner().expect("a vector grows")
+        Some(writer.into_inner().expect("a vector grows"))
     }
 
     /// The column as finite numbers.
@@ -231,13 +300,31 @@ impl Table {
         }
     }
 
+    /// An error about the number `found` in the block.
+    pub(super) fn bad_number(
+        &self,
+        row: usize,
+        name: &str,
+        found: f32,
+        expected: String,
+    ) -> TableError {
+        TableError::BadField {
+            path: self.path.clone(),
+            row: row + 1,
+            line: self.line(row),
+            column: name.to_owned(),
+            found: found.to_string(),
+            expected,
+        }
+    }
+
     /// An error about the file as a whole.
     pub fn unusable(&self, message: String) -> TableError {
         TableError::Unusable { path: self.path.clone(), message }
     }
 
-    fn line(&self, row: usize) -> u64 {
-        self.rows[row].position().map_or(0, csv::Position::line)
+    fn line(&self, row: usize) -> Option<u64> {
+        self.rows[row].position().map(csv::Position::line)
     }
 
     fn check_missing(&self) -> Result<(), TableError> {
@@ -262,6 +349,16 @@ impl Table {
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     quoted.join(", ")
+}
+
+/// The line behind a row, for a message.
+fn at(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!(" (line {line})"))
+}
+
+/// A hash as text.
+pub(super) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A reader's error on one line, with its row.
@@ -311,7 +408,8 @@ mod tests {
     #[test]
     fn some_rows_are_written_as_they_were_read() {
         let table = table_from("a,\"b,c\"\n1,x\n2,\"y, \"\"z\"\"\"\n3,w\n").expect("readable");
-        let again = table_from(std::str::from_utf8(&table.to_csv(&[2, 1])).expect("text"));
+        let csv = table.to_csv(&[2, 1]).expect("fields alone");
+        let again = table_from(std::str::from_utf8(&csv).expect("text"));
         let again = again.expect("readable");
         assert_eq!(again.columns, table.columns);
         assert_eq!(again.fields(1).collect::<Vec<_>>(), ["w", "y, \"z\""]);

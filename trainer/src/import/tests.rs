@@ -10,7 +10,7 @@ use onnx_rs::ast::{
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::*;
-use crate::data::Features;
+use crate::data::{Features, Series};
 use crate::network::{Batch, outputs};
 
 const WIDTHS: [usize; 3] = [3, 5, 2];
@@ -58,6 +58,8 @@ fn schema(task: Task, features: &[&str]) -> Schema {
         std: vec![3.0, 1.5, 2.5],
         target: "y".to_owned(),
         task,
+        shape: None,
+        series: Series::default(),
     }
 }
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use fiberwalk_formats::{MAX_MAP, MAX_WIDTH};
+
 use super::{Activation, Architecture, Block, Pool, PoolKind, Shape, Window};
 
 /// A hidden layer, or pooling after one.
@@ -315,7 +317,23 @@ impl Architecture {
             network.append(spec, activation).map_err(|message| format!("{spec}: {message}"))?;
         }
         network.blocks.push(Block::dense(outputs, Activation::Identity));
+        network.check_limits()?;
         Ok(network)
+    }
+
+    /// Whether every map and fan-in is within what a board computes with.
+    fn check_limits(&self) -> Result<(), String> {
+        if let Some(map) = self.maps().iter().find(|map| map.len() > MAX_MAP) {
+            return Err(format!("found a map of {map}, expected at most {MAX_MAP} values"));
+        }
+        match self.layers().enumerate().find(|(_, layer)| layer.inputs > MAX_WIDTH) {
+            None => Ok(()),
+            Some((index, layer)) => Err(format!(
+                "a unit of layer {index} reads {} values, expected at most {MAX_WIDTH}: a convolution \
+                 reads those under its window alone",
+                layer.inputs
+            )),
+        }
     }
 
     fn append(&mut self, spec: &LayerSpec, default: Activation) -> Result<(), String> {
@@ -355,6 +373,14 @@ impl Architecture {
                     activation: activation.unwrap_or(default),
                     pool: None,
                 };
+                // Numbers of a window are bytes in an artifact.
+                let numbers = [size, stride, before, after].concat();
+                if numbers.iter().any(|&number| number > u8::MAX.into()) {
+                    return Err(format!("found numbers above {}", u8::MAX));
+                }
+                if before.iter().chain(&after).zip(size.iter().cycle()).any(|(pad, size)| pad >= size) {
+                    return Err("the padding is as wide as the window".to_owned());
+                }
                 let shape = block.affine_shape(map);
                 if shape.is_empty() {
                     return Err(format!("the window is larger than the map before it, {map}"));
@@ -483,6 +509,8 @@ mod tests {
             (&["conv 29x29x1"][..], "larger than the map before it, 28 × 28 × 1"),
             (&["conv 3x3x4 groups 2"], "2 groups do not share out 1 input"),
             (&["max 2"], "pooling follows a convolution"),
+            (&["conv 2x2x4 padding 2"], "as wide as the window"),
+            (&["conv 3x3x8 padding 1"], "a unit of layer 1 reads 6272 values"),
             (
                 &["conv 5x5x4", "conv 5x5x4 skip 0"],
                 "no earlier layer with an output of 20 × 20 × 4",

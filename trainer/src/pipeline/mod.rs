@@ -1,4 +1,4 @@
-//! Training from a CSV file to an artifact, stage by stage. Every stage's result is a file in the
+//! Training from a data file to an artifact, stage by stage. Every stage's result is a file in the
 //! run's directory; a stage whose file is there is not done again.
 
 mod export;
@@ -13,11 +13,11 @@ use clap::ValueEnum;
 use rayon::prelude::*;
 use tracing::{debug, info};
 
-use fiberwalk_formats::{MAX_WIDTH, Reading};
+use fiberwalk_formats::Reading;
 
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Config, PerLayer};
-use crate::data::{Features, Rows, Schema, Table, Target, Task, TaskKind, split};
+use crate::data::{Dataset, Rows, Schema, Source, Target, Task, TaskKind, split};
 use crate::descent::{Descended, Descent, Particle, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::import::ImportedNetwork;
@@ -36,9 +36,9 @@ pub use run::Run;
 /// What to train on, and how.
 #[derive(Clone)]
 pub struct TrainOptions {
-    /// CSV file.
-    pub data: PathBuf,
-    /// Name of the target column.
+    /// Data file, and how to read it.
+    pub data: Source,
+    /// Name of the target column, or of the labels where they are apart from the features.
     pub target: String,
     /// Classification or regression.
     pub task: TaskKind,
@@ -146,25 +146,17 @@ impl<'a> Training<'a> {
         options: &'a TrainOptions,
         imported: Option<&ImportedNetwork>,
     ) -> anyhow::Result<Self> {
-        let table = Table::read(&options.data)?;
-        let (target, decision) = Target::read(&table, &options.target, options.task)?;
-        let features = Features::of(&table, &options.target)?;
-        if features.0.len() > MAX_WIDTH {
-            bail!(
-                "{}: found {} features, expected at most {MAX_WIDTH}",
-                options.data.display(),
-                features.0.len()
-            );
-        }
-        let raw = features.read(&table, &options.target)?;
+        let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
+        let path = &options.data.path;
         if let Some(reading) = options.config.export.input.reading() {
-            check_readings(&table, &features, &raw, reading)?;
+            check_readings(&data, reading)?;
         }
-        let calibration = &options.config.calibration;
-        let split = split(&target, calibration.fraction, calibration.coverage, options.seed)
-            .map_err(|message| table.unusable(message))?;
-        let schema =
-            Schema::learn(&table, features, &raw, &options.target, &target, &split.training)?;
+        let config = &options.config.calibration;
+        let groups = data.groups.as_deref();
+        let split = split(&data.target, groups, config.fraction, config.coverage, options.seed)
+            .map_err(|message| data.table.unusable(message))?;
+        let schema = Schema::learn(&data, &split.training)?;
+        let Dataset { table, raw, target, groups, notes, .. } = data;
         let record = DataRecord {
             rows: table.len(),
             sha256: table.sha256,
@@ -172,13 +164,12 @@ impl<'a> Training<'a> {
             schema,
             split,
         };
-        let architecture = record.architecture(&options.config)?;
+        let architecture =
+            record.architecture(&options.config).with_context(|| path.display().to_string())?;
         options.config.check_depth(architecture.depth())?;
 
         let progress = options.progress;
-        if let Some(decision) = decision {
-            progress.note(&format!("task: {decision}"));
-        }
+        notes.iter().for_each(|note| progress.note(note));
         let constant = record.schema.constant_features(&raw, &record.split.training);
         if !constant.is_empty() {
             progress.note(&format!(
@@ -187,7 +178,7 @@ impl<'a> Training<'a> {
             ));
         }
         info!(
-            data = %options.data.display(),
+            data = %path.display(),
             rows = record.rows,
             training = record.split.training.len(),
             calibration = record.split.calibration.len(),
@@ -199,11 +190,12 @@ impl<'a> Training<'a> {
             "data"
         );
         let fitted = |network: &ImportedNetwork| network.fitted_to(&record.schema, &constant);
-        let imported = imported.map(fitted).transpose().with_context(|| {
-            options.network.as_deref().unwrap_or(&options.data).display().to_string()
-        })?;
+        let imported = imported
+            .map(fitted)
+            .transpose()
+            .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
         let dir = open_run(options, &record, imported.as_deref())?;
-        let rows = record.schema.rows(&raw, &target);
+        let rows = Rows { groups, ..record.schema.rows(&raw, &target) };
         Ok(Self { options, dir, record, raw, target, rows, architecture, imported })
     }
 
@@ -357,24 +349,18 @@ impl<'a> Training<'a> {
 }
 
 /// Checks that every feature is a whole number that the board's readings can be.
-fn check_readings(
-    table: &Table,
-    features: &Features,
-    raw: &[f32],
-    reading: Reading,
-) -> anyhow::Result<()> {
+fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
     let (least, most) = reading.range();
-    let columns = features.0.len();
+    let columns = data.features.0.len();
     let fits = |x: f32| x.fract() == 0.0 && (least as f32..=most as f32).contains(&x);
-    match raw.iter().position(|&x| !fits(x)) {
+    match data.raw.iter().position(|&x| !fits(x)) {
         None => Ok(()),
         Some(index) => {
             // A category's column is never refused: it holds 0 and 1.
-            let column = table.column(&features.0[index % columns])?;
             let expected = format!(
                 "a whole number from {least} to {most}, since export.input is not \"float\""
             );
-            Err(table.bad_field(index / columns, column, expected))?
+            Err(data.bad_feature(index / columns, index % columns, expected)?)?
         }
     }
 }
@@ -404,7 +390,10 @@ fn open_run(
     let before: DataRecord = dir.read_json(DATA)?;
     let shown = options.out.display();
     if before.sha256 != record.sha256 {
-        bail!("{shown} is a run of other data than {}: use another --out", options.data.display());
+        bail!(
+            "{shown} is a run of other data than {}, or of other rows of it: use another --out",
+            options.data.path.display()
+        );
     }
     if before.seed != record.seed {
         bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
@@ -415,7 +404,7 @@ fn open_run(
         );
     }
     if &before != record {
-        bail!("{shown} is a run with another target or task: use another --out");
+        bail!("{shown} is a run with another target, task or windows: use another --out");
     }
     if imported_by(&dir)?.as_deref() != imported {
         bail!("{shown} is a run from another --network, or from none: use another --out");

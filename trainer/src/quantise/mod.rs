@@ -504,7 +504,7 @@ mod tests {
 
     use super::*;
     use crate::calibrate::Thresholds;
-    use crate::data::{Features, Schema, Task};
+    use crate::data::{Features, Schema, Series, Task};
     use crate::engine::draw_modulations;
     use crate::export::Export;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
@@ -531,6 +531,8 @@ mod tests {
             std: vec![1.0; features],
             target: "y".to_owned(),
             task: Task::Regression { mean: 0.0, std: 1.0 },
+            shape: None,
+            series: Series::default(),
         };
         let (mut error, mut spread) = (0.0f64, 0.0f64);
         for modulation in &sampled[..8] {

@@ -1,0 +1,128 @@
+//! Images, arrays and series from file to prediction, as `docs/data.md` shows them.
+
+use std::fs;
+use std::path::Path;
+
+use fiberwalk_tests::{DIGITS_CONFIG, Finished, contents, difference, digits};
+
+/// Pixels and labels of some of the bundled digits.
+fn images(rows: impl Iterator<Item = usize>) -> (Vec<u8>, Vec<u8>) {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for line in digits(rows).lines().skip(1) {
+        let mut fields: Vec<u8> =
+            line.split(',').map(|field| field.parse().expect("a pixel")).collect();
+        labels.extend(fields.pop());
+        pixels.extend(fields);
+    }
+    (pixels, labels)
+}
+
+fn idx(shape: &[usize], elements: &[u8]) -> Vec<u8> {
+    let lengths = shape.iter().flat_map(|&length| (length as u32).to_be_bytes());
+    [0, 0, 8, shape.len() as u8]
+        .into_iter()
+        .chain(lengths)
+        .chain(elements.iter().copied())
+        .collect()
+}
+
+fn npy(shape: &str, elements: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    let header = format!("{header:117}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), elements]
+        .concat()
+}
+
+fn run(folder: &Path, arguments: &str) -> String {
+    Finished::success(folder, arguments.split_whitespace()).stdout
+}
+
+fn refused(folder: &Path, arguments: &str, parts: &[&str]) {
+    let before = contents(folder);
+    let Finished { code, stderr, .. } = Finished::run(folder, arguments.split_whitespace());
+    assert_eq!(code, Some(1), "{arguments}: {stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "{arguments}: no `{part}` in: {stderr}");
+    }
+    assert_eq!(difference(&before, &contents(folder)), [Path::new(""); 0], "{arguments}");
+}
+
+fn score(shown: &str, name: &str) -> f64 {
+    let line = shown.lines().find(|line| line.starts_with(name)).expect("the score is shown");
+    line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number")
+}
+
+#[test]
+fn images_are_learned_and_predicted_whatever_holds_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
+    let (pixels, labels) = images((0..1000).filter(|row| row % 5 != 3));
+    let (test, truth) = images((0..1000).filter(|row| row % 5 == 3));
+    write("train-images-idx3-ubyte", &idx(&[800, 8, 8], &pixels));
+    write("train-labels-idx1-ubyte", &idx(&[800], &labels));
+    write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
+    write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
+    write("test.npy", &npy("200, 8, 8", &test));
+    write("truth.npy", &npy("200,", &truth));
+    write("config.toml", DIGITS_CONFIG.as_bytes());
+
+    run(folder, "train train-images-idx3-ubyte --take 600 --config config.toml --out run");
+    let data = fs::read_to_string(folder.join("run/data.json")).expect("a record");
+    let data: String = data.split_whitespace().collect();
+    assert!(data.contains("\"rows\":600") && data.contains("\"shape\":{\"height\":8,\"width\":8"));
+    let shown = run(folder, "evaluate run t10k-images-idx3-ubyte");
+    assert!(score(&shown, "accuracy") > 0.85, "{shown}");
+    assert_eq!(run(folder, "evaluate run/model.fwk test.npy --labels truth.npy"), shown);
+    run(folder, "predict run test.npy --out a.csv");
+    run(folder, "predict run t10k-images-idx3-ubyte --out b.csv");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("predictions");
+    assert_eq!((read("a.csv").lines().count(), read("a.csv")), (201, read("b.csv")));
+    run(folder, "report run t10k-images-idx3-ubyte --ood test.npy --out page.html");
+
+    write("wide.npy", &npy("200, 4, 16", &test));
+    refused(folder, "predict run wide.npy --out c.csv", &["wide.npy", "4 × 16 × 1", "8 × 8 × 1"]);
+    refused(folder, "train test.npy --out other", &["test.npy", "--labels"]);
+    refused(folder, "train run/data.csv --out other", &["run/data.csv", "--target"]);
+}
+
+#[test]
+fn windows_are_learned_and_cut_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let mut csv = String::from("person,device,a,b,activity\n");
+    for row in 0..4320 {
+        let (recording, time) = (row / 60, row % 60);
+        let (activity, speed) = [("rest", 0.0), ("walk", 0.4), ("run", 0.9)][recording % 3];
+        let angle = speed * f64::from(time as u32) + (row * 7 % 13) as f64 / 26.0;
+        let (a, b) = (angle.sin(), angle.cos());
+        csv += &format!("{},{},{a:.3},{b:.3},{activity}\n", recording / 6, recording / 3 % 2);
+    }
+    fs::write(folder.join("motion.csv"), &csv).expect("writable");
+    fs::write(folder.join("config.toml"), DIGITS_CONFIG).expect("writable");
+    let train =
+        "train motion.csv --target activity --config config.toml --out run --window 12 --stride 6";
+    let told = Finished::success(folder, format!("{train} --group person,device").split(' '));
+    assert!(told.stderr.contains("648 windows of 12 rows every 6"), "{}", told.stderr);
+    let shown = run(folder, "evaluate run motion.csv");
+    assert!(score(&shown, "accuracy") > 0.9, "{shown}");
+    let again = "evaluate run/model.fwk motion.csv --window 12 --stride 6 --group person,device";
+    assert_eq!(run(folder, again), shown);
+    // A recording of 180 rows, whatever is done in it, has 29 windows.
+    run(folder, "predict run motion.csv --out p.csv");
+    let predictions = fs::read_to_string(folder.join("p.csv")).expect("predictions");
+    assert_eq!(predictions.lines().count(), 1 + 24 * 29);
+    let compare = "compare motion.csv --target activity --config config.toml --window 12 --group person \
+                   --repeats 1 --methods map,laplace-last-layer,artifact --out compared";
+    let table = run(folder, compare);
+    assert!(table.contains("| exported artifact"), "{table}");
+    assert_eq!(run(folder, compare).lines().last(), table.lines().last(), "a finished run is read");
+
+    refused(folder, &format!("{train} --resume"), &["windows", "another --out"]);
+    refused(folder, "predict run/model.fwk motion.csv --out q.csv", &["--window 12"]);
+    refused(folder, "predict run motion.csv --window 9 --out q.csv", &["found --window 9"]);
+    let long = "train motion.csv --target activity --out other --window 61 --group person";
+    refused(folder, long, &["--window 61", "longest has 60"]);
+    let none = "train motion.csv --target activity --out other --window 6 --group place";
+    refused(folder, none, &["no column `place`"]);
+}

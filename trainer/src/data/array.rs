@@ -1,0 +1,194 @@
+//! An array of a file: its shape and elements.
+
+use super::block::{Block, Shape, Values};
+
+/// Where an array's labels come from, for a message.
+pub(super) const LABELS_OPTION: &str = "give them by --labels FILE";
+
+/// An array in the order of C: the last axis is the fastest.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Array {
+    /// Lengths of the axes.
+    pub shape: Vec<usize>,
+    /// As many as the shape says.
+    pub elements: Elements,
+    /// Whether the first axis is the fastest instead.
+    pub fortran: bool,
+}
+
+/// Elements of an array, as exactly as they are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Elements {
+    /// u8.
+    Bytes(Vec<u8>),
+    /// Other whole numbers.
+    Whole(Vec<i64>),
+    /// f32.
+    Single(Vec<f32>),
+    /// f64.
+    Double(Vec<f64>),
+    /// Text.
+    Text(Vec<String>),
+}
+
+impl Elements {
+    /// Their number.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bytes(elements) => elements.len(),
+            Self::Whole(elements) => elements.len(),
+            Self::Single(elements) => elements.len(),
+            Self::Double(elements) => elements.len(),
+            Self::Text(elements) => elements.len(),
+        }
+    }
+
+    /// As fields of a table.
+    fn into_fields(self) -> Vec<String> {
+        fn fields<T: ToString>(elements: &[T]) -> Vec<String> {
+            elements.iter().map(T::to_string).collect()
+        }
+        match self {
+            Self::Bytes(elements) => fields(&elements),
+            Self::Whole(elements) => fields(&elements),
+            Self::Single(elements) => fields(&elements),
+            Self::Double(elements) => fields(&elements),
+            Self::Text(elements) => elements,
+        }
+    }
+
+    fn into_values(self) -> Result<Values, String> {
+        let floats: Vec<f32> = match self {
+            Self::Bytes(bytes) => return Ok(Values::Bytes(bytes)),
+            Self::Whole(elements) => elements.into_iter().map(|x| x as f32).collect(),
+            Self::Single(elements) => elements,
+            Self::Double(elements) => elements.into_iter().map(|x| x as f32).collect(),
+            Self::Text(_) => return Err("found text, expected numbers".to_owned()),
+        };
+        Ok(Values::Floats(floats))
+    }
+}
+
+impl Array {
+    /// Number of rows: the length of the first axis.
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// One field a row: an array `[n]` or `[n, 1]`.
+    pub fn into_fields(self) -> Result<Vec<String>, String> {
+        match self.shape[..] {
+            [_] | [_, 1] => Ok(self.elements.into_fields()),
+            _ => Err(format!("found an array {:?}, expected one label a row: [n]", self.shape)),
+        }
+    }
+
+    /// Features of rows: `[n, features]`, or maps `[n, height, width]` and `[n, height, width, channels]`; with
+    /// `channels_first`, `[n, channels, length]` and `[n, channels, height, width]`.
+    pub fn into_block(self, channels_first: bool, labels: &'static str) -> Result<Block, String> {
+        let Self { shape, elements, fortran } = self;
+        if shape.iter().skip(1).any(|&length| length == 0) {
+            return Err(format!("found an array {shape:?}: its rows are empty"));
+        }
+        let map = |height, width, channels| Some(Shape { height, width, channels });
+        let (map, axes): (_, &[usize]) = match (&shape[..], channels_first) {
+            ([_, _], false) => (None, &[0, 1]),
+            (&[_, height, width], false) => (map(height, width, 1), &[0, 1, 2]),
+            (&[_, height, width, channels], false) => (map(height, width, channels), &[0, 1, 2, 3]),
+            (&[_, channels, length], true) => (map(1, length, channels), &[0, 2, 1]),
+            (&[_, channels, height, width], true) => (map(height, width, channels), &[0, 2, 3, 1]),
+            (_, false) => {
+                return Err(format!(
+                    "found an array {shape:?}, expected rows [n, features], images [n, height, width] or \
+                     [n, height, width, channels]"
+                ));
+            }
+            (_, true) => {
+                return Err(format!(
+                    "found an array {shape:?}, expected [n, channels, height, width] or [n, channels, length] \
+                     with --channels-first"
+                ));
+            }
+        };
+        let names = match &map {
+            Some(map) => map.names(),
+            None => (0..shape[1]).map(|feature| format!("x{feature}")).collect(),
+        };
+        let mut values = elements.into_values()?;
+        if fortran || channels_first {
+            let strides = strides(&shape, fortran);
+            let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
+            values = values.along(&axes);
+        }
+        let block = Block { names, shape: map, values, labels };
+        match block.not_finite() {
+            None => Ok(block),
+            Some((row, feature, found)) => Err(format!(
+                "row {}, `{}`: found {found}, expected a finite number",
+                row + 1,
+                block.names[feature]
+            )),
+        }
+    }
+}
+
+impl Block {
+    /// Row, feature and value of the first number that is none.
+    fn not_finite(&self) -> Option<(usize, usize, f32)> {
+        let Values::Floats(floats) = &self.values else { return None };
+        let index = floats.iter().position(|x| !x.is_finite())?;
+        Some((index / self.names.len(), index % self.names.len(), floats[index]))
+    }
+}
+
+/// Distances of neighbours along each axis.
+fn strides(shape: &[usize], fortran: bool) -> Vec<usize> {
+    let product = |lengths: &[usize]| lengths.iter().product();
+    let stride = |axis| match fortran {
+        true => product(&shape[..axis]),
+        false => product(&shape[axis + 1..]),
+    };
+    (0..shape.len()).map(stride).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(shape: &[usize]) -> Array {
+        let elements = Elements::Whole((0..shape.iter().product::<usize>() as i64).collect());
+        Array { shape: shape.to_vec(), elements, fortran: false }
+    }
+
+    #[test]
+    fn channels_go_last() {
+        let block = array(&[1, 2, 1, 3]).into_block(true, "").expect("a map");
+        assert_eq!(block.shape, Some(Shape { height: 1, width: 3, channels: 2 }));
+        assert_eq!(block.values.floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        let series = array(&[1, 2, 3]).into_block(true, "").expect("a series");
+        assert_eq!((series.shape, &series.values), (block.shape, &block.values));
+    }
+
+    #[test]
+    fn the_order_of_fortran_is_undone() {
+        let fortran = Array { fortran: true, ..array(&[2, 3]) };
+        let block = fortran.into_block(false, "").expect("rows");
+        assert_eq!(
+            (block.shape, &block.names[..]),
+            (None, &["x0", "x1", "x2"].map(String::from)[..])
+        );
+        assert_eq!(block.values.floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    }
+
+    #[test]
+    fn what_is_no_row_of_numbers_is_refused() {
+        let block = |array: Array, first| array.into_block(first, "").expect_err("refused");
+        assert!(block(array(&[4]), false).contains("found an array [4], expected rows"));
+        assert!(block(array(&[4, 2]), true).contains("[n, channels, height, width]"));
+        assert!(block(array(&[4, 0]), false).contains("empty"));
+        let elements = Elements::Double(vec![0.0, 1.0, f64::NAN, 3.0]);
+        let nan = Array { shape: vec![2, 2], elements, fortran: false };
+        assert!(block(nan, false).contains("row 2, `x0`: found NaN"));
+        assert!(array(&[4, 2]).into_fields().expect_err("two").contains("one label a row"));
+    }
+}

@@ -1,0 +1,162 @@
+//! A data file as it is trained on.
+
+use std::collections::HashMap;
+
+use super::series::windows;
+use super::split::stratified;
+use super::{Features, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind};
+use crate::random::Purpose;
+
+/// Features, targets and groups of the rows of a file, or of windows cut from them.
+pub struct Dataset {
+    /// What was read.
+    pub table: Table,
+    /// The features' names.
+    pub features: Features,
+    /// Features, original units, row-major `[n, features]`.
+    pub raw: Vec<f32>,
+    /// Name of the target column.
+    pub target_name: String,
+    /// Targets, `[n]`.
+    pub target: Target,
+    /// Groups and windows, as they were asked for.
+    pub series: Series,
+    /// Group of each row, `[n]`, if rows belong together.
+    pub groups: Option<Vec<u32>>,
+    /// The rows of the file, or its windows, that these are; none for all.
+    pub chosen: Option<Vec<usize>>,
+    /// What was decided or left out, for the user.
+    pub notes: Vec<String>,
+}
+
+impl Dataset {
+    /// Reads a file to train on. `seed` draws the rows of [`Selection::Take`].
+    ///
+    /// # Errors
+    /// [`TableError`] names the file and where in it; a target or options that do not fit the file.
+    pub fn read(
+        source: &Source,
+        target_name: &str,
+        task: TaskKind,
+        seed: u64,
+    ) -> Result<Self, TableError> {
+        let series = source.series.clone();
+        let mut table = source.table(target_name)?;
+        series.check(target_name).map_err(|message| table.unusable(message))?;
+        let (task, decision) = Target::decide(&table, target_name, task)?;
+        let mut notes: Vec<String> =
+            decision.map(|decision| format!("task: {decision}")).into_iter().collect();
+        let besides = series.besides(target_name);
+        if series.window.is_some() {
+            let label = table.column(target_name)?;
+            let label = (task == TaskKind::Classification).then_some(label);
+            let channels = Features::of(&table, &besides)?;
+            let cut = windows(&table, &channels, &series, target_name, label)?;
+            table = cut.table;
+            notes.push(cut.note);
+        }
+        let chosen = match &source.selection {
+            Selection::All => None,
+            Selection::These(rows) => Some(rows.clone()),
+            Selection::Take(most) => {
+                let target = Target::read(&table, target_name, task)?;
+                Some(take(&target, *most, seed).map_err(|message| table.unusable(message))?)
+            }
+        };
+        if let Some(rows) = &chosen {
+            table = table.select(rows);
+        }
+        let target = Target::read(&table, target_name, task)?;
+        let features = Features::of(&table, &besides)?;
+        let raw = features.read(&table, &besides)?;
+        let groups = groups(&table, &series)?;
+        Ok(Self {
+            table,
+            features,
+            raw,
+            target_name: target_name.to_owned(),
+            target,
+            series,
+            groups,
+            chosen,
+            notes,
+        })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is no row; reading refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The map that the features are; none where they are columns.
+    pub fn shape(&self) -> Option<Shape> {
+        self.table.block().and_then(|block| block.shape)
+    }
+
+    /// Features, `[n, features]`, and targets of the named rows.
+    pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Target) {
+        let width = self.features.0.len();
+        let raw = rows.iter().flat_map(|&row| &self.raw[row * width..(row + 1) * width]);
+        (raw.copied().collect(), self.target.subset(rows))
+    }
+
+    /// What reads the named rows of these from the file again.
+    pub fn selection(&self, rows: &[usize]) -> Selection {
+        Selection::These(match &self.chosen {
+            None => rows.to_vec(),
+            Some(chosen) => rows.iter().map(|&row| chosen[row]).collect(),
+        })
+    }
+
+    /// An error about one feature of one row.
+    ///
+    /// # Errors
+    /// The feature is a category of a column, not a column: then that is the error.
+    pub fn bad_feature(
+        &self,
+        row: usize,
+        feature: usize,
+        expected: String,
+    ) -> Result<TableError, TableError> {
+        let name = &self.features.0[feature];
+        match self.table.block() {
+            None => Ok(self.table.bad_field(row, self.table.column(name)?, expected)),
+            Some(_) => {
+                let found = self.raw[row * self.features.0.len() + feature];
+                Ok(self.table.bad_number(row, name, found, expected))
+            }
+        }
+    }
+}
+
+/// Indices, ascending, of `most` rows; classes keep their shares.
+fn take(target: &Target, most: usize, seed: u64) -> Result<Vec<usize>, String> {
+    let n = target.len();
+    if most == 0 || most > n {
+        return Err(format!("--take: found {most}, expected 1 to {n}, the number of rows"));
+    }
+    let mut rows = stratified(target, most, Purpose::Take, seed);
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// The group of every row: one for all rows with the same fields, numbered as they appear.
+fn groups(table: &Table, series: &Series) -> Result<Option<Vec<u32>>, TableError> {
+    if series.group.is_empty() {
+        return Ok(None);
+    }
+    let columns: Vec<usize> =
+        series.group.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
+    let mut known: HashMap<Vec<&str>, u32> = HashMap::new();
+    let group = |row| {
+        let fields = columns.iter().map(|&column| table.field(row, column)).collect();
+        let next = known.len() as u32;
+        *known.entry(fields).or_insert(next)
+    };
+    Ok(Some((0..table.len()).map(group).collect()))
+}

@@ -1,0 +1,179 @@
+//! A folder of PNG files, in one subfolder a class or, unlabelled, without subfolders.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use png::{BitDepth, ColorType, Decoder, Transformations};
+use sha2::{Digest, Sha256};
+
+use super::block::{Block, Shape, Values};
+use super::table::TableError;
+
+/// Images of one size, in the order of their paths.
+pub(super) struct Images {
+    /// Their pixels.
+    pub block: Block,
+    /// Name of each one's subfolder, if they are in such.
+    pub classes: Option<Vec<String>>,
+}
+
+/// Reads all images below `folder`; `hash` takes their names and bytes.
+pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableError> {
+    let unusable = |message| TableError::Unusable { path: folder.to_owned(), message };
+    let entries = entries(folder)?;
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        entries.into_iter().partition(|path| path.is_dir());
+    let labelled = !folders.is_empty();
+    if let Some(file) = files.first().filter(|_| labelled) {
+        return Err(unusable(format!(
+            "found the file {} beside subfolders, expected one subfolder a class, or images alone",
+            name(file)
+        )));
+    }
+    let mut images: Vec<(PathBuf, String)> =
+        files.into_iter().map(|file| (file, String::new())).collect();
+    for class in folders {
+        images.extend(self::entries(&class)?.into_iter().map(|file| (file, name(&class))));
+    }
+    let mut first: Option<(&Path, Shape)> = None;
+    let mut pixels = Vec::new();
+    for (path, class) in &images {
+        let malformed = |message| TableError::Malformed { path: path.clone(), message };
+        let bytes = read_file(path)?;
+        let (shape, image) = decode(&bytes).map_err(malformed)?;
+        let (other, expected) = *first.get_or_insert((path, shape));
+        if shape != expected {
+            return Err(malformed(format!(
+                "found an image of {shape}, expected {expected} as {} is",
+                other.display()
+            )));
+        }
+        for part in [class.as_bytes(), name(path).as_bytes(), &bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        pixels.extend(image);
+    }
+    let Some((_, shape)) = first else {
+        return Err(unusable("found no image, expected PNG files in one subfolder a class".into()));
+    };
+    let block = Block {
+        names: shape.names(),
+        shape: Some(shape),
+        values: Values::Bytes(pixels),
+        labels: "expected one subfolder a class",
+    };
+    let classes = images.into_iter().map(|(_, class)| class).collect();
+    Ok(Images { block, classes: labelled.then_some(classes) })
+}
+
+/// Height, width and channels of a PNG file, and its pixels. Palettes become colours, 16 bits become 8.
+fn decode(bytes: &[u8]) -> Result<(Shape, Vec<u8>), String> {
+    let no_image = |error| format!("not a PNG image that can be read: {error}");
+    let mut decoder = Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(no_image)?;
+    let channels = match reader.output_color_type() {
+        (ColorType::Grayscale, BitDepth::Eight) => 1,
+        (ColorType::Rgb, BitDepth::Eight) => 3,
+        _ => return Err("found transparency, expected gray or RGB; save it without".to_owned()),
+    };
+    let size = reader.output_buffer_size().ok_or("the image is too large")?;
+    let mut pixels = vec![0; size];
+    let frame = reader.next_frame(&mut pixels).map_err(no_image)?;
+    pixels.truncate(frame.buffer_size());
+    let (height, width) = (frame.height as usize, frame.width as usize);
+    Ok((Shape { height, width, channels }, pixels))
+}
+
+/// What a folder holds, by name, without hidden files.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, TableError> {
+    let unreadable = |error| TableError::Unreadable { path: folder.to_owned(), error };
+    let entries = fs::read_dir(folder).map_err(unreadable)?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
+    let mut paths = paths.map_err(unreadable)?;
+    paths.retain(|path| !name(path).starts_with('.'));
+    paths.sort();
+    Ok(paths)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, TableError> {
+    fs::read(path).map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
+}
+
+/// The bytes of a PNG file of 8 bits a channel.
+#[cfg(test)]
+pub(super) fn png(width: u32, height: u32, color: ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("a vector grows");
+    writer.write_image_data(pixels).expect("as many as the size says");
+    writer.finish().expect("a vector grows");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
+            fs::write(path, bytes).expect("writable");
+        }
+        folder
+    }
+
+    fn images(files: &[(&str, Vec<u8>)]) -> Result<Images, TableError> {
+        read(folder(files).path(), &mut Sha256::new())
+    }
+
+    fn gray(pixels: &[u8; 2]) -> Vec<u8> {
+        png(2, 1, ColorType::Grayscale, pixels)
+    }
+
+    #[test]
+    fn a_subfolder_is_a_class() {
+        let files = [
+            ("cat/b.png", gray(&[3, 4])),
+            ("cat/a.png", gray(&[1, 2])),
+            ("ant/c.png", gray(&[5, 6])),
+            (".DS_Store", b"?".to_vec()),
+        ];
+        let Images { block, classes } = images(&files).expect("images");
+        assert_eq!(classes.expect("labelled"), ["ant", "cat", "cat"]);
+        assert_eq!(block.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4]));
+        assert_eq!(block.shape, Some(Shape { height: 1, width: 2, channels: 1 }));
+        let colour = png(1, 1, ColorType::Rgb, &[7, 8, 9]);
+        let Images { block, classes } = images(&[("a.png", colour)]).expect("an image");
+        assert_eq!((classes, block.values), (None, Values::Bytes(vec![7, 8, 9])));
+    }
+
+    #[test]
+    fn the_odd_file_is_named() {
+        let good = ("a/a.png", gray(&[1, 2]));
+        let cases = [
+            ("b/b.png", png(1, 2, ColorType::Grayscale, &[1, 2]), "found an image of 2 × 1 × 1"),
+            ("b/b.png", png(2, 1, ColorType::Rgb, &[0; 6]), "expected 1 × 2 × 1 as "),
+            ("b/b.png", png(2, 1, ColorType::Rgba, &[0; 8]), "found transparency"),
+            ("b/b.png", gray(&[1, 2])[..40].to_vec(), "not a PNG image"),
+            ("b/b.txt", b"notes".to_vec(), "not a PNG image"),
+        ];
+        for (name, bytes, expected) in cases {
+            let message = images(&[good.clone(), (name, bytes)]).err().expect(expected).to_string();
+            assert!(message.contains(name) && message.contains(expected), "{message}");
+        }
+        let message = images(&[good, ("b.png", gray(&[1, 2]))]).err().expect("beside").to_string();
+        assert!(message.contains("the file b.png beside subfolders"), "{message}");
+        assert!(images(&[]).err().expect("empty").to_string().contains("found no image"));
+    }
+}
