@@ -44,7 +44,8 @@ fn refused(folder: &Path, arguments: &str, parts: &[&str]) {
     for part in parts {
         assert!(stderr.contains(part), "{arguments}: no `{part}` in: {stderr}");
     }
-    assert_eq!(difference(&before, &contents(folder)), [Path::new(""); 0], "{arguments}");
+    let left = difference(&before, &contents(folder));
+    assert!(left.is_empty(), "{arguments}: left behind or changed: {left:?}");
 }
 
 fn score(shown: &str, name: &str) -> f64 {
