@@ -66,14 +66,14 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
 /// A function of its own: its stack, several artifacts deep, is free again before the checks.
 #[inline(never)]
 fn parse(body: &[u8], has_geometry: bool) -> Result<Artifact<'_>, DecodeError> {
-    let malformed = |_| DecodeError::Malformed;
-    let (mut artifact, mut rest): (Artifact<'_>, _) =
-        postcard::take_from_bytes(body).map_err(malformed)?;
-    if has_geometry {
-        let (geometry, end) = postcard::take_from_bytes(rest).map_err(malformed)?;
-        (artifact.geometry, rest) = (Some(geometry), end);
+    match postcard::take_from_bytes(body) {
+        Ok((artifact, [])) if !has_geometry => Ok(artifact),
+        Ok((artifact, rest)) if has_geometry => match postcard::take_from_bytes(rest) {
+            Ok((geometry, [])) => Ok(Artifact { geometry: Some(geometry), ..artifact }),
+            _ => Err(DecodeError::Malformed),
+        },
+        _ => Err(DecodeError::Malformed),
     }
-    if rest.is_empty() { Ok(artifact) } else { Err(DecodeError::Malformed) }
 }
 
 /// Writes `artifact` to the start of `buffer` and returns the number of bytes.

@@ -60,7 +60,7 @@ pub use artifact::{
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};
-pub use geometry::{Block, Geometry, Padding, Pool, PoolKind, Shape, Skip, Step, Window};
+pub use geometry::{Block, Blocks, Geometry, Padding, Pool, PoolKind, Shape, Skip, Step, Window};
 pub use limits::{
     HARD_SWISH_UNITS, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS_SHIFT,
     MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MAP, MAX_MODULATIONS,

@@ -66,13 +66,16 @@ impl Place {
     /// Layers that read and write maps.
     fn geometry(self, artifact: &Artifact<'_>, geometry: &Geometry<'_>) -> Checked {
         let layers = artifact.layers.as_slice();
+        if !geometry.layers.are_whole() {
+            return Err(DecodeError::Malformed);
+        }
         self.length("blocks", geometry.layers.len(), layers.len())?;
         let mut outputs: heapless::Vec<Shape, MAX_LAYERS> = heapless::Vec::new();
         let mut input = geometry.input;
-        for (index, (layer, block)) in layers.iter().zip(&geometry.layers).enumerate() {
+        for (index, (layer, block)) in layers.iter().zip(geometry.layers.iter()).enumerate() {
             let place = Self { layer: Some(index as u8) };
             let last = index + 1 == layers.len();
-            if last && *block != Block::default() {
+            if last && block != Block::default() {
                 return place.block("block", "neither window, skip nor pooling on the last layer");
             }
             let mut map = Shape { height: 1, width: 1, channels: layer.mean.outputs };
