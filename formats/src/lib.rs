@@ -37,7 +37,8 @@
 //! assert_eq!((layer.weight(0, 1), layer.bias.get(0)), (-4, Some(500)));
 //! ```
 //!
-//! No heap, no `std`, no `unsafe`. With the feature `defmt`, [`DecodeError`], [`Field`] and
+//! No heap, no `std`, no `unsafe`. The feature `maps`, on by default, is for convolutional networks:
+//! without it their files are refused. With the feature `defmt`, [`DecodeError`], [`Field`] and
 //! [`CodeSource`] implement `defmt::Format`.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -79,7 +79,7 @@ impl ScratchLayout {
             },
             ..Self::default()
         };
-        match &artifact.geometry {
+        match artifact.maps() {
             None => dense,
             Some(geometry) => dense.with_maps(artifact, geometry),
         }

@@ -17,12 +17,15 @@ type Checked = Result<(), DecodeError>;
 
 /// Checks shapes, ranges and lengths.
 pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
+    if artifact.geometry.is_some() && artifact.maps().is_none() {
+        return Err(DecodeError::UnknownFlags { found: crate::container::GEOMETRY });
+    }
     let file = Place { layer: None };
     let features = file.features(artifact)?;
     file.normalisation(&artifact.inputs.normalisation, features)?;
 
     file.within("number of layers", artifact.layers.len(), 1, MAX_LAYERS)?;
-    match &artifact.geometry {
+    match artifact.maps() {
         None => {
             let last = artifact.layers.len() - 1;
             let mut width = features;
@@ -51,7 +54,7 @@ impl Place {
     /// Checks the number of names; returns that of the normalisation's features.
     fn features(self, artifact: &Artifact<'_>) -> Result<usize, DecodeError> {
         let names = artifact.inputs.names;
-        let Some(geometry) = &artifact.geometry else {
+        let Some(geometry) = artifact.maps() else {
             self.within("number of features", names.len(), 1, MAX_WIDTH)?;
             return Ok(names.len());
         };

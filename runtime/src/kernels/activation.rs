@@ -15,8 +15,12 @@ pub(crate) fn activate(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]
     let out = head_mut(out, len);
     match activation {
         Activation::Tanh(rescale) => tanh(rescale, sums, out),
-        Activation::Relu(rescale) => linear(rescale, 0, sums, out),
-        Activation::Linear(rescale) => linear(rescale, ZERO_POINT, sums, out),
+        Activation::Relu(rescale) => {
+            for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
+                *out = byte(value);
+            }
+        }
+        Activation::Linear(rescale) => linear(rescale, sums, out),
         Activation::HardSwish(swish) => hard_swish(swish, sums, out),
         Activation::Logits(_) | Activation::Value(_) => {}
     }
@@ -60,13 +64,14 @@ fn tanh(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
     }
 }
 
-#[inline(always)]
-fn linear(rescale: &Rescale<'_>, zero: u8, sums: &[i32], out: &mut [u8]) {
+#[inline(never)]
+fn linear(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
     for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
-        *out = byte(i32::from(zero) + value);
+        *out = byte(i32::from(ZERO_POINT) + value);
     }
 }
 
+#[inline(never)]
 fn hard_swish(swish: &HardSwish<'_>, sums: &[i32], out: &mut [u8]) {
     const THREE: i32 = 3 * HARD_SWISH_UNITS;
     for (out, r) in out.iter_mut().zip(rescaled(&swish.rescale, sums)) {
