@@ -360,10 +360,17 @@ impl Factors<'_> {
     }
 }
 
-impl Artifact<'_> {
+impl<'a> Artifact<'a> {
+    /// The maps of a convolutional network; none without the feature `maps`, so that the linker leaves
+    /// out what only they need.
+    #[inline]
+    pub const fn maps(&self) -> Option<&Geometry<'a>> {
+        if cfg!(feature = "maps") { self.geometry.as_ref() } else { None }
+    }
+
     /// Number of input features.
     pub fn input_len(&self) -> usize {
-        match &self.geometry {
+        match self.maps() {
             None => self.inputs.normalisation.len(),
             Some(geometry) => geometry.input.len(),
         }

@@ -15,7 +15,9 @@ pub const VERSION: u16 = 2;
 pub const HEADER_LEN: usize = 16;
 
 /// Flag of a body whose artifact is followed by its geometry.
-const GEOMETRY: u16 = 1;
+pub(crate) const GEOMETRY: u16 = 1;
+/// Flags that this reader knows.
+const KNOWN: u16 = if cfg!(feature = "maps") { GEOMETRY } else { 0 };
 /// Where the CRC starts.
 const CRC_OFFSET: usize = 12;
 
@@ -39,7 +41,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
         return Err(DecodeError::UnknownVersion { found: version });
     }
     let flags = u16::from_le_bytes([f0, f1]);
-    if flags & !GEOMETRY != 0 {
+    if flags & !KNOWN != 0 {
         return Err(DecodeError::UnknownFlags { found: flags });
     }
     let expected = HEADER_LEN.saturating_add(u32::from_le_bytes([l0, l1, l2, l3]) as usize);
@@ -56,7 +58,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
         return Err(DecodeError::BadCrc { expected: crc, found: actual });
     }
     // An artifact is large for a board's stack: it is checked where it will be returned.
-    let artifact = parse(body, flags & GEOMETRY != 0);
+    let artifact = parse(body, flags & KNOWN != 0);
     if let Ok(artifact) = &artifact {
         validate(artifact)?;
     }
@@ -66,14 +68,14 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
 /// A function of its own: its stack, several artifacts deep, is free again before the checks.
 #[inline(never)]
 fn parse(body: &[u8], has_geometry: bool) -> Result<Artifact<'_>, DecodeError> {
-    let malformed = |_| DecodeError::Malformed;
-    let (mut artifact, mut rest): (Artifact<'_>, _) =
-        postcard::take_from_bytes(body).map_err(malformed)?;
-    if has_geometry {
-        let (geometry, end) = postcard::take_from_bytes(rest).map_err(malformed)?;
-        (artifact.geometry, rest) = (Some(geometry), end);
+    match postcard::take_from_bytes(body) {
+        Ok((artifact, [])) if !has_geometry => Ok(artifact),
+        Ok((artifact, rest)) if has_geometry => match postcard::take_from_bytes(rest) {
+            Ok((geometry, [])) => Ok(Artifact { geometry: Some(geometry), ..artifact }),
+            _ => Err(DecodeError::Malformed),
+        },
+        _ => Err(DecodeError::Malformed),
     }
-    if rest.is_empty() { Ok(artifact) } else { Err(DecodeError::Malformed) }
 }
 
 /// Writes `artifact` to the start of `buffer` and returns the number of bytes.
@@ -88,11 +90,11 @@ pub fn encode(artifact: &Artifact<'_>, buffer: &mut [u8]) -> Result<usize, Encod
         return Err(too_small);
     };
     let mut body_len = postcard::to_slice(artifact, body).map_err(|_| too_small)?.len();
-    if let Some(geometry) = &artifact.geometry {
+    if let Some(geometry) = artifact.maps() {
         let rest = &mut body[body_len..];
         body_len += postcard::to_slice(geometry, rest).map_err(|_| too_small)?.len();
     }
-    let flags = if artifact.geometry.is_some() { GEOMETRY } else { 0 };
+    let flags = if artifact.maps().is_some() { GEOMETRY } else { 0 };
     let length = u32::try_from(body_len).map_err(|_| too_small)?;
     header[..4].copy_from_slice(&MAGIC);
     header[4..6].copy_from_slice(&VERSION.to_le_bytes());

@@ -1,23 +1,26 @@
 //! Maps of values over space or time, and how a convolutional network's layers go from one to the
 //! next.
 
-use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Dense, Layer};
-use crate::limits::MAX_LAYERS;
+use crate::error::EncodeError;
 use crate::views::I16s;
 
 /// The maps of a convolutional network. Values of a map are channels-last: the value at (y, x) of
 /// channel c has the index (y · width + x) · channels + c. A series is a map of height 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Geometry<'a> {
     /// The input; its values are the features.
     pub input: Shape,
     /// What stands around the weights of every layer.
     #[serde(borrow)]
-    pub layers: Vec<Block<'a>, MAX_LAYERS>,
+    pub layers: Blocks<'a>,
 }
+
+/// The blocks of a network, one a layer, as they are in the file: a board reads them where they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocks<'a>(#[serde(borrow)] &'a [u8]);
 
 /// Shape of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +121,7 @@ pub struct Step<'f, 'a> {
     /// Its weights.
     pub layer: &'f Layer<'a>,
     /// What stands around them.
-    pub block: &'f Block<'a>,
+    pub block: Block<'a>,
     /// The map that it reads.
     pub input: Shape,
     /// Its map before pooling; of height and width 1 where it is dense.
@@ -131,7 +134,7 @@ impl<'a> Geometry<'a> {
     /// The layers with their maps, up to the first that does not fit its map.
     pub fn steps<'f>(&'f self, layers: &'f [Layer<'a>]) -> impl Iterator<Item = Step<'f, 'a>> {
         let mut input = self.input;
-        let pairs = layers.iter().zip(&self.layers).enumerate();
+        let pairs = layers.iter().zip(self.layers.iter()).enumerate();
         pairs.map_while(move |(index, (layer, block))| {
             let map = block.map(input, layer.mean.outputs)?;
             let output = block.pool.map_or(Some(map), |pool| pool.output(map))?;
@@ -140,6 +143,70 @@ impl<'a> Geometry<'a> {
             Some(step)
         })
     }
+}
+
+impl<'a> Blocks<'a> {
+    /// Writes `blocks` to the start of `buffer` and views them there.
+    ///
+    /// # Errors
+    /// [`EncodeError::BufferTooSmall`].
+    pub fn write<'b>(
+        blocks: impl IntoIterator<Item = Block<'b>>,
+        buffer: &'a mut [u8],
+    ) -> Result<Self, EncodeError> {
+        let too_small = EncodeError::BufferTooSmall { found: buffer.len() };
+        let mut len = 0;
+        for block in blocks {
+            let rest = buffer.get_mut(len..).ok_or(too_small)?;
+            len += postcard::to_slice(&block, rest).map_err(|_| too_small)?.len();
+        }
+        buffer.get(..len).map(Self).ok_or(too_small)
+    }
+
+    /// The bytes.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is no block.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The blocks in order, up to bytes that are none.
+    pub fn iter(&self) -> impl Iterator<Item = Block<'a>> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (block, behind) = block(rest)?;
+            rest = behind;
+            Some(block)
+        })
+    }
+
+    /// The block of a layer.
+    pub fn get(&self, layer: usize) -> Option<Block<'a>> {
+        self.iter().nth(layer)
+    }
+
+    /// Whether all bytes are blocks.
+    pub(crate) fn are_whole(&self) -> bool {
+        let mut rest = self.0;
+        while let Some((_, behind)) = block(rest) {
+            rest = behind;
+        }
+        rest.is_empty()
+    }
+}
+
+/// The first block of `bytes`, and what is behind it.
+#[inline(never)]
+fn block(bytes: &[u8]) -> Option<(Block<'_>, &[u8])> {
+    postcard::take_from_bytes(bytes).ok()
 }
 
 impl Shape {

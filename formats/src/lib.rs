@@ -37,7 +37,8 @@
 //! assert_eq!((layer.weight(0, 1), layer.bias.get(0)), (-4, Some(500)));
 //! ```
 //!
-//! No heap, no `std`, no `unsafe`. With the feature `defmt`, [`DecodeError`], [`Field`] and
+//! No heap, no `std`, no `unsafe`. The feature `maps`, on by default, is for convolutional networks:
+//! without it their files are refused. With the feature `defmt`, [`DecodeError`], [`Field`] and
 //! [`CodeSource`] implement `defmt::Format`.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -60,7 +61,7 @@ pub use artifact::{
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};
-pub use geometry::{Block, Geometry, Padding, Pool, PoolKind, Shape, Skip, Step, Window};
+pub use geometry::{Block, Blocks, Geometry, Padding, Pool, PoolKind, Shape, Skip, Step, Window};
 pub use limits::{
     HARD_SWISH_UNITS, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, MAX_BIAS_SHIFT,
     MAX_INVERSE_TEMPERATURE, MAX_LATENT_DIM, MAX_LAYERS, MAX_LEFT_SHIFT, MAX_MAP, MAX_MODULATIONS,

@@ -86,21 +86,28 @@ fn place(maps: &[Map], bound: usize, choice: usize) -> (Offsets, usize) {
     let mut offsets = Offsets::default();
     let mut end = 0;
     for (index, map) in maps.iter().enumerate() {
-        let placed = || maps.iter().zip(offsets).take(index).filter(|(other, _)| other.meets(map));
-        let free = |&offset: &usize| {
-            placed().all(|(other, at)| offset + map.len <= at || at + other.len <= offset)
-        };
-        let highest = || {
-            let below = placed().map(|(_, at)| at).chain([bound]);
-            below.filter_map(|end| end.checked_sub(map.len)).filter(free).max()
-        };
-        let lowest = || placed().map(|(other, at)| at + other.len).chain([0]).filter(free).min();
+        let earlier = maps.get(..index).unwrap_or_default();
         let high = choice & (1 << index) != 0;
-        let offset = high.then(highest).flatten().or_else(lowest).unwrap_or(0);
+        let highest = if high { free(map, earlier, &offsets, Some(bound)) } else { None };
+        let offset = highest.or_else(|| free(map, earlier, &offsets, None)).unwrap_or(0);
         end = end.max(offset + map.len);
         if let Some(slot) = offsets.get_mut(index) {
             *slot = offset;
         }
     }
     (offsets, end)
+}
+
+/// The lowest place for `map` beside the `earlier` ones, or the highest below a bound, if any.
+fn free(map: &Map, earlier: &[Map], offsets: &Offsets, bound: Option<usize>) -> Option<usize> {
+    let mut offset = bound.map_or(Some(0), |bound| bound.checked_sub(map.len))?;
+    // Every move passes a map for good.
+    while let Some((other, &at)) = earlier
+        .iter()
+        .zip(offsets)
+        .find(|&(other, &at)| other.meets(map) && at < offset + map.len && offset < at + other.len)
+    {
+        offset = if bound.is_some() { at.checked_sub(map.len)? } else { at + other.len };
+    }
+    Some(offset)
 }

@@ -9,17 +9,12 @@ use crate::places::{Offsets, places};
 /// Each array starts at a 32-bit word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScratchLayout {
-    /// Byte inputs of the layer at hand while computing what all samples share; none with maps.
+    /// Byte inputs of the layer at hand while computing what all samples share. With a
+    /// [`Geometry`](crate::Geometry), the bytes of all maps.
     pub shared: usize,
-    /// Byte inputs of the layer at hand within a sample: of those after the first stochastic one;
-    /// none with maps.
+    /// Byte inputs of the layer at hand within a sample: of those after the first stochastic one.
+    /// With a geometry, bytes under the window of a convolution.
     pub activations: usize,
-    /// Bytes of all maps; none in a dense network.
-    pub maps: usize,
-    /// Where the maps lie among these bytes: the input, then the outputs of the hidden layers.
-    pub offsets: Offsets,
-    /// Bytes under the window of a convolution.
-    pub patch: usize,
     /// Modulated projection of a low-rank layer, bytes.
     pub factors: usize,
     /// Latent code, bytes.
@@ -34,12 +29,13 @@ pub struct ScratchLayout {
     pub projection: usize,
     /// int32 accumulators of the layer at hand while computing what all samples share.
     pub shared_sums: usize,
-    /// int32 accumulators of the layer or trunk layer at hand within a sample.
+    /// int32 accumulators of the layer or trunk layer at hand within a sample. With a geometry those
+    /// of any layer, at one position, after what a pooling window has given so far.
     pub sums: usize,
-    /// int32 pooled values at one position of a convolution's output.
-    pub pooled: usize,
     /// Sum over samples of the class probabilities, 32 bits each; none for regression.
     pub mean: usize,
+    /// Where the maps lie among their bytes: the input, then the outputs of the hidden layers.
+    pub offsets: Offsets,
 }
 
 impl ScratchLayout {
@@ -83,7 +79,7 @@ impl ScratchLayout {
             },
             ..Self::default()
         };
-        match &artifact.geometry {
+        match artifact.maps() {
             None => dense,
             Some(geometry) => dense.with_maps(artifact, geometry),
         }
@@ -94,9 +90,8 @@ impl ScratchLayout {
         let stochastic = artifact.first_stochastic();
         let (offsets, maps) = places(artifact, geometry);
         let mut layout = Self {
-            shared: 0,
+            shared: maps,
             activations: 0,
-            maps,
             offsets,
             shared_projection: 0,
             // Outputs of a pass with the mean weights.
@@ -107,15 +102,13 @@ impl ScratchLayout {
             let outputs = usize::from(step.layer.mean.outputs);
             let projection =
                 step.layer.factors.projection().map_or(0, |(dense, _)| dense.outputs.into());
-            layout.sums = layout.sums.max(outputs).max(projection);
+            let pooled = if step.block.pool.is_some() { outputs } else { 0 };
+            layout.sums = layout.sums.max(pooled + outputs.max(projection));
             match &step.block.window {
                 Some(window) => {
                     let values = window.values(step.input.channels);
-                    layout.patch = layout.patch.max(padded(values));
+                    layout.activations = layout.activations.max(padded(values));
                     layout.projection = layout.projection.max(projection);
-                    if step.block.pool.is_some() {
-                        layout.pooled = layout.pooled.max(outputs);
-                    }
                 }
                 None if step.index == stochastic => {
                     layout.shared_sums = layout.shared_sums.max(outputs);
@@ -129,18 +122,10 @@ impl ScratchLayout {
 
     /// Length of the buffer, 32-bit words.
     pub fn words(&self) -> usize {
-        let bytes = [
-            self.shared,
-            self.activations,
-            self.maps,
-            self.patch,
-            self.factors,
-            self.code,
-            self.trunk,
-            self.modulation,
-        ];
+        let bytes =
+            [self.shared, self.activations, self.factors, self.code, self.trunk, self.modulation];
         let halves = [self.shared_projection, self.projection];
-        let words = [self.shared_sums, self.sums, self.pooled, self.mean];
+        let words = [self.shared_sums, self.sums, self.mean];
         bytes.iter().map(|len| len.div_ceil(4)).sum::<usize>()
             + halves.iter().map(|len| len.div_ceil(2)).sum::<usize>()
             + words.iter().sum::<usize>()

@@ -17,12 +17,15 @@ type Checked = Result<(), DecodeError>;
 
 /// Checks shapes, ranges and lengths.
 pub(crate) fn validate(artifact: &Artifact<'_>) -> Checked {
+    if artifact.geometry.is_some() && artifact.maps().is_none() {
+        return Err(DecodeError::UnknownFlags { found: crate::container::GEOMETRY });
+    }
     let file = Place { layer: None };
     let features = file.features(artifact)?;
     file.normalisation(&artifact.inputs.normalisation, features)?;
 
     file.within("number of layers", artifact.layers.len(), 1, MAX_LAYERS)?;
-    match &artifact.geometry {
+    match artifact.maps() {
         None => {
             let last = artifact.layers.len() - 1;
             let mut width = features;
@@ -51,7 +54,7 @@ impl Place {
     /// Checks the number of names; returns that of the normalisation's features.
     fn features(self, artifact: &Artifact<'_>) -> Result<usize, DecodeError> {
         let names = artifact.inputs.names;
-        let Some(geometry) = &artifact.geometry else {
+        let Some(geometry) = artifact.maps() else {
             self.within("number of features", names.len(), 1, MAX_WIDTH)?;
             return Ok(names.len());
         };
@@ -66,13 +69,16 @@ impl Place {
     /// Layers that read and write maps.
     fn geometry(self, artifact: &Artifact<'_>, geometry: &Geometry<'_>) -> Checked {
         let layers = artifact.layers.as_slice();
+        if !geometry.layers.are_whole() {
+            return Err(DecodeError::Malformed);
+        }
         self.length("blocks", geometry.layers.len(), layers.len())?;
         let mut outputs: heapless::Vec<Shape, MAX_LAYERS> = heapless::Vec::new();
         let mut input = geometry.input;
-        for (index, (layer, block)) in layers.iter().zip(&geometry.layers).enumerate() {
+        for (index, (layer, block)) in layers.iter().zip(geometry.layers.iter()).enumerate() {
             let place = Self { layer: Some(index as u8) };
             let last = index + 1 == layers.len();
-            if last && *block != Block::default() {
+            if last && block != Block::default() {
                 return place.block("block", "neither window, skip nor pooling on the last layer");
             }
             let mut map = Shape { height: 1, width: 1, channels: layer.mean.outputs };

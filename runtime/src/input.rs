@@ -90,6 +90,7 @@ pub(crate) fn quantise<F: Feature>(
 }
 
 /// One input a channel.
+#[inline(never)]
 fn quantise_each<F: Feature>(normalisation: &Normalisation<'_>, input: &[F], out: &mut [u8]) {
     let byte = |q: i32| (i32::from(ZERO_POINT) + q) as u8;
     match normalisation {

@@ -3,7 +3,7 @@
 use fiberwalk_formats::{Artifact, Geometry, MAX_LAYERS, Step, ZERO_POINT, padded};
 
 use crate::kernels::{
-    Added, Convolution, Workspace, activate, add_factors, dense, head, head_mut, project,
+    Added, Convolution, Workspace, activate, add_factors, affine, head, head_mut, project,
 };
 use crate::scratch::Scratch;
 
@@ -31,10 +31,11 @@ impl<'m, 'a> Maps<'m, 'a> {
 
     /// The layers before `boundary`, of the input map, and the product of layer `boundary`, or of the
     /// last one, with its input where it is dense.
+    #[inline(never)]
     pub fn share(&self, boundary: usize, scratch: &mut Scratch<'_>) {
-        let Scratch { maps, shared_projection, shared_sums, .. } = scratch;
-        let Scratch { patch, sums, pooled, projection, factors, .. } = scratch;
-        let mut work = Workspace { patch, sums, pooled, projection, factors };
+        let Scratch { shared: maps, shared_projection, shared_sums, .. } = scratch;
+        let Scratch { activations: patch, sums, projection, factors, .. } = scratch;
+        let mut work = Workspace { patch, sums, projection, factors };
         for step in self.geometry.steps(&self.artifact.layers).take(boundary + 1) {
             let kept = step.index == boundary || self.is_last(&step);
             match (step.block.window.is_some(), kept) {
@@ -59,10 +60,11 @@ impl<'m, 'a> Maps<'m, 'a> {
 
     /// The layers from `boundary` on, or the last one, of what is shared; the last one's accumulators
     /// lie in `scratch.sums` then. The modulations are `stored` ones or those in the scratch buffer.
+    #[inline(never)]
     pub fn sample(&self, boundary: usize, stored: Option<&[i8]>, scratch: &mut Scratch<'_>) {
-        let Scratch { maps, modulation, shared_projection, shared_sums, .. } = scratch;
-        let Scratch { patch, sums, pooled, projection, factors, .. } = scratch;
-        let mut work = Workspace { patch, sums, pooled, projection, factors };
+        let Scratch { shared: maps, modulation, shared_projection, shared_sums, .. } = scratch;
+        let Scratch { activations: patch, sums, projection, factors, .. } = scratch;
+        let mut work = Workspace { patch, sums, projection, factors };
         let mut modulation = stored.unwrap_or(modulation);
         let first = boundary.min(self.artifact.layers.len().saturating_sub(1));
         for step in self.geometry.steps(&self.artifact.layers).skip(first) {
@@ -126,7 +128,7 @@ impl<'m, 'a> Maps<'m, 'a> {
     /// The mean weights' accumulators of a dense layer, and what is added to them.
     fn multiply<'s>(&self, step: &Step<'_, '_>, maps: &[u8], sums: &'s mut [i32]) -> &'s mut [i32] {
         let sums = head_mut(sums, step.layer.mean.outputs.into());
-        dense(&step.layer.mean, self.inputs(step, maps), sums);
+        affine(&step.layer.mean, self.inputs(step, maps), sums);
         if let Some(skip) = &step.block.skip {
             let map = usize::from(skip.layer) + 1;
             let bytes = maps.get(self.offset(map)..).unwrap_or_default();

@@ -98,7 +98,7 @@ impl<'a> Model<'a> {
 
     /// The maps of a convolutional network.
     pub(crate) fn maps(&self) -> Option<Maps<'_, 'a>> {
-        let geometry = self.artifact.geometry.as_ref()?;
+        let geometry = self.artifact.maps()?;
         Some(Maps::new(&self.artifact, geometry, &self.scratch.offsets))
     }
 

@@ -13,8 +13,6 @@ use crate::model::Model;
 pub(crate) struct Scratch<'s> {
     pub shared: &'s mut [u8],
     pub activations: &'s mut [u8],
-    pub maps: &'s mut [u8],
-    pub patch: &'s mut [u8],
     pub factors: &'s mut [i8],
     pub code: &'s mut [u8],
     pub trunk: &'s mut [u8],
@@ -23,7 +21,6 @@ pub(crate) struct Scratch<'s> {
     pub projection: &'s mut [i16],
     pub shared_sums: &'s mut [i32],
     pub sums: &'s mut [i32],
-    pub pooled: &'s mut [i32],
     pub mean: &'s mut [u32],
 }
 
@@ -44,8 +41,6 @@ impl<'s> Scratch<'s> {
         let mut bytes = |len: usize| must_cast_slice_mut::<u32, u8>(take(rest, len.div_ceil(4)));
         let shared = bytes(layout.shared);
         let activations = bytes(layout.activations);
-        let maps = bytes(layout.maps);
-        let patch = bytes(layout.patch);
         let factors = must_cast_slice_mut(bytes(layout.factors));
         let code = bytes(layout.code);
         let trunk = bytes(layout.trunk);
@@ -56,13 +51,10 @@ impl<'s> Scratch<'s> {
         let projection = halves(layout.projection);
         let shared_sums = must_cast_slice_mut(take(rest, layout.shared_sums));
         let sums = must_cast_slice_mut(take(rest, layout.sums));
-        let pooled = must_cast_slice_mut(take(rest, layout.pooled));
         let mean = take(rest, layout.mean);
         Ok(Self {
             shared,
             activations,
-            maps,
-            patch,
             factors,
             code,
             trunk,
@@ -71,7 +63,6 @@ impl<'s> Scratch<'s> {
             projection,
             shared_sums,
             sums,
-            pooled,
             mean,
         })
     }

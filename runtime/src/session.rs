@@ -80,7 +80,7 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         let scratch = Scratch::new(model, scratch)?;
         let bytes = match model.maps() {
             None => &mut *scratch.shared,
-            Some(maps) => maps.input(scratch.maps),
+            Some(maps) => maps.input(scratch.shared),
         };
         let normalisation = &model.artifact().inputs.normalisation;
         quantise(normalisation, model.input_len(), input, bytes)?;

@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use fiberwalk_formats::{
-    Activation, Artifact, Bits, Block, CodeSource, Codes, Dense, DenseFactors, F32s, Factors,
-    Geometry, HEADER_LEN, HardSwish, I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names,
+    Activation, Artifact, Bits, Block, Blocks, CodeSource, Codes, Dense, DenseFactors, F32s,
+    Factors, Geometry, HEADER_LEN, HardSwish, I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names,
     Normalisation, Output, Padding, Pool, PoolKind, Provenance, Reading, Rescale, Shape as Map,
     Shifts, Skip, Trunk, U8s, VERSION, Window, encode, pack,
 };
@@ -120,7 +120,7 @@ pub fn random_maps(shape: &Shape) -> Artifact<'static> {
     let input = rng.map();
     let mut outputs: Vec<Map> = Vec::new();
     let mut layers = heapless::Vec::new();
-    let mut geometry = Geometry { input, layers: heapless::Vec::new() };
+    let mut blocks = Vec::new();
     let mut map = input;
     for index in 0..shape.layers.len() {
         let last = index + 1 == shape.layers.len();
@@ -164,9 +164,15 @@ pub fn random_maps(shape: &Shape) -> Artifact<'static> {
         map = block.pool.map_or(Some(before), |pool| pool.output(before)).expect("it fits");
         outputs.push(map);
         layers.push(Layer { mean, factors, activation }).expect("few layers");
-        geometry.layers.push(block).expect("few layers");
+        blocks.push(block);
     }
+    let geometry = Geometry { input, layers: written(blocks) };
     rng.artifact(shape, layers, Some(geometry))
+}
+
+/// The blocks as they are in a file.
+pub fn written(blocks: Vec<Block<'_>>) -> Blocks<'static> {
+    Blocks::write(blocks, vec![0; 1 << 12].leak()).expect("a large buffer")
 }
 
 fn numbered(count: usize) -> Names<'static> {

@@ -8,23 +8,23 @@ use super::matrix::dense;
 use super::{head, head_mut, saturate_8, saturate_16, shift_round};
 use crate::tables::TANH;
 
-/// A hidden layer's activation, then zeros up to a whole group of inputs. The last layer has none:
-/// its accumulators become the outputs.
+/// A hidden layer's activation, then zeros up to a whole group of inputs, or to the end of `out`. The
+/// last layer has none: its accumulators become the outputs.
 pub(crate) fn activate(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]) {
-    let out = head_mut(out, padded(sums.len()));
-    activate_each(activation, sums, out);
-    out.iter_mut().skip(sums.len()).for_each(|pad| *pad = 0);
-}
-
-/// A hidden layer's activation of as many accumulators.
-pub(crate) fn activate_each(activation: &Activation<'_>, sums: &[i32], out: &mut [u8]) {
+    let len = padded(sums.len()).min(out.len());
+    let out = head_mut(out, len);
     match activation {
         Activation::Tanh(rescale) => tanh(rescale, sums, out),
-        Activation::Relu(rescale) => linear(rescale, 0, sums, out),
-        Activation::Linear(rescale) => linear(rescale, ZERO_POINT, sums, out),
+        Activation::Relu(rescale) => {
+            for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
+                *out = byte(value);
+            }
+        }
+        Activation::Linear(rescale) => linear(rescale, sums, out),
         Activation::HardSwish(swish) => hard_swish(swish, sums, out),
         Activation::Logits(_) | Activation::Value(_) => {}
     }
+    out.iter_mut().skip(sums.len()).for_each(|pad| *pad = 0);
 }
 
 /// Accumulators to logits in units of ln 2 / 2^14, in place; returns the largest.
@@ -64,12 +64,14 @@ fn tanh(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
     }
 }
 
-fn linear(rescale: &Rescale<'_>, zero: u8, sums: &[i32], out: &mut [u8]) {
+#[inline(never)]
+fn linear(rescale: &Rescale<'_>, sums: &[i32], out: &mut [u8]) {
     for (out, value) in out.iter_mut().zip(rescaled(rescale, sums)) {
-        *out = byte(i32::from(zero) + value);
+        *out = byte(i32::from(ZERO_POINT) + value);
     }
 }
 
+#[inline(never)]
 fn hard_swish(swish: &HardSwish<'_>, sums: &[i32], out: &mut [u8]) {
     const THREE: i32 = 3 * HARD_SWISH_UNITS;
     for (out, r) in out.iter_mut().zip(rescaled(&swish.rescale, sums)) {

@@ -3,10 +3,10 @@
 
 use fiberwalk_formats::{Activation, Padding, Pool, PoolKind, Skip, Step, Window, padded};
 
-use super::activation::activate_each;
+use super::activation::activate;
 use super::factors::{add_factors, project};
 use super::grouped::grouped;
-use super::matrix::dense;
+use super::matrix::affine;
 use super::{head, head_mut, shift_round};
 
 /// A convolution of one map.
@@ -33,8 +33,8 @@ pub(crate) struct Added<'c, 'a> {
 pub(crate) struct Workspace<'w> {
     /// Bytes under the window.
     pub patch: &'w mut [u8],
+    /// Accumulators; of a layer that pools, after what its window has given so far.
     pub sums: &'w mut [i32],
-    pub pooled: &'w mut [i32],
     pub projection: &'w mut [i16],
     pub factors: &'w mut [i8],
 }
@@ -69,7 +69,7 @@ impl Convolution<'_, '_> {
                 match &self.step.block.pool {
                     None => {
                         let sums = self.position(y, x, work);
-                        activate_each(&self.step.layer.activation, sums, out);
+                        activate(&self.step.layer.activation, sums, out);
                     }
                     Some(pool) => self.pool(pool, (y, x), work, out),
                 }
@@ -82,23 +82,26 @@ impl Convolution<'_, '_> {
         let activation = &self.step.layer.activation;
         // Where the activation is monotone, the largest byte is that of the largest accumulator.
         let early = pool.kind == PoolKind::Max && !matches!(activation, Activation::HardSwish(_));
-        head_mut(work.pooled, out.len()).fill(match pool.kind {
+        let (pooled, sums) = work.sums.split_at_mut_checked(out.len()).unwrap_or_default();
+        pooled.fill(match pool.kind {
             PoolKind::Max => i32::MIN,
             PoolKind::Average => 0,
         });
+        let Workspace { patch, projection, factors, .. } = work;
+        let mut work = Workspace { patch, sums, projection, factors };
         let (down, across) = pool.stride;
         let (top, left) = (y * usize::from(down), x * usize::from(across));
         for y in top..top + usize::from(pool.height) {
             for x in left..left + usize::from(pool.width) {
-                let sums = self.position(y, x, work);
+                let sums = self.position(y, x, &mut work);
                 if early {
-                    for (largest, &sum) in work.pooled.iter_mut().zip(&*work.sums) {
+                    for (largest, &sum) in pooled.iter_mut().zip(sums) {
                         *largest = sum.max(*largest);
                     }
                     continue;
                 }
-                activate_each(activation, sums, out);
-                for (pooled, &byte) in work.pooled.iter_mut().zip(&*out) {
+                activate(activation, sums, out);
+                for (pooled, &byte) in pooled.iter_mut().zip(&*out) {
                     *pooled = match pool.kind {
                         PoolKind::Max => i32::from(byte).max(*pooled),
                         PoolKind::Average => pooled.wrapping_add(byte.into()),
@@ -107,13 +110,13 @@ impl Convolution<'_, '_> {
             }
         }
         if early {
-            return activate_each(activation, work.pooled, out);
+            return activate(activation, pooled, out);
         }
         let area = match pool.kind {
             PoolKind::Max => 1,
             PoolKind::Average => pool.area().max(1) as u32,
         };
-        for (out, &pooled) in out.iter_mut().zip(&*work.pooled) {
+        for (out, &pooled) in out.iter_mut().zip(&*pooled) {
             *out = ((pooled as u32).wrapping_add(area / 2) / area) as u8;
         }
     }
@@ -138,7 +141,7 @@ impl Convolution<'_, '_> {
                 project(projection, patch, shifts, work.sums, work.projection);
             }
             let sums = head_mut(work.sums, outputs);
-            dense(&layer.mean, patch, sums);
+            affine(&layer.mean, patch, sums);
             if let Some((modulation, _)) = decoder {
                 add_factors(&layer.factors, work.projection, modulation, work.factors, sums);
             }

@@ -6,6 +6,7 @@ use super::matrix::{add_factor, dense};
 use super::{head_mut, saturate_8, saturate_16, shift_round};
 
 /// A projection of `x` in 16 bits: sat16(sums >> shift).
+#[inline(never)]
 pub(crate) fn project(
     projection: &Dense<'_>,
     x: &[u8],

@@ -7,6 +7,7 @@ const CHANNELS: usize = 4;
 
 /// sums_o = bias_o + Σ_i w_oi x_i over the inputs of o's group, for `x: [positions, channels]` under
 /// the window and weights `[inputs, outputs]`, a signed byte each.
+#[inline(never)]
 pub(crate) fn grouped(
     matrix: &Dense<'_>,
     groups: usize,

@@ -23,7 +23,7 @@ mod rows;
 pub(crate) use activation::{activate, logits, modulation};
 pub(crate) use convolution::{Added, Convolution, Workspace};
 pub(crate) use factors::{add_factors, project};
-pub(crate) use matrix::dense;
+pub(crate) use matrix::{affine, dense};
 
 /// The first `len` elements, or all where there are fewer.
 pub(crate) fn head<T>(slice: &[T], len: usize) -> &[T] {

@@ -2,8 +2,8 @@
 //! the widths that the limits promise, and f64 after them.
 
 use fiberwalk_formats::{
-    Activation, Artifact, Bits, Block, Dense, Factors, Layer, Normalisation, Output, Pool,
-    PoolKind, Rescale, Shape, Window,
+    Activation, Artifact, Bits, Dense, Factors, Layer, Normalisation, Output, Pool, PoolKind,
+    Rescale, Shape, Window,
 };
 
 fn narrow<T: TryFrom<i64>>(value: i64) -> i64 {
@@ -144,7 +144,7 @@ pub fn outputs(artifact: &Artifact<'_>, input: &[f32], modulation: Option<&[i64]
             rest = Some(later);
             own
         });
-        let block = artifact.geometry.as_ref().map_or(Block::default(), |maps| maps.layers[index]);
+        let block = artifact.geometry.and_then(|maps| maps.layers.get(index)).unwrap_or_default();
         let input = &maps[index];
         let outputs = usize::from(layer.mean.outputs);
         let (shape, mut sums) = match &block.window {
