@@ -146,6 +146,11 @@ impl<'a> Geometry<'a> {
 }
 
 impl<'a> Blocks<'a> {
+    /// Views bytes that [`Self::write`] wrote; [`decode`](crate::decode) refuses others.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// Writes `blocks` to the start of `buffer` and views them there.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Many ways to a posterior predictive on the same splits, network, prior and budget.
 //!
-//! Each repeat splits the rows 70 to 30 and trains fiberwalk on the larger part. The other methods take
+//! Each repeat splits the rows 70 to 30, unless test rows have a file of their own, and trains fiberwalk
+//! on the larger part. The other methods take
 //! network, prior precision and noise from that run. Every method is calibrated on what the folds of the
 //! training rows held out, and scored on the rows that none has seen.
 
@@ -24,7 +25,7 @@ use crate::baselines::{
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
-use crate::data::{Dataset, Rows, Schema, Source, Target, TaskKind, test_split};
+use crate::data::{Dataset, Rows, Schema, Selection, Source, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
@@ -97,7 +98,7 @@ pub enum Column {
     Brier,
     /// Continuous ranked probability score, the target's own units.
     Crps,
-    /// Area under the ROC curve, test rows against rows uniform in a box of ± 5 standard deviations.
+    /// Area under the ROC curve, test rows against foreign ones.
     OodAuroc,
     /// Mean total variation to the predictive of HMC at the test rows.
     TotalVariation,
@@ -159,6 +160,10 @@ impl Column {
 pub struct CompareOptions {
     /// Data file, and how to read it.
     pub data: Source,
+    /// A file of test rows: then all rows of the data are trained on. None to split them.
+    pub test: Option<PathBuf>,
+    /// A file of foreign rows; none for rows uniform in a box round the training rows.
+    pub ood: Option<PathBuf>,
     /// Name of the target column.
     pub target: String,
     /// Classification or regression.
@@ -329,19 +334,30 @@ impl Split {
     fn prepare(options: &CompareOptions, data: &Dataset, seed: u64) -> anyhow::Result<Self> {
         let folder = options.out.join(format!("split-{seed}"));
         fs::create_dir_all(&folder)?;
-        let (training, test) = test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
-            .map_err(|message| data.table.unusable(message))?;
+        let beside =
+            |path: &PathBuf| Source { selection: Selection::All, ..options.data.beside(path) };
+        let (training, test) = match options.test {
+            Some(_) => (Vec::new(), Vec::new()),
+            None => test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
+                .map_err(|message| data.table.unusable(message))?,
+        };
         // Rows of text become files of their own; images and windows are read from where they are.
         let file = |name: &str, csv: &[u8]| -> anyhow::Result<Source> {
             let path = folder.join(name);
             write_atomically(&path, csv)?;
             Ok(Source { series: options.data.series.clone(), ..path.into() })
         };
-        let train_data = match data.table.to_csv(&training) {
-            Some(csv) => file("train.csv", &csv)?,
-            None => Source { selection: data.selection(&training), ..options.data.clone() },
+        let train_data = match (&options.test, data.table.to_csv(&training)) {
+            (Some(_), _) => options.data.clone(),
+            (None, Some(csv)) => file("train.csv", &csv)?,
+            (None, None) => {
+                Source { selection: data.selection(&training), ..options.data.clone() }
+            }
         };
-        let test_data = data.table.to_csv(&test).map(|csv| file("test.csv", &csv)).transpose()?;
+        let test_data = match (&options.test, data.table.to_csv(&test)) {
+            (Some(path), _) => Some(beside(path)),
+            (None, csv) => csv.map(|csv| file("test.csv", &csv)).transpose()?,
+        };
         let task = match &data.target {
             Target::Classes(..) => TaskKind::Classification,
             Target::Values(_) => TaskKind::Regression,
@@ -367,12 +383,15 @@ impl Split {
             Some(source) => schema.read_labelled(&source, &options.target)?,
             None => data.subset(&test),
         };
-        let mut rng = stream(seed, Purpose::Foreign, 0);
+        let foreign = match &options.ood {
+            Some(path) => schema.read(&beside(path), &options.target)?,
+            None => schema.foreign(truth.len(), &mut stream(seed, Purpose::Foreign, 0)),
+        };
         Ok(Self {
             seed,
             choices: at_map.dir.read_json(CHOICES)?,
             rows: at_map.record.read_rows(&at_map.dir)?,
-            foreign: schema.foreign(truth.len(), &mut rng),
+            foreign,
             test,
             truth,
             seconds,
@@ -779,6 +798,8 @@ steps = 50
         let data = folder.join("data.csv");
         fs::write(&data, parabola()).expect("writable");
         CompareOptions {
+            test: None,
+            ood: None,
             data: data.into(),
             target: "class".into(),
             task: TaskKind::Auto,

@@ -94,6 +94,8 @@ impl Set {
         methods: Vec<Method>,
     ) -> anyhow::Result<Comparison> {
         compare(&CompareOptions {
+            test: None,
+            ood: None,
             data: self.csv(&places.data).into(),
             target: self.target(&places.data)?,
             task: self.task,

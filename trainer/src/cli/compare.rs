@@ -21,9 +21,16 @@ pub struct Arguments {
     /// with `-compare`].
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Splits, 70 to 30, by seeds from `--seed` on.
+    /// Splits, 70 to 30, by seeds from `--seed` on; with `--test` trainings by these seeds.
     #[arg(long, default_value_t = 3)]
     repeats: u64,
+    /// File of test rows, read as the data are: all rows of the data are trained on then.
+    #[arg(long)]
+    test: Option<PathBuf>,
+    /// File of rows from elsewhere, for out-of-distribution detection [default: rows uniform in a box of
+    /// 5 standard deviations round the training rows].
+    #[arg(long)]
+    ood: Option<PathBuf>,
     /// Only these methods [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     methods: Vec<Method>,
@@ -52,6 +59,8 @@ impl Arguments {
         };
         let comparison = compare(&CompareOptions {
             data,
+            test: self.test,
+            ood: self.ood,
             target,
             task: self.table.task,
             config,

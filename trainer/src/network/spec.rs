@@ -378,7 +378,12 @@ impl Architecture {
                 if numbers.iter().any(|&number| number > u8::MAX.into()) {
                     return Err(format!("found numbers above {}", u8::MAX));
                 }
-                if before.iter().chain(&after).zip(size.iter().cycle()).any(|(pad, size)| pad >= size) {
+                if before
+                    .iter()
+                    .chain(&after)
+                    .zip(size.iter().cycle())
+                    .any(|(pad, size)| pad >= size)
+                {
                     return Err("the padding is as wide as the window".to_owned());
                 }
                 let shape = block.affine_shape(map);

@@ -1,7 +1,7 @@
 //! Maps and skips as the artifact holds them.
 
 use fiberwalk_formats::{
-    Block as QuantisedBlock, Geometry, I16s, Padding, Pool as QuantisedPool,
+    Block as QuantisedBlock, Blocks, Geometry, I16s, Padding, Pool as QuantisedPool,
     PoolKind as QuantisedPoolKind, Shape as QuantisedShape, Skip, Window as QuantisedWindow,
 };
 
@@ -40,24 +40,39 @@ impl QuantisedSkip {
     }
 }
 
-/// The maps of a network with convolutions; none of dense layers alone.
-pub fn geometry<'a>(
-    architecture: &Architecture,
-    skips: impl Iterator<Item = Option<&'a QuantisedSkip>>,
-) -> Option<Geometry<'a>> {
-    architecture.convolves().then(|| Geometry {
-        input: shape(architecture.input),
-        layers: architecture
-            .blocks
-            .iter()
-            .zip(skips)
-            .map(|(block, skip)| QuantisedBlock {
-                window: block.window.map(window),
-                skip: skip.map(QuantisedSkip::view),
-                pool: block.pool.map(pool),
-            })
-            .collect(),
-    })
+/// Input and blocks of a network with convolutions.
+pub struct QuantisedGeometry {
+    input: QuantisedShape,
+    /// As [`Blocks`] views them.
+    blocks: Vec<u8>,
+}
+
+/// Bytes of a block beside what it adds to every output, at most.
+const BLOCK: usize = 64;
+
+impl QuantisedGeometry {
+    /// None of dense layers alone. `skips` is one a layer.
+    pub fn new(architecture: &Architecture, skips: &[Option<QuantisedSkip>]) -> Option<Self> {
+        if !architecture.convolves() {
+            return None;
+        }
+        let blocks = architecture.blocks.iter().zip(skips).map(|(block, skip)| QuantisedBlock {
+            window: block.window.map(window),
+            skip: skip.as_ref().map(QuantisedSkip::view),
+            pool: block.pool.map(pool),
+        });
+        let outputs = architecture.blocks.iter().map(|block| BLOCK + 2 * block.outputs);
+        let mut bytes = vec![0; outputs.sum()];
+        let written = Blocks::write(blocks, &mut bytes).expect("room for every block");
+        let len = written.bytes().len();
+        bytes.truncate(len);
+        Some(Self { input: shape(architecture.input), blocks: bytes })
+    }
+
+    /// As the artifact holds it.
+    pub fn view(&self) -> Geometry<'_> {
+        Geometry { input: self.input, layers: Blocks::new(&self.blocks) }
+    }
 }
 
 fn shape(shape: Shape) -> QuantisedShape {

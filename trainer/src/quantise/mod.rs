@@ -16,8 +16,8 @@ use fiberwalk_formats::{
 };
 
 use crate::latent::{DecoderShape, LayerDecoder};
-use crate::network::{Activation, Architecture, Batch, LayerShape, Tape};
-use geometry::QuantisedSkip;
+use crate::network::{Activation, Batch, LayerShape, Tape};
+use geometry::{QuantisedGeometry, QuantisedSkip};
 use matrix::{INT16, Input, QuantisedDense, QuantisedRescale, largest_integer, round, row_unit};
 
 /// Largest magnitude of a modulation or modulated projection.
@@ -64,13 +64,12 @@ enum QuantisedOutput {
 struct QuantisedLayer {
     mean: QuantisedDense,
     factors: QuantisedFactors,
-    skip: Option<QuantisedSkip>,
     output: QuantisedOutput,
 }
 
 /// A network with its decoder, in integers.
 pub struct Quantised {
-    architecture: Architecture,
+    geometry: Option<QuantisedGeometry>,
     layers: Vec<QuantisedLayer>,
     hidden: QuantisedDense,
     hidden_rescale: QuantisedRescale,
@@ -113,7 +112,7 @@ impl Quantised {
         let depth = shape.architecture.depth();
         // What every layer reads; the input of the first one comes first.
         let mut inputs = vec![Input::signed(INPUT_CLIP / INPUT_UNITS)];
-        let mut layers = Vec::with_capacity(depth);
+        let (mut layers, mut skips) = (Vec::with_capacity(depth), Vec::with_capacity(depth));
         let blocks = shape.architecture.blocks.iter();
         for (index, (layer, block)) in shape.architecture.layers().zip(blocks).enumerate() {
             let theta = &source.decoder[..shape.architecture.parameters()];
@@ -178,8 +177,8 @@ impl Quantised {
                 output
             };
             let mean = mean.rounded(output.before());
-            let skip = skipped.map(|(skip, added)| QuantisedSkip::new(skip, added, &mean.units));
-            layers.push(QuantisedLayer { mean, factors, skip, output });
+            skips.push(skipped.map(|(skip, added)| QuantisedSkip::new(skip, added, &mean.units)));
+            layers.push(QuantisedLayer { mean, factors, output });
         }
         let stored = source.stored.iter().flat_map(|modulation| {
             modulation.iter().zip(&gains).map(|(&s, &gain)| round(s * gain, Bits::Eight) as u8)
@@ -203,7 +202,7 @@ impl Quantised {
         let hidden_rescale = QuantisedRescale::new(&to_tanh, BYTE + 1.0);
         let output_rescale = QuantisedRescale::new(&to_modulation, INT8 + 1.0);
         Self {
-            architecture: shape.architecture.clone(),
+            geometry: QuantisedGeometry::new(&shape.architecture, &skips),
             stored: stored.collect(),
             layers,
             hidden: hidden.rounded(hidden_rescale.before()),
@@ -255,8 +254,7 @@ impl Quantised {
 
     /// The maps between the layers; none in a network of dense layers.
     pub fn geometry(&self) -> Option<Geometry<'_>> {
-        let skips = self.layers.iter().map(|layer| layer.skip.as_ref());
-        geometry::geometry(&self.architecture, skips)
+        self.geometry.as_ref().map(QuantisedGeometry::view)
     }
 
     /// The trunk as the artifact holds it.
