@@ -58,7 +58,7 @@ pub fn decode(bytes: &[u8]) -> Result<Artifact<'_>, DecodeError> {
         return Err(DecodeError::BadCrc { expected: crc, found: actual });
     }
     // An artifact is large for a board's stack: it is checked where it will be returned.
-    let artifact = parse(body, flags & KNOWN != 0);
+    let artifact = parse(body, flags == GEOMETRY);
     if let Ok(artifact) = &artifact {
         validate(artifact)?;
     }

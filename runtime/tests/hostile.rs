@@ -79,6 +79,7 @@ proptest! {
         prop_assert!(use_model(&to_bytes(&random(&shape)), &readings));
     }
 
+    #[cfg(feature = "maps")]
     #[test]
     fn random_networks_with_maps_are_harmless(shape in base(), readings in any::<[u8; 16]>()) {
         prop_assert!(use_model(&to_bytes(&random_maps(&shape)), &readings));
@@ -91,7 +92,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         readings in any::<[u8; 16]>(),
     ) {
-        let mut file = to_bytes(&if maps { random_maps(&shape) } else { random(&shape) });
+        let mut file = to_bytes(&if maps && cfg!(feature = "maps") { random_maps(&shape) } else { random(&shape) });
         for (index, value) in changes {
             let index = HEADER + index.index(file.len() - HEADER);
             file[index] = value;
@@ -101,6 +102,7 @@ proptest! {
     }
 
     /// The geometry lies at the end of a file.
+    #[cfg(feature = "maps")]
     #[test]
     fn changed_maps_are_refused_or_harmless(
         shape in base(),
@@ -120,11 +122,13 @@ proptest! {
     #[test]
     fn spliced_networks_are_refused_or_harmless(
         shape in base(),
+        maps in any::<bool>(),
         at in any::<prop::sample::Index>(),
         remove in 0usize..8,
         insert in prop::collection::vec(any::<u8>(), 0..8),
     ) {
-        let mut file = to_bytes(&random(&shape));
+        let mut file =
+            to_bytes(&if maps && cfg!(feature = "maps") { random_maps(&shape) } else { random(&shape) });
         let start = HEADER + at.index(file.len() - HEADER);
         let end = (start + remove).min(file.len());
         file.splice(start..end, insert);

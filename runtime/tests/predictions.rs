@@ -317,7 +317,7 @@ fn standardised(x: &[i16], artifact: &Artifact<'_>) -> Vec<f32> {
 
 /// A dense network of this shape, or a convolutional one with as many layers.
 fn network(shape: &Shape, maps: bool) -> Artifact<'static> {
-    if maps { random_maps(shape) } else { random(shape) }
+    if maps && cfg!(feature = "maps") { random_maps(shape) } else { random(shape) }
 }
 
 proptest! {

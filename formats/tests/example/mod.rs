@@ -65,6 +65,50 @@ pub fn tiny() -> Artifact<'static> {
     artifact
 }
 
+/// A small convolutional network, and the blocks in it: 4 x 4 x 2 → convolution 3 x 3, ReLU, largest of
+/// 2 x 2 → depthwise 3 x 3, plus its input, hard-swish → 1 x 1, low-rank, linear, mean of all → two
+/// classes.
+pub fn convolutional() -> (Artifact<'static>, Vec<Block<'static>>) {
+    let mut rng = Random(7);
+    let window = |size: u8, groups: u16| {
+        let side = size / 2;
+        let padding = Padding { top: side, left: side, bottom: side, right: side };
+        Some(Window { height: size, width: size, stride: (1, 1), padding, groups })
+    };
+    let pool = |kind| Some(Pool { kind, height: 2, width: 2, stride: (2, 2) });
+    let skip = Some(Skip { layer: 0, multiplier: i16s(&[300, -300, 1, 0]), shift: 2 });
+    let swish = HardSwish {
+        rescale: rescale(&[9000; 4], 15),
+        before: 4,
+        multiplier: 20_000,
+        after: 22,
+        zero: 11,
+    };
+    let frozen = |mean, activation| Layer { mean, factors: Factors::Frozen, activation };
+    let mut artifact = tiny();
+    artifact.inputs.names = Names::new("");
+    artifact.layers.clear();
+    artifact.layers.extend([
+        frozen(rng.dense(18, 4), Activation::Relu(rescale(&[700; 4], 17))),
+        frozen(rng.grouped(9, 4), Activation::HardSwish(swish)),
+        Layer {
+            factors: rng.factors(Structure::LowRank(1), 4, 3),
+            ..frozen(rng.dense(4, 3), Activation::Linear(rescale(&[900; 3], 17)))
+        },
+        frozen(rng.dense(3, 2), Activation::Logits(rescale(&[9000; 2], 12))),
+    ]);
+    let blocks = vec![
+        Block { window: window(3, 1), skip: None, pool: pool(PoolKind::Max) },
+        Block { window: window(3, 4), skip, pool: None },
+        Block { window: window(1, 1), skip: None, pool: pool(PoolKind::Average) },
+        Block::default(),
+    ];
+    let input = Map { height: 4, width: 4, channels: 2 };
+    artifact.geometry = Some(Geometry { input, layers: written(blocks.clone()) });
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    (artifact, blocks)
+}
+
 /// Structure of a layer's factors.
 #[derive(Clone, Copy, Debug)]
 pub enum Structure {
@@ -279,12 +323,15 @@ pub fn fix_crc(file: &mut [u8]) {
     file[12..16].copy_from_slice(&digest.finalize().to_le_bytes());
 }
 
-/// Makes the header of a changed body right, whatever stands in its place.
+/// Makes the header of a changed body right, whatever stands in its place. The flag of a geometry is kept
+/// where it is the only one.
 pub fn fix_header(file: &mut [u8]) {
     let body = (file.len() - HEADER_LEN) as u32;
     file[..4].copy_from_slice(&MAGIC);
     file[4..6].copy_from_slice(&VERSION.to_le_bytes());
-    file[6..8].copy_from_slice(&0u16.to_le_bytes());
+    if file[6..8] != [1, 0] {
+        file[6..8].fill(0);
+    }
     file[8..12].copy_from_slice(&body.to_le_bytes());
     fix_crc(file);
 }

@@ -2,8 +2,7 @@
 
 use fiberwalk_formats::Dense;
 
-/// Channels of a depthwise convolution that are computed together, their sums in registers.
-const CHANNELS: usize = 4;
+use super::rows::{CHANNELS, four_channels};
 
 /// sums_o = bias_o + Σ_i w_oi x_i over the inputs of o's group, for `x: [positions, channels]` under
 /// the window and weights `[inputs, outputs]`, a signed byte each.
@@ -36,27 +35,22 @@ pub(crate) fn grouped(
     }
 }
 
-/// sums_c += Σ_p w_pc x_pc, of one input channel for every output.
+/// sums_c += Σ_p w_pc x_pc over the positions, of one input channel for every output.
 fn depthwise(weights: &[u8], x: &[u8], sums: &mut [i32]) {
     let channels = sums.len().max(1);
+    let positions = weights.len() / channels;
     let (whole, rest) = sums.as_chunks_mut::<CHANNELS>();
     let mut first = 0;
     for sums in whole {
-        let mut own = *sums;
-        let columns = from(weights, first).chunks(channels).zip(from(x, first).chunks(channels));
-        for (weights, x) in columns {
-            let (Some(w), Some(x)) = (weights.first_chunk(), x.first_chunk()) else { break };
-            let (w, x): (&[u8; CHANNELS], &[u8; CHANNELS]) = (w, x);
-            for ((sum, &w), &x) in own.iter_mut().zip(w).zip(x) {
-                *sum = sum.wrapping_add(i32::from(w as i8) * i32::from(x));
-            }
-        }
-        *sums = own;
+        four_channels(from(weights, first), from(x, first), channels, positions, sums);
         first += CHANNELS;
     }
-    for (weights, x) in from(weights, first).chunks(channels).zip(from(x, first).chunks(channels)) {
-        for ((sum, &w), &x) in rest.iter_mut().zip(weights).zip(x) {
-            *sum = sum.wrapping_add(i32::from(w as i8) * i32::from(x));
+    if !rest.is_empty() {
+        let columns = from(weights, first).chunks(channels).zip(from(x, first).chunks(channels));
+        for (weights, x) in columns {
+            for ((sum, &w), &x) in rest.iter_mut().zip(weights).zip(x) {
+                *sum = sum.wrapping_add(i32::from(w as i8) * i32::from(x));
+            }
         }
     }
 }

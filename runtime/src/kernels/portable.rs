@@ -38,6 +38,32 @@ pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     }
 }
 
+/// Channels of a depthwise convolution that are computed together.
+pub(super) const CHANNELS: usize = 4;
+
+/// sums_c += Σ_p w_pc x_pc of signed weights, for the first channels of every position: `step` bytes
+/// farther on in both.
+#[inline(never)]
+pub(super) fn four_channels(
+    mut weights: &[u8],
+    mut x: &[u8],
+    step: usize,
+    positions: usize,
+    sums: &mut [i32; CHANNELS],
+) {
+    let mut own = *sums;
+    for _ in 0..positions {
+        let (Some(w), Some(bytes)) = (weights.first_chunk(), x.first_chunk()) else { break };
+        let (w, bytes): (&[u8; CHANNELS], &[u8; CHANNELS]) = (w, bytes);
+        for ((sum, &w), &x) in own.iter_mut().zip(w).zip(bytes) {
+            *sum = sum.wrapping_add(i32::from(w as i8) * i32::from(x));
+        }
+        weights = weights.get(step..).unwrap_or_default();
+        x = x.get(step..).unwrap_or_default();
+    }
+    *sums = own;
+}
+
 /// A group of signed inputs.
 pub(super) struct Group([i32; INPUT_GROUP]);
 

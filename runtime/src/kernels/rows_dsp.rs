@@ -149,6 +149,61 @@ pub(super) fn eight_rows(group: &[u8], x: &[u8], sums: &mut [i32; 8]) {
     }
 }
 
+/// Channels of a depthwise convolution that are computed together.
+pub(super) const CHANNELS: usize = 4;
+
+/// sums_c += Σ_p w_pc x_pc of signed weights, for the first channels of every position: `step` bytes
+/// farther on in both.
+#[rustfmt::skip] // A listing.
+pub(super) fn four_channels(
+    weights: &[u8],
+    x: &[u8],
+    step: usize,
+    positions: usize,
+    sums: &mut [i32; CHANNELS],
+) {
+    let Some(last) = positions.checked_sub(1) else { return };
+    let Some(len) = last.checked_mul(step).and_then(|len| len.checked_add(CHANNELS)) else { return };
+    let (Some(weights), Some(x)) = (weights.get(..len), x.get(..len)) else { return };
+    let [sum_0, sum_1, sum_2, sum_3] = sums;
+    // SAFETY: reads a word at every one of `positions` multiples of `step` in `weights` and `x`,
+    // which reach to the end of the last; these cores load words from any address. The flag Q,
+    // which a sum too large would set, is never read.
+    unsafe {
+        asm!(
+            dsp!(),
+            "2:",
+            "ldr {odd}, [{x}]",
+            "ldr {w}, [{weights}]",
+            "uxtb16 {even}, {odd}",
+            "sxtb16 {t}, {w}",
+            "smlabb {sum_0}, {even}, {t}, {sum_0}",
+            "smlatt {sum_2}, {even}, {t}, {sum_2}",
+            "uxtb16 {odd}, {odd}, ror #8",
+            "sxtb16 {w}, {w}, ror #8",
+            "smlabb {sum_1}, {odd}, {w}, {sum_1}",
+            "smlatt {sum_3}, {odd}, {w}, {sum_3}",
+            "add {x}, {x}, {step}",
+            "add {weights}, {weights}, {step}",
+            "subs {positions}, {positions}, #1",
+            "bne 2b",
+            x = inout(reg) x.as_ptr() => _,
+            weights = inout(reg) weights.as_ptr() => _,
+            positions = inout(reg) positions => _,
+            step = in(reg) step,
+            sum_0 = inout(reg) *sum_0,
+            sum_1 = inout(reg) *sum_1,
+            sum_2 = inout(reg) *sum_2,
+            sum_3 = inout(reg) *sum_3,
+            even = out(reg) _,
+            odd = out(reg) _,
+            w = out(reg) _,
+            t = out(reg) _,
+            options(readonly, nostack)
+        );
+    }
+}
+
 /// A group of signed inputs, widened to pairs of 16 bits.
 pub(super) struct Group {
     even: u32,

@@ -6,7 +6,7 @@ use core::arch::asm;
 
 use fiberwalk_formats::INPUT_GROUP;
 
-pub(super) use super::portable::{Group, byte_sum, eight_rows, four_rows};
+pub(super) use super::portable::{CHANNELS, Group, byte_sum, eight_rows, four_channels, four_rows};
 
 /// Weights of four rows and one group of inputs, row by row.
 const BLOCK: usize = 4 * INPUT_GROUP;

@@ -7,7 +7,7 @@ mod example;
 
 use std::path::Path;
 
-use example::{Shape, Structure, random, tiny, to_bytes};
+use example::{Shape, Structure, convolutional, random, random_maps, tiny, to_bytes};
 
 const STRUCTURES: [(&str, Structure); 3] = [
     ("frozen", Structure::Frozen),
@@ -19,6 +19,21 @@ fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     std::fs::create_dir_all(&corpus)?;
     std::fs::write(corpus.join("tiny.fwk"), to_bytes(&tiny()))?;
+    std::fs::write(corpus.join("convolutional.fwk"), to_bytes(&convolutional().0))?;
+    for seed in 1..=12 {
+        // The seed chooses shapes too.
+        let file = to_bytes(&random_maps(&Shape {
+            features: 0,
+            layers: vec![(0, Structure::Frozen); 2 + seed as usize % 3],
+            tanh: false,
+            latent_dim: 2,
+            trunk: (seed % 2 == 0).then_some(2),
+            stored: 3,
+            regression: seed % 3 == 0,
+            seed: 977 * seed,
+        }));
+        std::fs::write(corpus.join(format!("maps-{seed}.fwk")), file)?;
+    }
     // The seed chooses bits of weights, floats or raw readings, and their type.
     let mut seed = 0;
     for (name, structure) in STRUCTURES {

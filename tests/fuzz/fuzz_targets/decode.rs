@@ -42,6 +42,13 @@ fn read(artifact: &Artifact<'_>) {
             matrix(projection);
         }
     }
-    assert_eq!(artifact.inputs.names.iter().count(), artifact.inputs.normalisation.len());
+    match &artifact.geometry {
+        None => {
+            assert_eq!(artifact.inputs.names.iter().count(), artifact.inputs.normalisation.len());
+        }
+        Some(geometry) => {
+            assert_eq!(geometry.steps(&artifact.layers).count(), artifact.layers.len());
+        }
+    }
     assert_eq!(artifact.required_scratch(), artifact.scratch_len as usize);
 }
