@@ -14,7 +14,7 @@ use fiberwalk::engine::draw_modulations;
 use fiberwalk::export::Export;
 use fiberwalk::instructions::{Core, Counts, Operation, Operations};
 use fiberwalk::latent::DecoderShape;
-use fiberwalk::network::{Activation, Architecture, Batch};
+use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
 use fiberwalk::predictive::Calibration;
 use fiberwalk::quantise::{Precision, Quantised, Ranges, Source};
 use fiberwalk::random::{Purpose, stream};
@@ -32,13 +32,19 @@ enum Input {
     Whole,
 }
 
-/// A model: its widths, activation, decoder, bits of weights and of factors, what it is fed with, and the
+/// A model: its network, activation, decoder, bits of weights and of factors, what it is fed with, and the
 /// dimension of its latent code.
-type Model =
-    (&'static [usize], Activation, &'static [&'static str], &'static [u8], u8, Input, usize);
+type Model<Network> =
+    (Network, Activation, &'static [&'static str], &'static [u8], u8, Input, usize);
+
+/// Widths of dense layers.
+type Widths = &'static [usize];
+
+/// Height, width and channels of a map, hidden layers, and outputs.
+type Maps = ([usize; 3], &'static [&'static str], usize);
 
 #[rustfmt::skip] // A table.
-const MODELS: [Model; 36] = [
+const MODELS: [Model<Widths>; 36] = [
     (&[4, 8, 3], Tanh, &["frozen", "low-rank:1"], &[8, 8], 8, Float, 4),
     (&[4, 8, 3], Relu, &["low-rank:2", "low-rank:2"], &[4, 4], 4, Float, 2),
     (&[2, 50, 2], Tanh, &["low-rank:1", "low-rank:1"], &[8, 8], 8, Float, 4),
@@ -77,6 +83,22 @@ const MODELS: [Model; 36] = [
     (&[48, 40, 40, 3], Relu, &["frozen", "low-rank:2", "low-rank:8"], &[8, 8, 8], 8, Whole, 4),
 ];
 
+#[rustfmt::skip] // A table.
+const CONVOLUTIONS: [Model<Maps>; 12] = [
+    (([12, 12, 1], &["conv 5x5x4", "max 2", "10"], 5), Tanh, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
+    (([12, 12, 1], &["conv 3x3x8", "max 2"], 4), Relu, &["frozen", "low-rank:4"], &[8, 8], 8, Whole, 4),
+    (([8, 8, 3], &["conv 3x3x8 padding 1"], 3), Relu, &["frozen", "low-rank:2"], &[4, 8], 4, Float, 2),
+    (([10, 10, 2], &["conv 3x3x4 stride 2", "conv 3x3x8", "8"], 6), Tanh, &["frozen", "frozen", "frozen", "low-rank:8"], &[8, 8, 8, 8], 8, Float, 4),
+    (([14, 14, 1], &["conv 5x5x6 padding 2", "max 2", "conv 3x3x12", "average 2"], 4), Tanh, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
+    (([8, 8, 4], &["conv 3x3x4 padding 1 groups 4", "conv 1x1x12", "average"], 3), Relu, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
+    (([8, 8, 8], &["conv 3x3x8 padding 1", "conv 3x3x8 padding 1 skip 0", "max 2"], 3), Relu, &["frozen", "frozen", "low-rank:2"], &[8, 8, 8], 8, Whole, 4),
+    (([1, 40, 3], &["conv 5x8 stride 2", "max 2", "conv 3x8"], 4), Relu, &["frozen", "frozen", "low-rank:8"], &[8, 8, 8], 8, Float, 4),
+    (([1, 32, 6], &["conv 5x8", "max 2", "conv 5x16", "average"], 4), Tanh, &["frozen", "frozen", "low-rank:4"], &[4, 4, 8], 8, Float, 4),
+    (([6, 6, 2], &["conv 3x3x4"], 3), Tanh, &["low-rank:2", "low-rank:2"], &[8, 8], 8, Whole, 4),
+    (([1, 20, 2], &["conv 3x6", "max 2"], 1), Relu, &["low-rank:3", "low-rank:4"], &[8, 8], 8, Float, 4),
+    (([9, 9, 1], &["conv 4x4x16 stride 2", "12"], 5), Relu, &["frozen", "low-rank:4", "low-rank:4"], &[8, 4, 8], 4, Whole, 4),
+];
+
 /// Stored codes of every model.
 const STORED: usize = 32;
 /// Inputs that ranges are measured on.
@@ -84,11 +106,30 @@ const ROWS: usize = 64;
 /// Singular values below this are none.
 const EPSILON: f64 = 1e-9;
 
-/// The file of model number `index`, with random weights.
-fn file(index: usize) -> anyhow::Result<Vec<u8>> {
-    let (widths, activation, decoders, bits, factor_bits, input, latent_dim) = MODELS[index];
+/// The models, dense ones first.
+fn models() -> anyhow::Result<Vec<Model<Architecture>>> {
+    let dense = MODELS.map(|(widths, activation, decoders, bits, factor_bits, input, dim)| {
+        let network = Architecture::perceptron(widths, activation);
+        Ok((network, activation, decoders, bits, factor_bits, input, dim))
+    });
+    let convolving =
+        CONVOLUTIONS.map(|(maps, activation, decoders, bits, factor_bits, input, dim)| {
+            let ([height, width, channels], hidden, outputs) = maps;
+            let shape = Shape { height, width, channels };
+            let hidden =
+                hidden.iter().map(|layer| layer.parse()).collect::<Result<Vec<LayerSpec>, _>>();
+            let network = hidden
+                .and_then(|hidden| Architecture::of(shape, &hidden, activation, outputs))
+                .map_err(anyhow::Error::msg)?;
+            Ok((network, activation, decoders, bits, factor_bits, input, dim))
+        });
+    dense.into_iter().chain(convolving).collect()
+}
+
+/// The file of a model, with random weights drawn by `index`.
+fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
+    let (architecture, _, decoders, bits, factor_bits, input, latent_dim) = model.clone();
     let width = |bits: u8| if bits == 4 { Bits::Four } else { Bits::Eight };
-    let architecture = Architecture::perceptron(&widths, activation);
     let decoders = decoders.iter().map(|decoder| decoder.parse());
     let structure = decoders.collect::<Result<_, String>>().map_err(anyhow::Error::msg)?;
     let shape = DecoderShape { architecture, structure, latent_dim };
@@ -124,7 +165,7 @@ fn file(index: usize) -> anyhow::Result<Vec<u8>> {
         std: vec![std; inputs],
         target: "y".to_owned(),
         task,
-        shape: None,
+        shape: shape.architecture.convolves().then_some(shape.architecture.input),
         series: Series::default(),
     };
     let export = Export {
@@ -218,7 +259,7 @@ fn module(measured: &[Vec<Sample>]) -> anyhow::Result<String> {
          #[rustfmt::skip] // A table.\n\
          pub(super) const PRICES: &[[f64; {}]] = &[\n",
         measured[0].len(),
-        MODELS.len(),
+        MODELS.len() + CONVOLUTIONS.len(),
         Core::ALL.len()
     );
     for (kind, operation) in Operation::ALL.iter().enumerate() {
@@ -240,7 +281,9 @@ fn module(measured: &[Vec<Sample>]) -> anyhow::Result<String> {
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let files: Vec<Vec<u8>> = (0..MODELS.len()).map(file).collect::<Result<_, _>>()?;
+    let models = models()?.into_iter().enumerate();
+    let files: Vec<Vec<u8>> =
+        models.map(|(index, model)| file(index, &model)).collect::<Result<_, _>>()?;
     match arguments.as_slice() {
         ["models", path] => {
             let length = |file: &[u8]| (file.len() as u32).to_le_bytes();

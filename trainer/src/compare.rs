@@ -350,9 +350,7 @@ impl Split {
         let train_data = match (&options.test, data.table.to_csv(&training)) {
             (Some(_), _) => options.data.clone(),
             (None, Some(csv)) => file("train.csv", &csv)?,
-            (None, None) => {
-                Source { selection: data.selection(&training), ..options.data.clone() }
-            }
+            (None, None) => Source { selection: data.selection(&training), ..options.data.clone() },
         };
         let test_data = match (&options.test, data.table.to_csv(&test)) {
             (Some(path), _) => Some(beside(path)),

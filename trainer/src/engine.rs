@@ -193,9 +193,11 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
             [geometry.input.height, geometry.input.width, geometry.input.channels].map(usize::from);
         Shape { height, width, channels }
     });
-    let names = match shape {
-        None => artifact.inputs.names.iter().map(str::to_owned).collect(),
-        Some(shape) => shape.names(),
+    let named: Vec<&str> = artifact.inputs.names.iter().collect();
+    let Features(names) = match shape {
+        None => Features(named.into_iter().map(str::to_owned).collect()),
+        Some(shape) if named.is_empty() => Features(shape.names()),
+        Some(shape) => Features::of_windows(&named, shape.positions()),
     };
     // Of a map there is one a channel.
     let each = |values: Vec<f32>| values.into_iter().cycle().take(names.len()).collect();

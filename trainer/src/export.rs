@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use fiberwalk_formats::{
     Artifact, CodeSource, Codes, EncodeError, F32s, I16s, INPUT_CLIP, INPUT_UNITS, Inputs,
     MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, Names, Normalisation, Output, Provenance, Reading,
-    TEMPERATURE_BITS, encode,
+    Shape, TEMPERATURE_BITS, encode,
 };
 
 use crate::calibrate::Thresholds;
@@ -50,10 +50,13 @@ impl Export<'_> {
     /// A shape or number outside the format's limits.
     pub fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
         let geometry = self.quantised.geometry();
-        // Of a map one normalisation a channel, and no names.
+        // Of a map one normalisation a channel, and names of the channels where they have some.
         let (names, normalised) = match &geometry {
             None => (self.schema.features.0.join("\n"), self.schema.features.0.len()),
-            Some(geometry) => (String::new(), geometry.input.channels.into()),
+            Some(geometry) => {
+                let channels = self.schema.features.channels().unwrap_or_default();
+                (channels.0.join("\n"), geometry.input.channels.into())
+            }
         };
         let normalisation = NormalisationBytes::new(self.schema, normalised, self.reading)?;
         let classes = match &self.schema.task {
@@ -291,18 +294,28 @@ pub fn rust_module(bytes: &[u8], file: &str) -> anyhow::Result<String> {
          pub const SAMPLES: usize = {};\n",
         artifact.provenance.fiberwalk, artifact.scratch_len, artifact.codes.samples
     );
-    let mut list = |doc: &str, name: &str, items: Vec<&str>| {
+    let list = |text: &mut String, doc: &str, name: &str, items: Vec<&str>| {
         writeln!(text, "/// {doc}\npub static {name}: [&str; {}] = {items:?};", items.len())
     };
-    list(
-        "Features, in the order of the input.",
-        "FEATURES",
-        artifact.inputs.names.iter().collect(),
-    )?;
+    let names = artifact.inputs.names.iter().collect();
+    match artifact.maps() {
+        None => list(&mut text, "Features, in the order of the input.", "FEATURES", names)?,
+        Some(maps) => {
+            if !artifact.inputs.names.is_empty() {
+                list(&mut text, "Channels, in the order of the input.", "CHANNELS", names)?;
+            }
+            let Shape { height, width, channels } = maps.input;
+            writeln!(
+                text,
+                "/// Height, width and channels of the input: its index is (y · width + x) · channels + c.\n\
+                 pub const INPUT: [usize; 3] = [{height}, {width}, {channels}];"
+            )?;
+        }
+    }
     match artifact.output {
         Output::Classification { classes, .. } => {
             let doc = "Classes, in the order of the probabilities.";
-            list(doc, "CLASSES", classes.iter().collect())?;
+            list(&mut text, doc, "CLASSES", classes.iter().collect())?;
         }
         Output::Regression { target, .. } => {
             writeln!(text, "/// What is predicted.\npub const TARGET: &str = {target:?};")?;

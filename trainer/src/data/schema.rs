@@ -49,7 +49,7 @@ pub enum Task {
 
 /// Names of the features in the order of the network's inputs. A feature `column=value` is 1 where
 /// a text column holds that value, else 0.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Features(pub Vec<String>);
 

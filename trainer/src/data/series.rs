@@ -73,6 +73,21 @@ pub(super) fn channels_of(features: &Features) -> Option<Features> {
     (!names.is_empty() && features.0.len().is_multiple_of(names.len())).then_some(Features(names))
 }
 
+impl Features {
+    /// The channels of windows, if that is what the features are.
+    pub fn channels(&self) -> Option<Self> {
+        channels_of(self)
+    }
+
+    /// The features of windows of so many readings of `channels`.
+    pub fn of_windows(channels: &[impl AsRef<str>], readings: usize) -> Self {
+        let of = |reading| {
+            channels.iter().map(move |channel| format!("{}{AT}{reading}", channel.as_ref()))
+        };
+        Self((0..readings).flat_map(of).collect())
+    }
+}
+
 /// Cuts every run of consecutive rows of one group, and of one value of the column `label` where classes are
 /// learned, into windows of `channels`. Rows at the end of a run that fill no window are dropped.
 pub(super) fn windows(
@@ -131,9 +146,7 @@ pub(super) fn windows(
     let width = channels.0.len();
     let values = starts.iter().flat_map(|&start| &raw[start * width..(start + length) * width]);
     let block = Block {
-        names: (0..length)
-            .flat_map(|reading| channels.0.iter().map(move |name| format!("{name}{AT}{reading}")))
-            .collect(),
+        names: Features::of_windows(&channels.0, length).0,
         shape: Some(Shape { height: 1, width: length, channels: width }),
         values: Values::Floats(values.copied().collect()),
         labels: "expected it among the columns",

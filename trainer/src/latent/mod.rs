@@ -11,6 +11,7 @@ mod codes;
 mod decoder;
 mod energy;
 mod fit;
+mod inputs;
 mod matching;
 mod passes;
 mod probes;

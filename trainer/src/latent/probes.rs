@@ -1,23 +1,14 @@
 //! Probe inputs and the particles' functions at them.
 
-use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use fiberwalk_formats::INPUT_CLIP;
-
 use super::columns;
+use super::inputs::draw_inputs;
 use crate::device::Device;
 use crate::network::{Architecture, Batch, Likelihood};
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};
-
-/// Half the probes lie away from the training rows by up to this many standard deviations.
-const MAX_SPREAD: f32 = 3.0;
-
-/// A quarter lie near the training rows, up to this many standard deviations away: without them
-/// the decoder is right at the training rows alone.
-const NEAR_SPREAD: f32 = 0.7;
 
 /// Inputs that activation ranges are measured on.
 const RANGE_INPUTS: usize = 512;
@@ -71,9 +62,8 @@ pub struct ProbePool {
 }
 
 impl ProbePool {
-    /// Draws `size` probes from row-major training inputs `x: [rows, features]` and evaluates the
-    /// particles there: a quarter of them as they are, the others with σ·N(0, I) added, a quarter
-    /// with σ ~ U(0, 0.7), half with σ ~ U(0, 3).
+    /// Draws `size` probes round row-major training inputs `x: [rows, features]` ([`draw_inputs`]) and
+    /// evaluates the particles there.
     ///
     /// # Errors
     /// The device fails.
@@ -87,7 +77,7 @@ impl ProbePool {
         rng: &mut Xoshiro256PlusPlus,
     ) -> anyhow::Result<Self> {
         let features = architecture.inputs();
-        let inputs = draw_inputs(x, features, size, rng);
+        let inputs = draw_inputs(x, architecture.input, size, rng);
         let batch = Batch::from_rows(&inputs, features);
         let mut values = device.outputs(architecture, particles, &batch)?;
         let rows = batch.rows();
@@ -165,28 +155,6 @@ impl ProbePool {
         };
         particles.par_iter().map(gather).collect()
     }
-}
-
-/// Row-major probe inputs `[size, features]`.
-fn draw_inputs(x: &[f32], features: usize, size: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
-    let row = Uniform::new(0, x.len() / features).expect("there is a training row");
-    let near = Uniform::new(0.0f32, NEAR_SPREAD).expect("0 < the spread near rows");
-    let spread = Uniform::new(0.0f32, MAX_SPREAD).expect("0 < the largest spread");
-    let mut inputs = Vec::with_capacity(size * features);
-    for probe in 0..size {
-        let start = row.sample(rng) * features;
-        let source = &x[start..start + features];
-        if probe < size / 2 && probe % 2 == 0 {
-            inputs.extend_from_slice(source);
-        } else {
-            let std = if probe < size / 2 { near.sample(rng) } else { spread.sample(rng) };
-            inputs.extend(source.iter().map(|&value| {
-                let normal: f32 = StandardNormal.sample(rng);
-                (value + std * normal).clamp(-INPUT_CLIP, INPUT_CLIP)
-            }));
-        }
-    }
-    inputs
 }
 
 /// Subtracts the mean over classes from `[C, rows]`; a single output stays as it is.

@@ -17,7 +17,7 @@ use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, cand
 use crate::trace::{Checkpoints, Trace, curves};
 
 /// Probes that the decoder is fitted on.
-const POOL: usize = 16_384;
+const POOL: usize = 65_536;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;

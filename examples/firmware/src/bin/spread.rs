@@ -26,7 +26,7 @@ const MODELS: &[u8] = include_bytes!(concat!(env!("FIRMWARE_MODELS"), "/spread.b
 const STORED: [usize; 4] = [1, 4, 16, 32];
 const DRAWN: usize = 4;
 /// Features of the widest model.
-const FEATURES: usize = 128;
+const FEATURES: usize = 512;
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
