@@ -12,8 +12,8 @@ use fiberwalk::footprint::{Flash, Work, dense_bytes, factor_bytes};
 use fiberwalk::instructions::{self, Core, Row};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
-    Activation, Artifact, CodeSource, Factors, Normalisation, Output, Reading, TEMPERATURE_BITS,
-    VERSION, decode,
+    Activation, Artifact, CodeSource, Factors, Normalisation, Output, PoolKind, Reading, Shape,
+    Step, TEMPERATURE_BITS, VERSION, decode,
 };
 
 #[derive(Args)]
@@ -35,6 +35,9 @@ struct Report<'a> {
     target: &'a str,
     classes: Option<Vec<&'a str>>,
     features: Vec<&'a str>,
+    /// Height, width and channels of a map; none where features are no map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map: Option<[u16; 3]>,
     input: &'static str,
     layers: Vec<LayerReport>,
     latent_dim: u8,
@@ -52,6 +55,9 @@ struct Report<'a> {
 struct LayerReport {
     inputs: u16,
     outputs: u16,
+    /// What a convolution does to its map, and pooling after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    convolution: Option<String>,
     activation: &'static str,
     weight_bits: u8,
     decoder: String,
@@ -86,13 +92,29 @@ impl Arguments {
     }
 }
 
+/// A convolution and pooling after it; none of a dense layer.
+fn convolution(step: &Step<'_, '_>) -> Option<String> {
+    let window = step.block.window?;
+    let mut text =
+        format!("conv {} × {}, {} → {}", window.height, window.width, step.input, step.map);
+    if let Some(pool) = step.block.pool {
+        let kind = match pool.kind {
+            PoolKind::Max => "max",
+            PoolKind::Average => "average",
+        };
+        text += &format!(", {kind} {} × {} → {}", pool.height, pool.width, step.output);
+    }
+    Some(text + ",")
+}
+
 fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
-    let layers: Vec<LayerReport> = artifact
+    let mut layers: Vec<LayerReport> = artifact
         .layers
         .iter()
         .map(|layer| LayerReport {
             inputs: layer.mean.inputs,
             outputs: layer.mean.outputs,
+            convolution: None,
             activation: match layer.activation {
                 Activation::Tanh(_) => "tanh",
                 Activation::Relu(_) => "relu",
@@ -111,6 +133,10 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             bytes: dense_bytes(&layer.mean) + factor_bytes(&layer.factors),
         })
         .collect();
+    let steps = artifact.maps().into_iter().flat_map(|maps| maps.steps(&artifact.layers));
+    for (layer, step) in layers.iter_mut().zip(steps) {
+        layer.convolution = convolution(&step);
+    }
     let (target, classes, calibration) = match artifact.output {
         Output::Classification {
             target,
@@ -153,6 +179,10 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         target,
         classes,
         features: artifact.inputs.names.iter().collect(),
+        map: artifact.maps().map(|maps| {
+            let Shape { height, width, channels } = maps.input;
+            [height, width, channels]
+        }),
         input: match artifact.inputs.normalisation {
             Normalisation::Float { .. } => "float",
             Normalisation::Whole { reading: Reading::U8, .. } => "u8",
@@ -195,15 +225,26 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
         }
         None => writeln!(shown, "predicts   {}: a number", report.target)?,
     }
-    let (count, names) = (report.features.len(), report.features.join(", "));
-    writeln!(shown, "features   {count} ({}): {names}", report.input)?;
+    let names = report.features.join(", ");
+    let named = || if names.is_empty() { String::new() } else { format!(": {names}") };
+    match report.map {
+        None => {
+            writeln!(shown, "features   {} ({}): {names}", report.features.len(), report.input)?;
+        }
+        Some([height, width, channels]) => {
+            let input = report.input;
+            writeln!(shown, "input      {height} × {width} × {channels} ({input}){}", named())?;
+        }
+    }
     for (index, layer) in report.layers.iter().enumerate() {
         let factors = layer.factor_bits.map_or(String::new(), |bits| format!(" int{bits}"));
         writeln!(
             shown,
-            "layer {index}    {} → {} {} int{}, {}{factors}, {} bytes",
-            layer.inputs,
-            layer.outputs,
+            "layer {index}    {} {} int{}, {}{factors}, {} bytes",
+            match &layer.convolution {
+                None => format!("{} → {}", layer.inputs, layer.outputs),
+                Some(convolution) => convolution.clone(),
+            },
             layer.activation,
             layer.weight_bits,
             layer.decoder,

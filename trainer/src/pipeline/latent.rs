@@ -16,8 +16,9 @@ use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
 use crate::trace::{Checkpoints, Trace, curves};
 
-/// Probes that the decoder is fitted on.
-const POOL: usize = 65_536;
+/// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways.
+const POOL: usize = 16_384;
+const POOL_OF_MAPS: usize = 65_536;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
@@ -72,7 +73,9 @@ impl Training<'_> {
                 &mut rng,
             )
         };
-        let (training, fresh) = (pool(POOL, 0)?, pool(TEST_POOL, 1)?);
+        let is_map = self.architecture.input.positions() > 1;
+        let size = if is_map { POOL_OF_MAPS } else { POOL };
+        let (training, fresh) = (pool(size, 0)?, pool(TEST_POOL, 1)?);
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
