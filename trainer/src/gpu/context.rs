@@ -51,6 +51,20 @@ pub enum GpuError {
         /// The adapter's limit.
         limit: u64,
     },
+    /// More workgroups than one dispatch may have.
+    #[error(
+        "GPU {name}: \"{kernel}\" needs {workgroups} workgroups, its limit is {limit}: use --device cpu, or a smaller network"
+    )]
+    TooMany {
+        /// Adapter.
+        name: String,
+        /// What would run.
+        kernel: String,
+        /// Along one dimension.
+        workgroups: usize,
+        /// The adapter's limit.
+        limit: u32,
+    },
     /// The driver lost the device, or the device the computation.
     #[error(
         "GPU {name}: {message}; what was finished is kept: go on with --resume, or on another --device"
@@ -190,6 +204,11 @@ impl Gpu {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
+    /// Makes `error` that of the next [`Self::check`].
+    fn fail(&self, error: GpuError) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
     /// The error that the driver reported since the last call, if any.
     pub(super) fn check(&self) -> Result<(), GpuError> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
@@ -201,8 +220,7 @@ impl Gpu {
         let limit = self.largest_buffer();
         let mut bytes = 4 * len as u64;
         if bytes > limit {
-            let error = GpuError::TooLarge { name: self.name.clone(), bytes, limit };
-            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.fail(GpuError::TooLarge { name: self.name.clone(), bytes, limit });
             bytes = 0;
         }
         self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -303,13 +321,21 @@ impl Gpu {
         Ok(values)
     }
 
-    /// A kernel bound to its buffers.
+    /// A kernel bound to its buffers. More workgroups than the adapter runs are an error of the next
+    /// [`Self::check`], and none.
     pub(super) fn dispatch(
         &self,
         kernel: Kernel,
         buffers: &[&Buffer],
-        workgroups: [usize; 3],
+        mut workgroups: [usize; 3],
     ) -> Dispatch {
+        let limit = self.limits.max_compute_workgroups_per_dimension;
+        let most = workgroups.into_iter().max().unwrap_or(0);
+        if most > limit as usize {
+            let (name, kernel) = (self.name.clone(), kernel.name.clone());
+            self.fail(GpuError::TooMany { name, kernel, workgroups: most, limit });
+            workgroups = [0; 3];
+        }
         let per_step = kernel.bindings.contains(&Access::Step);
         let resources = kernel.bindings.iter().zip(buffers).enumerate();
         let entries: Vec<_> = resources

@@ -20,7 +20,8 @@ impl Gpu {
     /// checkpoints. `report` is called with the number of particle-steps done since its last call.
     ///
     /// # Errors
-    /// The device is lost, or has not even memory for one particle.
+    /// The device is lost, or has not even memory for one particle; or limits that the fit after a walk
+    /// would exceed.
     pub(crate) fn descend(
         &self,
         descent: &Descent<'_>,
@@ -28,6 +29,7 @@ impl Gpu {
         checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Descended>, GpuError> {
+        self.check_fit(descent.architecture)?;
         let fused = FusedStep::new(self, descent);
         self.descend_by(fused.as_ref(), descent, particles, checkpoints, report)
     }

@@ -112,7 +112,8 @@ fn gradient_tile(layer: LayerShape) -> [usize; 2] {
 }
 
 impl FusedStep {
-    /// `None` where the step does not fit `gpu`, which no number of particles changes.
+    /// `None` where the network is no perceptron of tanh or ReLU, or the step does not fit `gpu`, which no
+    /// number of particles changes.
     pub fn new(gpu: &Gpu, descent: &Descent<'_>) -> Option<Self> {
         let limits = gpu.limits();
         let threads =
@@ -121,15 +122,22 @@ impl FusedStep {
             return None;
         }
         let architecture = descent.architecture;
+        let tanh = match architecture.as_perceptron()? {
+            Activation::Tanh => true,
+            Activation::Relu => false,
+            Activation::Identity if architecture.depth() == 1 => false,
+            _ => return None,
+        };
         let most = most_quads(architecture, limits.max_compute_workgroup_storage_size as usize)?;
         let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0.rows());
         let rows = batches.max().unwrap_or(0);
-        let step = Self::of(architecture, descent.likelihood, best_quads(architecture, most, rows));
+        let quads = best_quads(architecture, most, rows);
+        let step = Self::of(architecture, tanh, descent.likelihood, quads);
         let bytes = 16 * step.tile() * rows.div_ceil(4 * step.quads);
         (bytes as u64 <= limits.max_storage_buffer_binding_size).then_some(step)
     }
 
-    fn of(architecture: &Architecture, likelihood: Likelihood, quads: usize) -> Self {
+    fn of(architecture: &Architecture, tanh: bool, likelihood: Likelihood, quads: usize) -> Self {
         let mut input = 0;
         let mut weights = activation_rows(architecture) * quads;
         let layers = architecture.layers().map(|shape| {
@@ -145,7 +153,7 @@ impl FusedStep {
             quads,
             memory: weights,
             parameters: architecture.parameters(),
-            tanh: architecture.activation == Activation::Tanh,
+            tanh,
             likelihood,
         }
     }

@@ -1,6 +1,7 @@
 //! How many particles are computed together.
 
 use super::context::{Gpu, GpuError};
+use super::network::largest_buffer;
 use crate::descent::Descent;
 use crate::network::Architecture;
 
@@ -30,9 +31,9 @@ impl Gpu {
     /// Particles whose products run at once, tiles of so many rows each.
     pub(crate) fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
         // Moments take two values a parameter.
-        let per_particle = architecture.layers().map(|layer| layer.outputs * rows);
-        let largest = per_particle.max().unwrap_or(0).max(2 * architecture.parameters());
-        let products = architecture.layers().map(|layer| layer.inputs * layer.outputs * rows);
+        let largest = largest_buffer(architecture, rows).max(2 * architecture.parameters());
+        let layers = architecture.layers().zip(architecture.positions());
+        let products = layers.map(|(layer, positions)| layer.weights().len() * positions * rows);
         self.at_once(largest, 2.0 * products.max().unwrap_or(1) as f64)
     }
 

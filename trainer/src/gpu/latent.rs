@@ -8,13 +8,13 @@ use bytemuck::{Pod, Zeroable};
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, Step, Steps};
 use super::decoder::DecodedNetworks;
 use super::descent::AdamState;
-use super::network::{Activations, Parameters, Pass};
+use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
 use crate::descent::AdamBias;
 use crate::latent::{
     DRAWS, Encoder, Fit, Fitted, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws, columns,
 };
-use crate::network::Likelihood;
+use crate::network::{Architecture, Likelihood};
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
@@ -85,6 +85,20 @@ impl Gpu {
             trained = Some((own.architecture.clone(), parameters(encoder)?));
         }
         Ok(Fitted { decoder: parameters(&decoder)?, encoder: trained, codes, trace: Vec::new() })
+    }
+
+    /// Whether a fit of decoders of `architecture` is within the adapter's limits, asked before the walk
+    /// that it would be the end of.
+    ///
+    /// # Errors
+    /// A buffer is too large.
+    pub(super) fn check_fit(&self, architecture: &Architecture) -> Result<(), GpuError> {
+        let (values, limit) = (largest_buffer(architecture, PROBES), self.largest_buffer());
+        let bytes = 4 * (DRAWS * values.max(architecture.parameters())) as u64;
+        if bytes > limit {
+            return Err(GpuError::TooLarge { name: self.name().to_owned(), bytes, limit });
+        }
+        Ok(())
     }
 
     /// Steps whose draws fit in one buffer.

@@ -9,6 +9,7 @@
 
 mod adapters;
 mod context;
+mod convolution;
 mod decoder;
 mod descent;
 mod fused;
@@ -18,6 +19,7 @@ mod measure;
 mod network;
 mod outputs;
 mod peaks;
+mod pooling;
 mod product;
 #[cfg(test)]
 mod tests;

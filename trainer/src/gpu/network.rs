@@ -3,8 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
+use super::convolution::Convolution;
+use super::pooling::{PooledMaps, Pooling};
 use super::product::{Epilogue, View, index};
-use crate::network::{Architecture, LayerShape, Likelihood};
+use crate::network::{Activation, Architecture, Block, LayerShape, Likelihood, Shape};
 
 /// Parameter vectors of the same network: that of particle n starts at `offset + n · stride`.
 #[derive(Clone, Copy)]
@@ -15,7 +17,7 @@ pub(super) struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    fn weights(&self, layer: LayerShape) -> View<'a> {
+    pub fn weights(&self, layer: LayerShape) -> View<'a> {
         let shape = [layer.outputs, layer.inputs];
         View::new(self.buffer, shape, self.offset + layer.weights().start, self.stride)
     }
@@ -28,26 +30,98 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// A block in its network: what it reads and computes.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    block: &'a Block,
+    layer: LayerShape,
+    input: Shape,
+    sums: Shape,
+    output: Shape,
+    /// Whether the gradient with respect to the output takes its place: the last block's.
+    is_last: bool,
+    /// Whether a later block adds the output.
+    is_skipped_to: bool,
+}
+
+impl Stage<'_> {
+    fn all(architecture: &Architecture) -> Vec<Stage<'_>> {
+        let blocks = architecture.blocks.iter().zip(architecture.layers());
+        let stages = blocks.zip(architecture.maps()).enumerate();
+        let stages = stages.map(|(index, ((block, layer), input))| Stage {
+            block,
+            layer,
+            input,
+            sums: block.affine_shape(input),
+            output: block.output_shape(input),
+            is_last: index + 1 == architecture.depth(),
+            is_skipped_to: architecture.blocks.iter().any(|block| block.skip == Some(index)),
+        });
+        stages.collect()
+    }
+
+    fn convolution(&self) -> Convolution {
+        Convolution::new(self.block, self.layer, self.input)
+    }
+
+    /// From the sums to the output, where the output does not tell the derivative; the sums are kept then.
+    fn pooling(&self) -> Option<Pooling> {
+        let activation = self.block.activation;
+        let overwritten = self.is_last && activation != Activation::Identity;
+        let apart = self.block.pool.is_some() || activation == Activation::HardSwish || overwritten;
+        apart.then(|| Pooling::new(self.block, self.sums))
+    }
+}
+
+/// Most values that one buffer of a pass of `rows` rows holds of a particle.
+pub(super) fn largest_buffer(architecture: &Architecture, rows: usize) -> usize {
+    let of_stage = |stage: &Stage<'_>| {
+        let shared = stage.block.window.map_or(0, |_| stage.convolution().shared_values(rows));
+        shared.max(stage.sums.len() * rows)
+    };
+    Stage::all(architecture).iter().map(of_stage).max().unwrap_or(0)
+}
+
 /// Room for one pass of `count` networks over up to `rows` rows at once.
 pub(super) struct Activations {
     count: usize,
     rows: usize,
-    /// Each layer's outputs, `[count][width, rows]`; the last one's become their gradient.
-    layers: Vec<Buffer>,
-    /// Gradients with respect to hidden pre-activations, two layers' in turn.
+    blocks: Vec<Maps>,
+    /// Gradients with respect to hidden outputs or sums, in turn.
     deltas: [Buffer; 2],
+    /// Shares of the gradient of a convolution's weights.
+    shares: Buffer,
+}
+
+/// What a block computes, each `[count][values, rows]`.
+struct Maps {
+    /// Sums before activation and pooling, where they are kept, and which of every window is the largest.
+    sums: Option<(Buffer, Buffer)>,
+    /// The output; the last block's becomes its gradient.
+    out: Buffer,
+    /// The gradient with respect to the output, where later blocks add that output.
+    skipped: Option<Buffer>,
 }
 
 impl Activations {
     pub fn new(gpu: &Gpu, architecture: &Architecture, count: usize, rows: usize) -> Self {
-        let outputs: Vec<usize> = architecture.layers().map(|layer| layer.outputs).collect();
-        let widest = outputs[..outputs.len() - 1].iter().max().copied().unwrap_or(0);
-        let buffer = |width: usize| gpu.zeros(count * width * rows);
+        let stages = Stage::all(architecture);
+        let buffer = |values: usize| gpu.zeros(count * values * rows);
+        let blocks = stages.iter().map(|stage| Maps {
+            sums: stage.pooling().map(|own| (buffer(stage.sums.len()), buffer(own.windows()))),
+            out: buffer(stage.output.len()),
+            skipped: stage.is_skipped_to.then(|| buffer(stage.output.len())),
+        });
+        let hidden = stages.iter().filter(|stage| !stage.is_last || stage.pooling().is_some());
+        let widest = hidden.map(|stage| stage.sums.len()).max().unwrap_or(0);
+        let convolutions = stages.iter().filter(|stage| stage.block.window.is_some());
+        let shared = convolutions.map(|stage| stage.convolution().shared_values(rows));
         Self {
             count,
             rows,
-            layers: outputs.iter().map(|&width| buffer(width)).collect(),
+            blocks: blocks.collect(),
             deltas: [buffer(widest), buffer(widest)],
+            shares: gpu.zeros(count * shared.max().unwrap_or(0)),
         }
     }
 
@@ -56,20 +130,20 @@ impl Activations {
         self.count
     }
 
+    /// The turn that `delta` is not in.
+    fn other_delta(&self, delta: &Buffer) -> &Buffer {
+        &self.deltas[usize::from(*delta == self.deltas[0])]
+    }
+
     /// The networks' outputs, `[count][C, rows]` with the rows of the last pass.
     pub fn outputs(&self) -> &Buffer {
-        &self.layers[self.layers.len() - 1]
+        &self.blocks[self.blocks.len() - 1].out
     }
+}
 
-    /// Output of layer `index` for a pass of so many rows.
-    fn layer(&self, layer: LayerShape, index: usize, rows: usize) -> View<'_> {
-        let width = layer.outputs;
-        View::new(&self.layers[index], [width, rows], 0, width * rows)
-    }
-
-    fn delta(&self, turn: usize, width: usize, rows: usize) -> View<'_> {
-        View::new(&self.deltas[turn % 2], [width, rows], 0, width * rows)
-    }
+/// `[count][values, rows]`.
+fn map(buffer: &Buffer, shape: Shape, rows: usize) -> View<'_> {
+    View::new(buffer, [shape.len(), rows], 0, shape.len() * rows)
 }
 
 /// One pass: networks, their inputs `[features, rows]`, and the room to compute in.
@@ -81,16 +155,19 @@ pub(super) struct Pass<'a> {
     pub activations: &'a Activations,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     /// Rows of data, which are the columns of the matrices.
     fn batch_rows(&self) -> usize {
         self.input.columns
     }
 
-    /// What layer `index` reads.
-    fn input_of(&self, index: usize, layers: &[LayerShape]) -> View<'_> {
+    /// What block `index` reads.
+    fn input_of(&self, index: usize, stages: &[Stage<'_>]) -> View<'a> {
         match index.checked_sub(1) {
-            Some(previous) => self.activations.layer(layers[previous], previous, self.batch_rows()),
+            Some(previous) => {
+                let out = &self.activations.blocks[previous].out;
+                map(out, stages[previous].output, self.batch_rows())
+            }
             None => self.input,
         }
     }
@@ -99,18 +176,29 @@ impl Pass<'_> {
 impl Gpu {
     /// Records the evaluation of all networks.
     pub(super) fn record_forward(&self, pass: &Pass<'_>, program: &mut Vec<Dispatch>) {
-        let Pass { architecture, theta, activations, .. } = pass;
-        assert!(pass.batch_rows() <= activations.rows);
-        let layers: Vec<_> = architecture.layers().collect();
-        for (index, (&layer, block)) in layers.iter().zip(&architecture.blocks).enumerate() {
-            program.push(self.product(
-                activations.count,
-                theta.weights(layer),
-                pass.input_of(index, &layers),
-                activations.layer(layer, index, pass.batch_rows()),
-                false,
-                Epilogue::Bias(theta.biases(layer, pass.batch_rows()), block.activation),
-            ));
+        let Pass { architecture, theta, activations, .. } = *pass;
+        let (count, rows) = (activations.count, pass.batch_rows());
+        assert!(rows <= activations.rows);
+        let stages = Stage::all(architecture);
+        for (index, (stage, maps)) in stages.iter().zip(&activations.blocks).enumerate() {
+            let (out, activation) = match &maps.sums {
+                Some((sums, _)) => (sums, Activation::Identity),
+                None => (&maps.out, stage.block.activation),
+            };
+            let (input, out) = (pass.input_of(index, &stages), map(out, stage.sums, rows));
+            let skip = stage.block.skip.map(|skip| &activations.blocks[skip].out);
+            program.push(if stage.block.window.is_some() || skip.is_some() {
+                stage.convolution().forward(self, count, theta, input, skip, out, activation)
+            } else {
+                let epilogue = Epilogue::Bias(theta.biases(stage.layer, rows), activation);
+                self.product(count, theta.weights(stage.layer), input, out, false, epilogue)
+            });
+            if let (Some(pooling), Some((sums, largest))) = (stage.pooling(), &maps.sums) {
+                // No gradient is written.
+                let d_sums = &activations.deltas[0];
+                let maps = PooledMaps { sums, pooled: &maps.out, largest, d_sums };
+                program.push(pooling.forward(self, count, rows, &maps));
+            }
         }
     }
 
@@ -127,29 +215,70 @@ impl Gpu {
     ) {
         let Pass { architecture, theta, activations, .. } = *pass;
         let (count, rows) = (activations.count, pass.batch_rows());
-        let layers: Vec<_> = architecture.layers().collect();
-        for (index, &layer) in layers.iter().enumerate().rev() {
-            let delta = if index + 1 == layers.len() {
-                activations.layer(layer, index, rows)
+        let stages = Stage::all(architecture);
+        let mut waiting = vec![false; stages.len()];
+        let mut delta = activations.outputs();
+        for (index, (stage, maps)) in stages.iter().zip(&activations.blocks).enumerate().rev() {
+            // From here on the gradient is that with respect to the sums.
+            if let (Some(pooling), Some((sums, largest))) = (stage.pooling(), &maps.sums) {
+                let d_sums = activations.other_delta(delta);
+                let maps = PooledMaps { sums, pooled: delta, largest, d_sums };
+                program.push(pooling.backward(self, count, rows, &maps));
+                delta = d_sums;
+            }
+            if let Some(skip) = stage.block.skip
+                && let Some(skipped) = &activations.blocks[skip].skipped
+            {
+                let len = count * stage.sums.len() * rows;
+                program.push(self.add(delta, skipped, len, waiting[skip]));
+                waiting[skip] = true;
+            }
+            let own = map(delta, stage.sums, rows);
+            let input = pass.input_of(index, &stages);
+            if stage.block.window.is_some() {
+                let shares = &activations.shares;
+                let convolution = stage.convolution();
+                program.extend(
+                    convolution
+                        .weight_gradient(self, count, own, input, shares, gradient, accumulate),
+                );
             } else {
-                activations.delta(index, layer.outputs, rows)
-            };
-            let input = pass.input_of(index, &layers);
-            let weights = gradient.weights(layer);
-            let transposed = input.transposed();
-            let none = Epilogue::None;
-            program.push(self.product(count, delta, transposed, weights, accumulate, none));
-            program.push(self.row_sums(count, delta.buffer, layer, rows, gradient, accumulate));
-            let (out, epilogue) = match (index.checked_sub(1), d_inputs) {
-                (Some(previous), _) => (
-                    activations.delta(previous, layer.inputs, rows),
-                    Epilogue::Derivative(input, architecture.blocks[previous].activation),
-                ),
-                (None, Some(d_inputs)) => (d_inputs, Epilogue::None),
+                let (weights, none) = (gradient.weights(stage.layer), Epilogue::None);
+                program.push(self.product(
+                    count,
+                    own,
+                    input.transposed(),
+                    weights,
+                    accumulate,
+                    none,
+                ));
+                program.push(self.row_sums(count, delta, stage.layer, rows, gradient, accumulate));
+            }
+            let (out, adds, derivative) = match (index.checked_sub(1), d_inputs) {
+                (Some(previous), _) => {
+                    let (before, maps) = (&stages[previous], &activations.blocks[previous]);
+                    let out = match &maps.skipped {
+                        Some(skipped) => skipped,
+                        None => activations.other_delta(delta),
+                    };
+                    let activation = before.block.activation;
+                    let derivative = maps.sums.is_none().then_some((input, activation));
+                    (map(out, before.output, rows), waiting[previous], derivative)
+                }
+                (None, Some(d_inputs)) => (d_inputs, false, None),
                 (None, None) => return,
             };
-            let weights = theta.weights(layer).transposed();
-            program.push(self.product(count, weights, delta, out, false, epilogue));
+            program.push(if stage.block.window.is_some() {
+                let convolution = stage.convolution();
+                convolution.input_gradient(self, count, theta, own, out, adds, derivative)
+            } else {
+                let weights = theta.weights(stage.layer).transposed();
+                let derivative = derivative.map_or(Epilogue::None, |(at, activation)| {
+                    Epilogue::Derivative(at, activation)
+                });
+                self.product(count, weights, own, out, adds, derivative)
+            });
+            delta = out.buffer;
         }
     }
 

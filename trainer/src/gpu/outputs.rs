@@ -4,7 +4,7 @@ use super::context::{Gpu, GpuError};
 use super::descent::tile_of;
 use super::groups::in_groups;
 use super::network::{Activations, Parameters, Pass};
-use crate::network::{Architecture, Batch, TILE_ROWS};
+use crate::network::{Architecture, Batch, most_rows};
 
 impl Gpu {
     /// Outputs of every particle of `thetas: [N][P]` at every row of `batch`, `[N][C, rows]`.
@@ -17,7 +17,7 @@ impl Gpu {
         thetas: &[Vec<f32>],
         batch: &Batch,
     ) -> Result<Vec<Vec<f32>>, GpuError> {
-        let most = self.particles_at_once(architecture, TILE_ROWS.min(batch.rows()));
+        let most = self.particles_at_once(architecture, most_rows(architecture).min(batch.rows()));
         in_groups(thetas, most, |group| self.outputs_of_group(architecture, group, batch))
     }
 
@@ -31,7 +31,8 @@ impl Gpu {
         let rows: Vec<&[f32]> = thetas.iter().map(Vec::as_slice).collect();
         let theta = self.upload_rows(&rows)?;
         let inputs = self.upload(batch.values());
-        let activations = Activations::new(self, architecture, count, TILE_ROWS.min(batch.rows()));
+        let activations =
+            Activations::new(self, architecture, count, most_rows(architecture).min(batch.rows()));
         let mut outputs = vec![vec![0.0; classes * batch.rows()]; count];
         for tile in batch.tiles(architecture) {
             let stride = architecture.parameters();

@@ -17,13 +17,13 @@ pub(super) struct View<'a> {
     pub rows: usize,
     /// Shape.
     pub columns: usize,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Strides in the layout of `product.wgsl`.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
-struct Place {
+pub(super) struct Place {
     offset: u32,
     row_stride: u32,
     column_stride: u32,
@@ -113,22 +113,24 @@ impl Gpu {
         assert!(
             left.columns == right.rows && out.rows == left.rows && out.columns == right.columns
         );
-        let (code, other) = match epilogue {
-            Epilogue::None => (0, left),
-            Epilogue::Bias(biases, None) => (1, biases),
-            Epilogue::Bias(biases, Activation::Tanh) => (2, biases),
-            Epilogue::Bias(biases, Activation::Relu) => (3, biases),
-            Epilogue::Derivative(at, Activation::Tanh) => (4, at),
-            Epilogue::Derivative(at, Activation::Relu) => (5, at),
+        let (code, other, activation) = match epilogue {
+            Epilogue::None => (0, left, Activation::Identity),
+            Epilogue::Bias(biases, activation) => (1, biases, activation),
+            Epilogue::Derivative(at, activation) => (2, at, activation),
         };
         let vectors = |size: usize| if size > 32 { 2 } else { 1 };
-        let (row_vectors, column_vectors) = (vectors(out.rows), vectors(out.columns));
+        let [row_vectors, column_vectors] = [out.rows, out.columns].map(vectors);
+        let tile = Tile { down: 8, row_vectors, column_vectors };
         let kernel = Kernel {
             name: format!("product {row_vectors} x {column_vectors}"),
-            source: source(row_vectors, column_vectors),
+            source: tile.source(include_str!("product.wgsl")),
             entry: "multiply",
             bindings: &[Access::Uniform, Access::Read, Access::Read, Access::Read, Access::Write],
-            constants: vec![("ACCUMULATE", u32::from(accumulate)), ("EPILOGUE", code)],
+            constants: vec![
+                ("ACCUMULATE", u32::from(accumulate)),
+                ("EPILOGUE", code),
+                ("ACTIVATION", code_of(activation)),
+            ],
         };
         let parameters = Parameters {
             rows: index(out.rows),
@@ -140,45 +142,116 @@ impl Gpu {
             out: out.place,
             other: other.place,
         };
-        let tiles = |size: usize, vectors: usize| size.div_ceil(32 * vectors);
         self.dispatch(
             kernel,
             &[&self.uniform(&parameters), left.buffer, right.buffer, other.buffer, out.buffer],
-            [tiles(out.columns, column_vectors), tiles(out.rows, row_vectors), count],
+            [out.columns.div_ceil(tile.columns()), out.rows.div_ceil(tile.rows()), count],
         )
     }
 }
 
-/// `product.wgsl` with a micro-tile of so many vectors of four.
-fn source(row_vectors: usize, column_vectors: usize) -> String {
-    let (mut zero, mut read, mut add, mut write) = <(String, String, String, String)>::default();
-    // Writing to a string cannot fail.
-    for row in 0..row_vectors {
-        let _ = writeln!(read, "let l{row} = left_slab[step * TILE_ROWS + {row}u * 8u + down];");
+/// An activation's number in `activation.wgsl`.
+pub(super) fn code_of(activation: Activation) -> u32 {
+    match activation {
+        Activation::Identity => 0,
+        Activation::Tanh => 1,
+        Activation::Relu => 2,
+        Activation::Relu6 => 3,
+        Activation::HardSwish => 4,
     }
-    for column in 0..column_vectors {
-        let slab = "right_slab[step * TILE_COLUMNS";
-        let _ = writeln!(read, "let r{column} = {slab} + {column}u * 8u + across];");
+}
+
+/// How the threads of a workgroup share out a tile of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    /// Threads along a column.
+    down: usize,
+    /// Vectors of four rows, and of four columns, of a thread.
+    row_vectors: usize,
+    column_vectors: usize,
+}
+
+impl Tile {
+    /// Threads of a workgroup.
+    const THREADS: usize = 64;
+    /// Most vectors that a slab has of a tile's columns, so that four workgroups fit 48 KiB.
+    const SLAB_VECTORS: usize = 512;
+
+    /// The tile that computes `rows` by `columns` values at the least cost.
+    pub fn of(rows: usize, columns: usize) -> Self {
+        let all = [8, 4, 2, 1].into_iter().flat_map(|down| {
+            let sizes = [[2, 2], [2, 1], [1, 2], [1, 1]];
+            sizes.map(|[row_vectors, column_vectors]| Self { down, row_vectors, column_vectors })
+        });
+        let fitting = all.filter(|tile| tile.columns() <= 256);
+        let cost = |tile: &Self| {
+            let (own_rows, own_columns) = (tile.rows(), tile.columns());
+            // Of a thread in a step: its products, vectors of both slabs, and what it adds to them.
+            let products = 16 * tile.row_vectors * tile.column_vectors;
+            let vectors = tile.row_vectors + tile.column_vectors;
+            let loads = (own_rows + own_columns).div_ceil(8);
+            rows.div_ceil(own_rows)
+                * columns.div_ceil(own_columns)
+                * (products + 4 * vectors + loads)
+        };
+        fitting.min_by_key(cost).expect("there are tiles")
     }
-    for row in 0..4 * row_vectors {
-        let (vector, lane) = (row / 4, ["x", "y", "z", "w"][row % 4]);
-        for column in 0..column_vectors {
-            let sum = format!("sum_{row}_{column}");
-            let _ = writeln!(zero, "var {sum} = vec4<f32>(0.0);");
-            let _ = writeln!(add, "{sum} = fma(vec4<f32>(l{vector}.{lane}), r{column}, {sum});");
-            let _ = writeln!(
-                write,
-                "finish_vector({sum}, group.z, corner.y + ({vector}u * 8u + down) * 4u + {}u, \
-                 corner.x + ({column}u * 8u + across) * 4u);",
-                row % 4
-            );
+
+    fn across(self) -> usize {
+        Self::THREADS / self.down
+    }
+
+    /// Rows of the product.
+    pub fn rows(self) -> usize {
+        4 * self.down * self.row_vectors
+    }
+
+    /// Columns of the product.
+    pub fn columns(self) -> usize {
+        4 * self.across() * self.column_vectors
+    }
+
+    /// The shader `template` with a micro-tile of so many vectors.
+    pub fn source(self, template: &str) -> String {
+        let (mut zero, mut read, mut add, mut write) =
+            <(String, String, String, String)>::default();
+        // Writing to a string cannot fail.
+        for row in 0..self.row_vectors {
+            let slab = "left_slab[step * TILE_ROWS";
+            let _ = writeln!(read, "let l{row} = {slab} + {row}u * DOWN + down];");
         }
+        for column in 0..self.column_vectors {
+            let slab = "right_slab[step * TILE_COLUMNS";
+            let _ = writeln!(read, "let r{column} = {slab} + {column}u * ACROSS + across];");
+        }
+        for row in 0..4 * self.row_vectors {
+            let (vector, lane) = (row / 4, ["x", "y", "z", "w"][row % 4]);
+            for column in 0..self.column_vectors {
+                let sum = format!("sum_{row}_{column}");
+                let _ = writeln!(zero, "var {sum} = vec4<f32>(0.0);");
+                let _ =
+                    writeln!(add, "{sum} = fma(vec4<f32>(l{vector}.{lane}), r{column}, {sum});");
+                let _ = writeln!(
+                    write,
+                    "finish_vector({sum}, workgroup, \
+                     corner.y + ({vector}u * DOWN + down) * 4u + {}u, \
+                     corner.x + ({column}u * ACROSS + across) * 4u);",
+                    row % 4
+                );
+            }
+        }
+        let slab = (4 * Self::SLAB_VECTORS / self.columns()).min(16);
+        let activation = include_str!("activation.wgsl");
+        let shader = template
+            .replace("{slab}", &slab.to_string())
+            .replace("{down}", &self.down.to_string())
+            .replace("{across}", &self.across().to_string())
+            .replace("{row_vectors}", &self.row_vectors.to_string())
+            .replace("{column_vectors}", &self.column_vectors.to_string())
+            .replace("{zero}", &zero)
+            .replace("{read}", &read)
+            .replace("{add}", &add)
+            .replace("{write}", &write);
+        activation.to_owned() + &shader
     }
-    include_str!("product.wgsl")
-        .replace("{row_vectors}", &row_vectors.to_string())
-        .replace("{column_vectors}", &column_vectors.to_string())
-        .replace("{zero}", &zero)
-        .replace("{read}", &read)
-        .replace("{add}", &add)
-        .replace("{write}", &write)
 }

@@ -1,9 +1,9 @@
 // out[n] = epilogue(left[n] · right[n]) for every particle n: the batched matrix product.
 //
-// A workgroup of 8 × 8 threads makes a tile of 32·ROW_VECTORS × 32·COLUMN_VECTORS values of one
-// particle's product, each thread a micro-tile of 4·ROW_VECTORS × 4·COLUMN_VECTORS in registers; slabs of
-// SLAB steps of the depth pass through workgroup memory. Sums run over the depth in order, so that a
-// value does not depend on how many particles there are.
+// A workgroup of DOWN × ACROSS threads makes a tile of one particle's product, each thread a micro-tile
+// of 4·ROW_VECTORS × 4·COLUMN_VECTORS in registers; slabs of SLAB steps of the depth pass through
+// workgroup memory. Sums run over the depth in order, so that a value does not depend on how many
+// particles there are.
 //
 // The lines between braces are written by `product.rs` for every size of the micro-tile.
 
@@ -35,21 +35,20 @@ struct Product {
 
 // Whether the product is added to what `out` holds.
 override ACCUMULATE: bool = false;
-// What is done to a value before it is written: nothing; a bias added; and then tanh or ReLU;
-// multiplied by the derivative of tanh or ReLU at the activation `other`.
+// What is done to a value before it is written: nothing; a bias added, and the activation applied;
+// multiplied by the derivative of the activation whose value is `other`.
 override EPILOGUE: u32 = 0u;
 const BIAS: u32 = 1u;
-const BIAS_TANH: u32 = 2u;
-const BIAS_RELU: u32 = 3u;
-const TANH_DERIVATIVE: u32 = 4u;
-const RELU_DERIVATIVE: u32 = 5u;
+const DERIVATIVE: u32 = 2u;
 
-const SLAB: u32 = 16u;
+const SLAB: u32 = {slab}u;
+const DOWN: u32 = {down}u;
+const ACROSS: u32 = {across}u;
 const ROW_VECTORS: u32 = {row_vectors}u;
 const COLUMN_VECTORS: u32 = {column_vectors}u;
 // Vectors along a side of the workgroup's tile.
-const TILE_ROWS: u32 = 8u * ROW_VECTORS;
-const TILE_COLUMNS: u32 = 8u * COLUMN_VECTORS;
+const TILE_ROWS: u32 = DOWN * ROW_VECTORS;
+const TILE_COLUMNS: u32 = ACROSS * COLUMN_VECTORS;
 
 // [SLAB][vectors of four rows or columns]
 var<workgroup> left_slab: array<vec4<f32>, SLAB * TILE_ROWS>;
@@ -68,7 +67,7 @@ fn right_value(start: u32, step: u32, column: u32) -> f32 {
 // Loads a slab of both factors, neighbouring threads along the direction that lies together in memory.
 fn load(thread: u32, batch: u32, corner: vec2<u32>, depth: u32) {
     let left_start = product.left.offset + batch * product.left.batch;
-    for (var index = thread; index < SLAB * TILE_ROWS; index += 64u) {
+    for (var index = thread; index < SLAB * TILE_ROWS; index += DOWN * ACROSS) {
         var step = index / TILE_ROWS;
         var vector = index % TILE_ROWS;
         if product.left.column_stride == 1u {
@@ -84,7 +83,7 @@ fn load(thread: u32, batch: u32, corner: vec2<u32>, depth: u32) {
         );
     }
     let right_start = product.right.offset + batch * product.right.batch;
-    for (var index = thread; index < SLAB * TILE_COLUMNS; index += 64u) {
+    for (var index = thread; index < SLAB * TILE_COLUMNS; index += DOWN * ACROSS) {
         var step = index / TILE_COLUMNS;
         var vector = index % TILE_COLUMNS;
         if product.right.row_stride == 1u {
@@ -101,54 +100,46 @@ fn load(thread: u32, batch: u32, corner: vec2<u32>, depth: u32) {
     }
 }
 
-// The built-in tanh may overflow, and is as exact as the driver likes.
-fn hyperbolic_tangent(x: f32) -> f32 {
-    return 1.0 - 2.0 / (exp(2.0 * clamp(x, -40.0, 40.0)) + 1.0);
-}
-
-fn finish(value: f32, batch: u32, row: u32, column: u32) {
+fn finish(value: f32, workgroup: vec3<u32>, row: u32, column: u32) {
     if row >= product.rows || column >= product.columns {
         return;
     }
-    let index = product.out.offset + batch * product.out.batch
+    let index = product.out.offset + workgroup.z * product.out.batch
         + row * product.out.row_stride + column * product.out.column_stride;
     var result = value;
     if ACCUMULATE {
         result += out[index];
     }
     if EPILOGUE != 0u {
-        let at = other[product.other.offset + batch * product.other.batch
+        let at = other[product.other.offset + workgroup.z * product.other.batch
             + row * product.other.row_stride + column * product.other.column_stride];
         switch EPILOGUE {
-            case BIAS: { result += at; }
-            case BIAS_TANH: { result = hyperbolic_tangent(result + at); }
-            case BIAS_RELU: { result = max(result + at, 0.0); }
-            case TANH_DERIVATIVE: { result *= 1.0 - at * at; }
-            default: { result = select(0.0, result, at > 0.0); }
+            case BIAS: { result = activate(result + at); }
+            default: { result *= slope_at_value(at); }
         }
     }
     out[index] = result;
 }
 
-fn finish_vector(values: vec4<f32>, batch: u32, row: u32, column: u32) {
-    finish(values.x, batch, row, column);
-    finish(values.y, batch, row, column + 1u);
-    finish(values.z, batch, row, column + 2u);
-    finish(values.w, batch, row, column + 3u);
+fn finish_vector(values: vec4<f32>, workgroup: vec3<u32>, row: u32, column: u32) {
+    finish(values.x, workgroup, row, column);
+    finish(values.y, workgroup, row, column + 1u);
+    finish(values.z, workgroup, row, column + 2u);
+    finish(values.w, workgroup, row, column + 3u);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(DOWN * ACROSS)
 fn multiply(
-    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let corner = 4u * vec2<u32>(group.x * TILE_COLUMNS, group.y * TILE_ROWS);
-    // This thread's first vectors within the tile; further ones lie 8 vectors on.
-    let across = thread % 8u;
-    let down = thread / 8u;
+    let corner = 4u * vec2<u32>(workgroup.x * TILE_COLUMNS, workgroup.y * TILE_ROWS);
+    // This thread's first vectors within the tile; further ones lie ACROSS or DOWN vectors on.
+    let across = thread % ACROSS;
+    let down = thread / ACROSS;
     {zero}
     for (var depth = 0u; depth < product.depth; depth += SLAB) {
-        load(thread, group.z, corner, depth);
+        load(thread, workgroup.z, corner, depth);
         workgroupBarrier();
         for (var step = 0u; step < SLAB; step++) {
             {read}

@@ -9,7 +9,7 @@ use super::context::{Dispatch, Gpu};
 use super::fused::FusedStep;
 use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
-use super::product::{Epilogue, View};
+use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
 use crate::data::Targets;
 use crate::descent::{
@@ -17,7 +17,10 @@ use crate::descent::{
 };
 use crate::device::{Device, Gpus};
 use crate::latent::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, ProbePool};
-use crate::network::{self, Activation, Architecture, Batch, Likelihood, Tape};
+use crate::network::{
+    self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
+    Tape, Window,
+};
 use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
 use crate::walk::{Drift, Walk};
@@ -85,8 +88,8 @@ fn products_are_those_of_f64() {
                 let at = View::new(&other, [rows, columns], 0, rows * columns);
                 let epilogue = match kind {
                     0 | 1 => Epilogue::None,
-                    2 => Epilogue::Bias(bias, None),
-                    3 => Epilogue::Bias(bias, Some(Activation::Tanh)),
+                    2 => Epilogue::Bias(bias, Activation::Identity),
+                    3 => Epilogue::Bias(bias, Activation::Tanh),
                     4 => Epilogue::Derivative(at, Activation::Tanh),
                     _ => Epilogue::Derivative(at, Activation::Relu),
                 };
@@ -146,12 +149,19 @@ fn problem(
     rows: usize,
     index: u64,
 ) -> (Architecture, Vec<f32>, Targets, Likelihood) {
-    let architecture = Architecture::perceptron(&widths, activation);
+    problem_of(Architecture::perceptron(widths, activation), rows, index)
+}
+
+fn problem_of(
+    architecture: Architecture,
+    rows: usize,
+    index: u64,
+) -> (Architecture, Vec<f32>, Targets, Likelihood) {
     let mut rng = random(index);
-    let x = normals(&mut rng, rows * widths[0]);
+    let x = normals(&mut rng, rows * architecture.inputs());
     let classes = architecture.outputs();
     let noise = normals(&mut rng, rows);
-    let sums = x.chunks_exact(widths[0]).map(|x| x.iter().sum::<f32>());
+    let sums = x.chunks_exact(architecture.inputs()).map(|x| x.iter().sum::<f32>());
     if classes == 1 {
         let values = sums.zip(&noise).map(|(sum, noise)| sum.sin() + 0.2 * noise).collect();
         return (architecture, x, Targets::Values(values), Likelihood::Gaussian { noise_std: 0.3 });
@@ -161,6 +171,18 @@ fn problem(
         .map(|(sum, noise)| ((2.0 * sum + noise).abs() as u32) % classes as u32)
         .collect();
     (architecture, x, Targets::Classes { labels, classes }, Likelihood::Categorical)
+}
+
+/// A network over images or series.
+fn convolutional(
+    [height, width, channels]: [usize; 3],
+    hidden: &[&str],
+    activation: Activation,
+    outputs: usize,
+) -> Architecture {
+    let hidden: Vec<LayerSpec> = hidden.iter().map(|text| text.parse().expect(text)).collect();
+    Architecture::of(Shape { height, width, channels }, &hidden, activation, outputs)
+        .expect("the layers fit")
 }
 
 #[test]
@@ -173,66 +195,141 @@ fn gradients_are_those_of_the_processor() {
         (&[64, 64, 32, 10], Activation::Tanh, 65, 2),
     ];
     for (case, (widths, activation, rows, count)) in cases.into_iter().enumerate() {
-        let (architecture, x, targets, likelihood) = problem(widths, activation, rows, case as u64);
-        let batch = Batch::from_rows(&x, widths[0]);
-        let mut rng = random(100 + case as u64);
-        let thetas: Vec<_> = (0..count).map(|_| architecture.initialise(&mut rng)).collect();
-        let size = architecture.parameters();
-        let gpu = gpu();
-        let (theta, inputs) = (gpu.upload(&thetas.concat()), gpu.upload(batch.values()));
-        let (gradient, d_inputs) = (gpu.zeros(count * size), gpu.zeros(count * rows * widths[0]));
-        let words: Vec<u32> = match &targets {
-            Targets::Classes { labels, .. } => labels.clone(),
-            Targets::Values(values) => values.iter().map(|value| value.to_bits()).collect(),
-        };
-        let activations = Activations::new(gpu, &architecture, count, rows);
-        let pass = Pass {
+        let problem = problem(widths, activation, rows, case as u64);
+        assert_gradients(problem, rows, count, case as u64, &format!("{widths:?}"));
+    }
+}
+
+/// Outputs' gradients with respect to parameters and inputs are the processor's.
+fn assert_gradients(
+    (architecture, x, targets, likelihood): (Architecture, Vec<f32>, Targets, Likelihood),
+    rows: usize,
+    count: usize,
+    case: u64,
+    what: &str,
+) {
+    let features = architecture.inputs();
+    let batch = Batch::from_rows(&x, features);
+    let mut rng = random(100 + case);
+    // Biases away from 0, where a wrong one could hide.
+    let mut start = || -> Vec<f32> {
+        let theta = architecture.initialise(&mut rng);
+        let moved = normals(&mut rng, theta.len());
+        theta.iter().zip(moved).map(|(value, by)| value + 0.1 * by).collect()
+    };
+    let thetas: Vec<_> = (0..count).map(|_| start()).collect();
+    let size = architecture.parameters();
+    let gpu = gpu();
+    let (theta, inputs) = (gpu.upload(&thetas.concat()), gpu.upload(batch.values()));
+    let (gradient, d_inputs) = (gpu.zeros(count * size), gpu.zeros(count * rows * features));
+    let words: Vec<u32> = match &targets {
+        Targets::Classes { labels, .. } => labels.clone(),
+        Targets::Values(values) => values.iter().map(|value| value.to_bits()).collect(),
+    };
+    let activations = Activations::new(gpu, &architecture, count, rows);
+    let pass = Pass {
+        architecture: &architecture,
+        theta: Parameters { buffer: &theta, offset: 0, stride: size },
+        input: View::new(&inputs, [features, rows], 0, 0),
+        activations: &activations,
+    };
+    let mut program = Vec::new();
+    gpu.record_forward(&pass, &mut program);
+    program.push(gpu.likelihood_gradient(
+        count,
+        architecture.outputs(),
+        rows,
+        likelihood,
+        &gpu.upload(&words),
+        activations.outputs(),
+    ));
+    let into = Parameters { buffer: &gradient, offset: 0, stride: size };
+    let of_inputs = View::new(&d_inputs, [features, rows], 0, rows * features);
+    gpu.record_backward(&pass, into, false, Some(of_inputs), &mut program);
+    run(program);
+    let found = gpu.read(&gradient, 0..count * size).expect("readable");
+    let found_inputs = gpu.read(&d_inputs, 0..count * rows * features).expect("readable");
+    let mut expected_inputs = Vec::new();
+    for (theta, found) in thetas.iter().zip(found.chunks_exact(size)) {
+        let objective = network::Objective {
             architecture: &architecture,
-            theta: Parameters { buffer: &theta, offset: 0, stride: size },
-            input: View::new(&inputs, [widths[0], rows], 0, 0),
-            activations: &activations,
-        };
-        let mut program = Vec::new();
-        gpu.record_forward(&pass, &mut program);
-        program.push(gpu.likelihood_gradient(
-            count,
-            architecture.outputs(),
-            rows,
+            batch: &batch,
+            targets: &targets,
             likelihood,
-            &gpu.upload(&words),
-            activations.outputs(),
-        ));
-        let into = Parameters { buffer: &gradient, offset: 0, stride: size };
-        let of_inputs = View::new(&d_inputs, [widths[0], rows], 0, rows * widths[0]);
-        gpu.record_backward(&pass, into, false, Some(of_inputs), &mut program);
-        run(program);
-        let found = gpu.read(&gradient, 0..count * size).expect("readable");
-        let found_inputs = gpu.read(&d_inputs, 0..count * rows * widths[0]).expect("readable");
-        let mut expected_inputs = Vec::new();
-        for (theta, found) in thetas.iter().zip(found.chunks_exact(size)) {
-            let objective = network::Objective {
-                architecture: &architecture,
-                batch: &batch,
-                targets: &targets,
-                likelihood,
-            };
-            let (mut tape, mut expected) = (Tape::default(), vec![0.0; size]);
-            objective.nll_gradient(theta, &mut tape, &mut expected);
-            assert_close(found, &expected, 5e-5, &format!("gradient of {widths:?}"));
-            let mut d_outputs = tape.forward(&architecture, theta, &batch, 0..rows).to_vec();
-            likelihood.nll_gradient(&targets, 0..rows, &mut d_outputs);
-            let mut of_inputs = Vec::new();
-            tape.backward(
-                &architecture,
-                theta,
-                &batch,
-                &d_outputs,
-                &mut vec![0.0; size],
-                Some(&mut of_inputs),
-            );
-            expected_inputs.extend(of_inputs);
+        };
+        let (mut tape, mut expected) = (Tape::default(), vec![0.0; size]);
+        objective.nll_gradient(theta, &mut tape, &mut expected);
+        assert_close(found, &expected, 5e-5, what);
+        let mut d_outputs = tape.forward(&architecture, theta, &batch, 0..rows).to_vec();
+        likelihood.nll_gradient(&targets, 0..rows, &mut d_outputs);
+        let mut of_inputs = Vec::new();
+        tape.backward(
+            &architecture,
+            theta,
+            &batch,
+            &d_outputs,
+            &mut vec![0.0; size],
+            Some(&mut of_inputs),
+        );
+        expected_inputs.extend(of_inputs);
+    }
+    assert_close(&found_inputs, &expected_inputs, 5e-5, &format!("gradient of the inputs, {what}"));
+}
+
+/// Strides, padding, groups, skips, both kinds of pooling, windows that overlap or leave values out, every
+/// activation, series; odd numbers of rows.
+#[test]
+fn gradients_of_convolutions_are_those_of_the_processor() {
+    use Activation::{HardSwish, Identity, Relu, Relu6, Tanh};
+    let image: &[&str] = &["conv 3x3x4", "max 2", "conv 2x2x3", "average 2x1 stride 1", "5"];
+    let padded: &[&str] = &[
+        "conv 3x2x4 stride 2x1 padding same",
+        "conv 3x3x4 padding 1 groups 4 relu6",
+        "conv 1x1x4 skip 0 identity",
+        "conv 3x4x6 padding 0x1x2x3 groups 2",
+        "average",
+    ];
+    let twice: &[&str] = &[
+        "conv 3x3x8 padding 1",
+        "conv 3x3x8 padding 1 skip 0",
+        "conv 1x1x8 skip 0",
+        "max 3 stride 2",
+    ];
+    let wide: &[&str] = &["conv 3x3x40 stride 2", "conv 2x2x70", "max 2 stride 3", "9"];
+    let series: &[&str] =
+        &["conv 5x4 stride 2", "max 3 stride 2", "conv 3x4 padding 1 skip 0", "max 2"];
+    let cases = [
+        ([8, 7, 1], image, &[HardSwish, Tanh][..], 19, 3, 3),
+        ([5, 6, 2], padded, &[Relu], 70, 2, 3),
+        ([9, 8, 3], twice, &[Relu6, HardSwish], 17, 2, 2),
+        ([11, 11, 2], wide, &[Identity], 33, 1, 4),
+        ([1, 24, 3], series, &[Relu], 9, 4, 1),
+    ];
+    for (case, (input, layers, activations, rows, count, outputs)) in cases.into_iter().enumerate()
+    {
+        for &activation in activations {
+            let architecture = convolutional(input, layers, activation, outputs);
+            let problem = problem_of(architecture, rows, 60 + case as u64);
+            let what = format!("{layers:?}, {activation}");
+            assert_gradients(problem, rows, count, 60 + case as u64, &what);
         }
-        assert_close(&found_inputs, &expected_inputs, 5e-5, "gradient of the inputs");
+    }
+}
+
+/// Dense layers with skips and other activations than a perceptron's; one last layer with an activation.
+#[test]
+fn gradients_of_other_dense_networks_are_those_of_the_processor() {
+    use Activation::{HardSwish, Identity, Relu6, Tanh};
+    for last in [Identity, Tanh, HardSwish] {
+        let layer = Block::dense;
+        let blocks = vec![
+            layer(33, Relu6),
+            Block { skip: Some(0), ..layer(33, HardSwish) },
+            Block { skip: Some(0), ..layer(33, Tanh) },
+            layer(3, last),
+        ];
+        let architecture = Architecture { input: Shape::flat(7), blocks };
+        assert_gradients(problem_of(architecture, 45, 70), 45, 3, 70, &format!("last {last}"));
     }
 }
 
@@ -326,6 +423,41 @@ fn a_buffer_beyond_the_limits_is_an_error_that_names_them() {
 }
 
 #[test]
+fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
+    let window = Window { size: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0], groups: 1 };
+    let blocks = vec![
+        Block { window: Some(window), ..Block::dense(8, Activation::Relu) },
+        Block {
+            pool: Some(Pool { kind: PoolKind::Average, size: [4096; 2], stride: [1, 1] }),
+            window: Some(window),
+            ..Block::dense(1, Activation::Identity)
+        },
+    ];
+    let input = Shape { height: 4096, width: 4096, channels: 1 };
+    let architecture = Architecture { input, blocks };
+    let descent = Descent {
+        architecture: &architecture,
+        set: &TrainingSet::new(&[], architecture.inputs(), &Targets::Values(Vec::new()), 1, 5),
+        likelihood: Likelihood::Gaussian { noise_std: 0.3 },
+        prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
+        schedule: Schedule { steps: 1, learning_rate: 0.01 },
+    };
+    let start = vec![0.0; architecture.parameters()];
+    let particle = Particle { start: &start, drift: None, control: None, watch: None };
+    let error = gpu().descend(&descent, &[particle], &Checkpoints::none(), &|_| {});
+    let error = error.err().expect("too large").to_string();
+    assert!(error.contains("--device cpu"), "{error}");
+}
+
+/// Few channels take flat tiles, whose threads all have something to compute.
+#[test]
+fn tiles_are_as_flat_as_their_product() {
+    let tiles = [(4, 4), (8, 8), (16, 16), (64, 64)]
+        .map(|(rows, expected)| (Tile::of(rows, 100_000).rows(), expected));
+    tiles.iter().for_each(|(found, expected)| assert_eq!(found, expected, "{tiles:?}"));
+}
+
+#[test]
 fn outputs_are_those_of_the_processor() {
     let (architecture, x, ..) = problem(&[5, 9, 3], Activation::Relu, 700, 2);
     let batch = Batch::from_rows(&x, 5);
@@ -390,6 +522,54 @@ fn the_first_steps_are_those_of_the_processor() {
         let expected: Vec<Measured> = expected.iter().map(|end| end.trace[0]).collect();
         assert_close(&measured(&found), &measured(&expected), 1e-5, "starts");
     }
+}
+
+/// A walk with mini-batches and control variates, more rows than a tile: the processor's ends; the same bits
+/// for a part of the particles.
+#[test]
+fn the_first_steps_of_convolutions_are_those_of_the_processor() {
+    let layers = ["conv 5x5x6 padding 2", "max 2", "conv 3x3x8 relu", "average 2", "12"];
+    let architecture = convolutional([12, 12, 1], &layers, Activation::Tanh, 4);
+    let (architecture, x, targets, likelihood) = problem_of(architecture, 500, 30);
+    let set = TrainingSet::new(&x, architecture.inputs(), &targets, 250, 5);
+    let mut rng = random(31);
+    let maps: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
+    let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
+    let controls: Vec<_> = maps.iter().map(control).collect();
+    let particles: Vec<_> = (0..3)
+        .map(|index| Particle {
+            start: &maps[index % 2],
+            drift: Some(normals(&mut rng, maps[0].len())),
+            control: controls[index % 2].as_ref(),
+            watch: None,
+        })
+        .collect();
+    assert!(controls[0].is_some() && set.largest_tile(&architecture) < 250);
+    let schedule = Schedule { steps: 6, learning_rate: 0.01 };
+    let descent = Descent {
+        architecture: &architecture,
+        set: &set,
+        likelihood,
+        prior_precision: &architecture.per_parameter(&[1.0, 0.3, 2.0, 0.5]),
+        schedule,
+    };
+    let checkpoints = Checkpoints::of(schedule.steps);
+    let expected = descent.run_traced(&Device::Cpu, &particles, &checkpoints, &|_| {});
+    let expected = expected.expect("the processor");
+    let run = |particles: &[Particle<'_>]| {
+        gpu().descend(&descent, particles, &checkpoints, &|_| {}).expect("the GPU runs")
+    };
+    let found = run(&particles);
+    assert_close(&thetas(&found).concat(), &thetas(&expected).concat(), 2e-3, "ends");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_close(&measured(&found.trace), &measured(&expected.trace), 2e-3, "trace");
+    }
+    let tail = run(&particles[1..]);
+    assert_eq!(thetas(&found)[1..], thetas(&tail), "a part gives the bits of the whole");
+    let batch = Batch::from_rows(&x, architecture.inputs());
+    let expected = Device::Cpu.outputs(&architecture, &maps, &batch).expect("the processor");
+    let found = gpu().outputs(&architecture, &maps, &batch).expect("the GPU runs");
+    assert_close(&found.concat(), &expected.concat(), 2e-5, "outputs");
 }
 
 fn thetas(ends: &[Descended]) -> Vec<Vec<f32>> {
@@ -510,8 +690,8 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
 }
 
 /// A pool of probes for a network that is walked a little.
-fn pool(widths: &[usize], rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
-    let (architecture, x, _, likelihood) = problem(widths, Activation::Tanh, rows, 20);
+fn pool(architecture: Architecture, rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
+    let (architecture, x, _, likelihood) = problem_of(architecture, rows, 20);
     let mut rng = random(21);
     let map = architecture.initialise(&mut rng);
     let particles: Vec<Vec<f32>> = (0..40)
@@ -527,14 +707,18 @@ fn pool(widths: &[usize], rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
 #[test]
 fn the_first_steps_of_a_fit_are_those_of_the_processor() {
     use LayerDecoder::{Dense, Frozen, LowRank};
-    let cases: [(&[usize], Vec<LayerDecoder>, f32); 4] = [
-        (&[5, 9, 3], vec![LowRank(2), LowRank(3)], 0.0),
-        (&[5, 9, 8, 3], vec![Frozen, Dense(2), LowRank(4)], 0.5),
-        (&[5, 9, 1], vec![Dense(3), LowRank(2)], 0.5),
-        (&[5, 9, 1], vec![Frozen, LowRank(1)], 0.0),
+    let perceptron = |widths: &[usize]| Architecture::perceptron(widths, Activation::Tanh);
+    let image = ["conv 3x3x4 stride 2", "conv 2x2x4 padding same skip 0", "max 2", "6"];
+    let image = convolutional([7, 8, 2], &image, Activation::Tanh, 3);
+    let cases = [
+        (perceptron(&[5, 9, 3]), vec![LowRank(2), LowRank(3)], 0.0),
+        (perceptron(&[5, 9, 8, 3]), vec![Frozen, Dense(2), LowRank(4)], 0.5),
+        (perceptron(&[5, 9, 1]), vec![Dense(3), LowRank(2)], 0.5),
+        (perceptron(&[5, 9, 1]), vec![Frozen, LowRank(1)], 0.0),
+        (image, vec![LowRank(2), Dense(2), Frozen, LowRank(3)], 0.5),
     ];
-    for (widths, structure, reconstruction) in cases {
-        let (architecture, map, pool) = pool(widths, 60);
+    for (architecture, structure, reconstruction) in cases {
+        let (architecture, map, pool) = pool(architecture, 60);
         let shape = DecoderShape { architecture, structure, latent_dim: 3 };
         let fit = Fit {
             shape: &shape,
