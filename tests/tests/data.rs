@@ -88,6 +88,62 @@ fn images_are_learned_and_predicted_whatever_holds_them() {
 }
 
 #[test]
+fn convolutions_are_learned_compared_and_inspected() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
+    let (pixels, labels) = images((0..1000).filter(|row| row % 5 != 3));
+    let (test, truth) = images((0..1000).filter(|row| row % 5 == 3));
+    write("train-images-idx3-ubyte", &idx(&[800, 8, 8], &pixels));
+    write("train-labels-idx1-ubyte", &idx(&[800], &labels));
+    write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
+    write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
+    let hidden =
+        "hidden = [\"conv 3x3x8\", \"max 2\", \"conv 2x2x8 padding same skip 0 relu\", 16]";
+    let config = |hidden: &str| {
+        let network =
+            DIGITS_CONFIG.lines().find(|line| line.starts_with("hidden")).expect("layers");
+        DIGITS_CONFIG.replace(network, hidden) + "[export]\ninput = \"u8\"\n"
+    };
+    write("config.toml", config(hidden).as_bytes());
+    // Test and foreign rows of their own; here the foreign ones are the digits, and no one tells them.
+    let compare = "compare train-images-idx3-ubyte --test t10k-images-idx3-ubyte --ood t10k-images-idx3-ubyte \
+                   --config config.toml --repeats 1 --methods map,ensemble,particles,artifact --members 2 \
+                   --out compared";
+    let table = run(folder, compare);
+    let row = table.lines().find(|line| line.starts_with("| exported artifact")).expect("a row");
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    let (accuracy, auroc): (f64, f64) =
+        (cells[3].parse().expect("a number"), cells[6].parse().expect("a number"));
+    assert!(accuracy > 0.85 && auroc == 0.5, "{table}");
+    let shown = run(folder, "inspect compared/split-0/run/model.fwk");
+    for part in [
+        "input      8 × 8 × 1 (u8)",
+        "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int8",
+        "conv 2 × 2, 3 × 3 × 8 → 3 × 3 × 8, relu int8",
+        "layer 2    72 → 16 tanh",
+    ] {
+        assert!(shown.contains(part), "no `{part}` in {shown}");
+    }
+    let module =
+        fs::read_to_string(folder.join("compared/split-0/run/model.rs")).expect("a module");
+    assert!(module.contains("pub const INPUT: [usize; 3] = [8, 8, 1];"), "{module}");
+    let evaluated = run(folder, "evaluate compared/split-0/run/model.fwk t10k-images-idx3-ubyte");
+    assert_eq!(score(&evaluated, "accuracy"), accuracy);
+
+    for (hidden, part) in [
+        ("hidden = [\"conv 9x9x2\"]", "larger than the map before it, 8 × 8 × 1"),
+        ("hidden = [\"max 2\"]", "pooling follows a convolution"),
+        ("hidden = [\"conv 3x3\"]", "height x width x channels"),
+        ("hidden = [\"conv 3x3x4 skip 0\"]", "no earlier layer"),
+    ] {
+        write("wrong.toml", config(hidden).as_bytes());
+        let train = "train train-images-idx3-ubyte --config wrong.toml --out other";
+        refused(folder, train, &[part, "hidden"]);
+    }
+}
+
+#[test]
 fn windows_are_learned_and_cut_again() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();

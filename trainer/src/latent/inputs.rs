@@ -130,3 +130,52 @@ impl<'a> Source<'a> {
         (0..self.shape.len()).map(at).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, stream};
+
+    /// Rows whose value at (y, x) is 10 row + y + x / 10.
+    fn rows() -> (Vec<f32>, Shape) {
+        let shape = Shape { height: 4, width: 20, channels: 1 };
+        let value = |index: usize| {
+            let (row, place) = (index / shape.len(), index % shape.len());
+            (10 * row + place / shape.width) as f32 + (place % shape.width) as f32 / 10.0
+        };
+        ((0..3 * shape.len()).map(value).collect(), shape)
+    }
+
+    #[test]
+    fn shifts_repeat_the_edge_and_collages_keep_places() {
+        let (x, shape) = rows();
+        let source = Source { x: &x, shape };
+        let mut rng = stream(1, Purpose::Probes, 0);
+        for _ in 0..50 {
+            let shifted = source.shifted(&mut rng);
+            let row = (shifted[0] / 10.0) as usize;
+            let own = &x[row * shape.len()..(row + 1) * shape.len()];
+            assert!(shifted.iter().all(|value| own.contains(value)));
+            // A tenth of 4 rows is none, of 20 columns two.
+            let across = (shifted[10] - own[10]) * 10.0;
+            assert!(across.abs() < 2.1, "{across}");
+            let collage = source.collage(&mut rng);
+            for (place, value) in collage.iter().enumerate() {
+                assert!((0..3).any(|row| x[row * shape.len() + place] == *value));
+            }
+        }
+    }
+
+    #[test]
+    fn half_the_inputs_are_rows_or_like_them() {
+        let (x, shape) = rows();
+        let x: Vec<f32> = x.iter().map(|value| value / 10.0 - 1.0).collect();
+        let inputs = draw_inputs(&x, shape, 64, &mut stream(2, Purpose::Probes, 0));
+        assert_eq!(inputs.len(), 64 * shape.len());
+        assert!(inputs.iter().all(|value| value.abs() <= INPUT_CLIP));
+        let exact = |input: &[f32]| x.chunks_exact(shape.len()).any(|row| row == input);
+        let inputs: Vec<&[f32]> = inputs.chunks_exact(shape.len()).collect();
+        assert!(inputs[..32].iter().filter(|input| exact(input)).count() >= 8);
+        assert!(inputs[32..].iter().filter(|input| exact(input)).count() < 8);
+    }
+}
