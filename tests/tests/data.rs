@@ -98,8 +98,7 @@ fn convolutions_are_learned_compared_and_inspected() {
     write("train-labels-idx1-ubyte", &idx(&[800], &labels));
     write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
     write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
-    let hidden =
-        "hidden = [\"conv 3x3x8\", \"max 2\", \"conv 2x2x8 padding same skip 0 relu\", 16]";
+    let hidden = "hidden = [\"conv 3x3x8\", \"max 2\", \"conv 2x2x8 padding same skip 0 relu\"]";
     let config = |hidden: &str| {
         let network =
             DIGITS_CONFIG.lines().find(|line| line.starts_with("hidden")).expect("layers");
@@ -120,8 +119,8 @@ fn convolutions_are_learned_compared_and_inspected() {
     for part in [
         "input      8 × 8 × 1 (u8)",
         "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int8",
-        "conv 2 × 2, 3 × 3 × 8 → 3 × 3 × 8, relu int8",
-        "layer 2    72 → 16 tanh",
+        "conv 2 × 2, 3 × 3 × 8 → 3 × 3 × 8, relu int",
+        "layer 2    72 → 10 logits",
     ] {
         assert!(shown.contains(part), "no `{part}` in {shown}");
     }
@@ -132,15 +131,18 @@ fn convolutions_are_learned_compared_and_inspected() {
     assert_eq!(score(&evaluated, "accuracy"), accuracy);
 
     for (hidden, part) in [
-        ("hidden = [\"conv 9x9x2\"]", "larger than the map before it, 8 × 8 × 1"),
-        ("hidden = [\"max 2\"]", "pooling follows a convolution"),
-        ("hidden = [\"conv 3x3\"]", "height x width x channels"),
-        ("hidden = [\"conv 3x3x4 skip 0\"]", "no earlier layer"),
+        ("[\"conv 9x9x2\", 4]", "larger than the map before it, 8 × 8 × 1"),
+        ("[\"max 2\"]", "pooling follows a convolution"),
+        ("[\"conv 3x3\"]", "height x width x channels"),
+        ("[\"conv 3x3x4 skip 0\"]", "no earlier layer"),
     ] {
-        write("wrong.toml", config(hidden).as_bytes());
+        write("wrong.toml", format!("[network]\nhidden = {hidden}\n").as_bytes());
         let train = "train train-images-idx3-ubyte --config wrong.toml --out other";
-        refused(folder, train, &[part, "hidden"]);
+        refused(folder, train, &[part]);
     }
+    write("wrong.toml", format!("[network]\n{hidden}\n").as_bytes());
+    let train = "train train-images-idx3-ubyte --config wrong.toml --walk-layers 2 --out other";
+    refused(folder, train, &["walk.layers", "walk 3 layers"]);
 }
 
 #[test]

@@ -94,15 +94,16 @@ impl Arguments {
 
 /// A convolution and pooling after it; none of a dense layer.
 fn convolution(step: &Step<'_, '_>) -> Option<String> {
+    let map = |Shape { height, width, channels }: Shape| format!("{height} × {width} × {channels}");
     let window = step.block.window?;
-    let mut text =
-        format!("conv {} × {}, {} → {}", window.height, window.width, step.input, step.map);
+    let (size, input) = (format!("{} × {}", window.height, window.width), map(step.input));
+    let mut text = format!("conv {size}, {input} → {}", map(step.map));
     if let Some(pool) = step.block.pool {
         let kind = match pool.kind {
             PoolKind::Max => "max",
             PoolKind::Average => "average",
         };
-        text += &format!(", {kind} {} × {} → {}", pool.height, pool.width, step.output);
+        text += &format!(", {kind} {} × {} → {}", pool.height, pool.width, map(step.output));
     }
     Some(text + ",")
 }

@@ -139,7 +139,7 @@ impl SharedLayers {
     fn forward(shape: &DecoderShape, decoder: &[f32], batch: &Batch) -> Self {
         let whole = &shape.architecture;
         let first = shape.structure.iter().position(|layer| layer.is_stochastic()).unwrap_or(0);
-        let (layers, rest) = whole.split_at(first);
+        let (layers, rest) = whole.split_at(whole.last_split(first));
         let Some(layers) = layers else {
             return Self { layers: None, parameters: 0, hidden: batch.clone(), rest };
         };

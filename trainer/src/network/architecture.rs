@@ -128,6 +128,11 @@ impl Architecture {
         (Some(Self { input: self.input, blocks: before.to_vec() }), after)
     }
 
+    /// The last index up to `layer` that the network can be split at.
+    pub fn last_split(&self, layer: usize) -> usize {
+        (0..=layer).rev().find(|&layer| self.can_split_at(layer)).unwrap_or(0)
+    }
+
     /// Whether no block from index `layer` on adds the output of one before.
     pub fn can_split_at(&self, layer: usize) -> bool {
         self.blocks[layer..].iter().all(|block| block.skip.is_none_or(|skip| skip >= layer))

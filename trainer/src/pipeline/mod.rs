@@ -167,6 +167,13 @@ impl<'a> Training<'a> {
         let architecture =
             record.architecture(&options.config).with_context(|| path.display().to_string())?;
         options.config.check_depth(architecture.depth())?;
+        let first_walked = options.config.walk.layers.first(architecture.depth());
+        if !architecture.can_split_at(first_walked) {
+            bail!(
+                "walk.layers: a layer from {first_walked} on adds the output of one before: walk {} layers",
+                architecture.depth() - architecture.last_split(first_walked)
+            );
+        }
 
         let progress = options.progress;
         notes.iter().for_each(|note| progress.note(note));
