@@ -9,9 +9,11 @@ use crate::network::{Activation, Block, LayerShape, Shape, Window};
 
 /// Steps of the depth, positions times rows, that one workgroup sums of the gradient of weights: there
 /// are few weights, and a GPU wants many workgroups.
-const SHARE: usize = 1024;
-/// Most values of a particle's shares, but for the first share.
+const SHARE: usize = 2048;
+/// Most values of a particle's shares, but for the first workgroup's.
 const MOST_SHARED: usize = 1 << 16;
+/// Most threads that share out the steps of a micro-tile of that gradient.
+const MOST_LANES: usize = 8;
 /// What fits a window of one value over a map of one position: a dense layer.
 const WHOLE: Window =
     Window { size: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0], groups: 1 };
@@ -71,15 +73,28 @@ impl Convolution {
         }
     }
 
-    /// Shares of the gradient of the weights in a pass of `rows` rows, whatever the number of particles.
+    /// Workgroups that share out the depth of the gradient of the weights in a pass of `rows` rows, whatever
+    /// the number of particles.
     fn shares(&self, rows: usize) -> usize {
-        let most = (MOST_SHARED / self.layer.parameters().len()).max(1);
+        let of_each = self.tile(Product::WeightGradient, rows).lanes();
+        let most = (MOST_SHARED / (of_each * self.layer.parameters().len())).max(1);
         (self.output.positions() * rows).div_ceil(SHARE).clamp(1, most)
+    }
+
+    /// Sums of each weight's gradient that are kept apart: one of every lane.
+    fn sums(&self, rows: usize) -> usize {
+        self.shares(rows) * self.tile(Product::WeightGradient, rows).lanes()
     }
 
     /// Values of a particle's shares.
     pub fn shared_values(&self, rows: usize) -> usize {
-        self.shares(rows) * self.layer.parameters().len()
+        self.sums(rows) * self.layer.parameters().len()
+    }
+
+    fn tile(&self, product: Product, rows: usize) -> Tile {
+        let [product_rows, columns, _] = self.shape(product, rows);
+        let lanes = if product == Product::WeightGradient { MOST_LANES } else { 1 };
+        Tile::of(product_rows, columns, lanes)
     }
 
     /// Input and output channels of a group.
@@ -111,7 +126,7 @@ impl Convolution {
         let Self { window, input, output, .. } = self;
         let Operands { left, right, other, out, biases, rows } = *operands;
         let [product_rows, columns, depth] = self.shape(product, rows);
-        let tile = Tile::of(product_rows, columns);
+        let tile = self.tile(product, rows);
         let shares = if product == Product::WeightGradient { self.shares(rows) } else { 1 };
         let words = Words {
             rows: index(rows),
@@ -140,7 +155,7 @@ impl Convolution {
         ];
         let shape = shape.map(|(name, value)| (name, index(value)));
         let kernel = Kernel {
-            name: format!("convolution {} x {}", tile.rows(), tile.columns()),
+            name: format!("convolution {} x {} x {}", tile.rows(), tile.columns(), tile.lanes()),
             source: tile.source(include_str!("convolution.wgsl")),
             entry: "convolve",
             bindings: &[Access::Uniform, Access::Read, Access::Read, Access::Read, Access::Write],
@@ -212,7 +227,7 @@ impl Convolution {
             rows,
         };
         let words = Shares {
-            shares: index(self.shares(rows)),
+            shares: index(self.sums(rows)),
             outputs: index(layer.outputs),
             inputs: index(layer.inputs),
             offset: index(gradient.offset + layer.offset),

@@ -1,12 +1,12 @@
 // A convolution of every particle and its gradients, as products whose factors are found as they are
 // read: nothing is laid out for them (implicit GEMM, Chetlur et al. 2014, arXiv 1410.0759).
 //
-//   sums:                        out[o, (position, row)]  = Σ over taps  weights[o, tap] · map[tap, (position, row)]
-//   gradient of the weights:     out[o, tap]              = Σ over (position, row)  delta[o, (position, row)] · map[tap, (position, row)]
-//   gradient of the input:       out[c, (place, row)]     = Σ over (ky, kx, o)  weights[o, (ky, kx, c)] · delta[(place, ky, kx), o, row]
+//   sums                      [o, (position, row)] = Σ over taps of weights · map
+//   gradient of the weights   [o, tap]             = Σ over (position, row) of delta · map
+//   gradient of the input     [c, (place, row)]    = Σ over (ky, kx, o) of weights · delta
 //
-// A tap is (ky, kx, channel of the group), or the bias, which reads 1. A workgroup of DOWN × ACROSS threads
-// makes a tile of the product of one particle and group, each thread a micro-tile in registers; slabs of
+// A tap is (ky, kx, channel of the group), or the bias, which reads 1. LANES times DOWN × ACROSS threads
+// make a tile of the product of one particle and group, each thread a micro-tile in registers; slabs of
 // SLAB steps of the depth pass through workgroup memory. Sums run over the depth in order, so that a
 // value does not depend on how many particles there are.
 //
@@ -72,6 +72,9 @@ override DERIVATIVE: bool = false;
 const SLAB: u32 = {slab}u;
 const DOWN: u32 = {down}u;
 const ACROSS: u32 = {across}u;
+// Of the gradient of the weights, every lane sums its own steps.
+const LANES: u32 = {lanes}u;
+const THREADS: u32 = DOWN * ACROSS * LANES;
 // Vectors along a side of the workgroup's tile.
 const TILE_ROWS: u32 = DOWN * {row_vectors}u;
 const TILE_COLUMNS: u32 = ACROSS * {column_vectors}u;
@@ -249,7 +252,7 @@ fn right_value(start: u32, step: Place, column: Place) -> f32 {
 // Loads a slab of both factors, neighbouring threads along the direction that lies together in memory.
 fn load(thread: u32, batch: u32, group: u32, corner: vec2<u32>, count: u32) {
     let of_left = left_start(batch, group);
-    for (var index = thread; index < SLAB * TILE_ROWS; index += DOWN * ACROSS) {
+    for (var index = thread; index < SLAB * TILE_ROWS; index += THREADS) {
         var step = index % SLAB;
         var vector = index / SLAB;
         if PRODUCT == INPUT_GRADIENT {
@@ -267,7 +270,7 @@ fn load(thread: u32, batch: u32, group: u32, corner: vec2<u32>, count: u32) {
         );
     }
     let of_right = product.right.offset + batch * product.right.batch;
-    for (var index = thread; index < SLAB * TILE_COLUMNS; index += DOWN * ACROSS) {
+    for (var index = thread; index < SLAB * TILE_COLUMNS; index += THREADS) {
         var step = index / TILE_COLUMNS;
         var vector = index % TILE_COLUMNS;
         if PRODUCT == WEIGHT_GRADIENT {
@@ -289,14 +292,15 @@ fn row_tiles() -> u32 {
     return (product_rows() + 4u * TILE_ROWS - 1u) / (4u * TILE_ROWS);
 }
 
-fn finish(value: f32, workgroup: vec3<u32>, row: u32, column: u32) {
-    let group = workgroup.y / row_tiles();
+// `sums` is the share of the depth that was summed, the group with its tile, and the particle.
+fn finish(value: f32, sums: vec3<u32>, row: u32, column: u32) {
+    let group = sums.y / row_tiles();
     if row >= product_rows() {
         return;
     }
     if PRODUCT == WEIGHT_GRADIENT {
         if column <= fan_in() {
-            let share = workgroup.z * product.shares + workgroup.x % product.shares;
+            let share = sums.z * product.shares * LANES + sums.x;
             let channel = group * out_channels() + row;
             out[(share * OUT_CHANNELS + channel) * (fan_in() + 1u) + column] = value;
         }
@@ -309,11 +313,11 @@ fn finish(value: f32, workgroup: vec3<u32>, row: u32, column: u32) {
         return;
     }
     let channel = group * product_rows() + row;
-    let index = product.out.offset + workgroup.z * product.out.batch
+    let index = product.out.offset + sums.z * product.out.batch
         + (position * channels + channel) * product.out.row_stride + column % product.rows;
     var result = value;
     if PRODUCT == SUMS {
-        result += left[product.biases + workgroup.z * product.left.batch + channel];
+        result += left[product.biases + sums.z * product.left.batch + channel];
         if SKIP {
             result += other[index];
         }
@@ -329,40 +333,42 @@ fn finish(value: f32, workgroup: vec3<u32>, row: u32, column: u32) {
     out[index] = result;
 }
 
-fn finish_vector(values: vec4<f32>, workgroup: vec3<u32>, row: u32, column: u32) {
-    finish(values.x, workgroup, row, column);
-    finish(values.y, workgroup, row, column + 1u);
-    finish(values.z, workgroup, row, column + 2u);
-    finish(values.w, workgroup, row, column + 3u);
+fn finish_vector(values: vec4<f32>, sums: vec3<u32>, row: u32, column: u32) {
+    finish(values.x, sums, row, column);
+    finish(values.y, sums, row, column + 1u);
+    finish(values.z, sums, row, column + 2u);
+    finish(values.w, sums, row, column + 3u);
 }
 
-@compute @workgroup_size(DOWN * ACROSS)
+@compute @workgroup_size(THREADS)
 fn convolve(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let group = workgroup.y / row_tiles();
-    let share = workgroup.x % product.shares;
+    let group = id.y / row_tiles();
+    let share = id.x % product.shares;
     let corner = 4u * vec2<u32>(
-        workgroup.x / product.shares * TILE_COLUMNS,
-        workgroup.y % row_tiles() * TILE_ROWS,
+        id.x / product.shares * TILE_COLUMNS,
+        id.y % row_tiles() * TILE_ROWS,
     );
     let end = min((share + 1u) * product.share, depth());
-    for (var column = thread; column < 4u * TILE_COLUMNS; column += DOWN * ACROSS) {
+    for (var column = thread; column < 4u * TILE_COLUMNS; column += THREADS) {
         columns[column] = column_of(corner.x + column, group);
     }
     // This thread's first vectors within the tile; further ones lie ACROSS or DOWN vectors on.
     let across = thread % ACROSS;
-    let down = thread / ACROSS;
+    let down = thread / ACROSS % DOWN;
+    let lane = thread / (ACROSS * DOWN);
+    let workgroup = vec3<u32>(share * LANES + lane, id.y, id.z);
     {zero}
     for (var start = share * product.share; start < end; start += SLAB) {
         if thread < SLAB {
             steps[thread] = step_of(start + thread, end, group);
         }
         workgroupBarrier();
-        load(thread, workgroup.z, group, corner, end - start);
+        load(thread, id.z, group, corner, end - start);
         workgroupBarrier();
-        for (var step = 0u; step < SLAB; step++) {
+        for (var step = lane; step < SLAB; step += LANES) {
             {read}
             {add}
         }

@@ -120,7 +120,7 @@ impl Gpu {
         };
         let vectors = |size: usize| if size > 32 { 2 } else { 1 };
         let [row_vectors, column_vectors] = [out.rows, out.columns].map(vectors);
-        let tile = Tile { down: 8, row_vectors, column_vectors };
+        let tile = Tile { down: 8, lanes: 1, row_vectors, column_vectors };
         let kernel = Kernel {
             name: format!("product {row_vectors} x {column_vectors}"),
             source: tile.source(include_str!("product.wgsl")),
@@ -166,6 +166,8 @@ pub(super) fn code_of(activation: Activation) -> u32 {
 pub(super) struct Tile {
     /// Threads along a column.
     down: usize,
+    /// Threads that share out the steps of the depth of one micro-tile; each writes its own sums.
+    lanes: usize,
     /// Vectors of four rows, and of four columns, of a thread.
     row_vectors: usize,
     column_vectors: usize,
@@ -174,31 +176,43 @@ pub(super) struct Tile {
 impl Tile {
     /// Threads of a workgroup.
     const THREADS: usize = 64;
-    /// Most vectors that a slab has of a tile's columns, so that four workgroups fit 48 KiB.
+    /// Most vectors that a slab has of a side of the tile.
     const SLAB_VECTORS: usize = 512;
 
-    /// The tile that computes `rows` by `columns` values at the least cost.
-    pub fn of(rows: usize, columns: usize) -> Self {
-        let all = [8, 4, 2, 1].into_iter().flat_map(|down| {
-            let sizes = [[2, 2], [2, 1], [1, 2], [1, 1]];
-            sizes.map(|[row_vectors, column_vectors]| Self { down, row_vectors, column_vectors })
+    /// The tile that computes `rows` by `columns` values at the least cost, where up to `most_lanes` threads
+    /// may share out a micro-tile's steps.
+    pub fn of(rows: usize, columns: usize, most_lanes: usize) -> Self {
+        let sizes = [[2, 2], [2, 1], [1, 2], [1, 1]];
+        let all = [1, 2, 4, 8].into_iter().filter(|&lanes| lanes <= most_lanes).flat_map(|lanes| {
+            [8, 4, 2, 1].into_iter().flat_map(move |down| {
+                sizes.map(|[row_vectors, column_vectors]| Self {
+                    down,
+                    lanes,
+                    row_vectors,
+                    column_vectors,
+                })
+            })
         });
         let fitting = all.filter(|tile| tile.columns() <= 256);
         let cost = |tile: &Self| {
             let (own_rows, own_columns) = (tile.rows(), tile.columns());
-            // Of a thread in a step: its products, vectors of both slabs, and what it adds to them.
+            // Of a workgroup in a step: its products, vectors of both slabs, and what it adds to them.
             let products = 16 * tile.row_vectors * tile.column_vectors;
             let vectors = tile.row_vectors + tile.column_vectors;
-            let loads = (own_rows + own_columns).div_ceil(8);
-            rows.div_ceil(own_rows)
-                * columns.div_ceil(own_columns)
-                * (products + 4 * vectors + loads)
+            let threads = tile.down * tile.across();
+            let own = threads * (products + 4 * vectors) + 8 * (own_rows + own_columns);
+            rows.div_ceil(own_rows) * columns.div_ceil(own_columns) * own
         };
         fitting.min_by_key(cost).expect("there are tiles")
     }
 
     fn across(self) -> usize {
-        Self::THREADS / self.down
+        Self::THREADS / self.down / self.lanes
+    }
+
+    /// Threads that share out the steps of a micro-tile.
+    pub fn lanes(self) -> usize {
+        self.lanes
     }
 
     /// Rows of the product.
@@ -240,12 +254,14 @@ impl Tile {
                 );
             }
         }
-        let slab = (4 * Self::SLAB_VECTORS / self.columns()).min(16);
+        let most = 4 * Self::SLAB_VECTORS / self.columns().max(self.rows());
+        let slab = most.min(16 * self.lanes).min(Self::THREADS);
         let activation = include_str!("activation.wgsl");
         let shader = template
             .replace("{slab}", &slab.to_string())
             .replace("{down}", &self.down.to_string())
             .replace("{across}", &self.across().to_string())
+            .replace("{lanes}", &self.lanes.to_string())
             .replace("{row_vectors}", &self.row_vectors.to_string())
             .replace("{column_vectors}", &self.column_vectors.to_string())
             .replace("{zero}", &zero)

@@ -445,7 +445,7 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
     let start = vec![0.0; architecture.parameters()];
     let particle = Particle { start: &start, drift: None, control: None, watch: None };
     let error = gpu().descend(&descent, &[particle], &Checkpoints::none(), &|_| {});
-    let error = error.err().expect("too large").to_string();
+    let error = error.expect_err("too large").to_string();
     assert!(error.contains("--device cpu"), "{error}");
 }
 
@@ -453,7 +453,7 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
 #[test]
 fn tiles_are_as_flat_as_their_product() {
     let tiles = [(4, 4), (8, 8), (16, 16), (64, 64)]
-        .map(|(rows, expected)| (Tile::of(rows, 100_000).rows(), expected));
+        .map(|(rows, expected)| (Tile::of(rows, 100_000, 1).rows(), expected));
     tiles.iter().for_each(|(found, expected)| assert_eq!(found, expected, "{tiles:?}"));
 }
 
