@@ -133,7 +133,7 @@ fn convolutions_are_learned_compared_and_inspected() {
     for (hidden, part) in [
         ("[\"conv 9x9x2\", 4]", "larger than the map before it, 8 × 8 × 1"),
         ("[\"max 2\"]", "pooling follows a convolution"),
-        ("[\"conv 3x3\"]", "height x width x channels"),
+        ("[\"conv 3\"]", "height x width x channels"),
         ("[\"conv 3x3x4 skip 0\"]", "no earlier layer"),
     ] {
         write("wrong.toml", format!("[network]\nhidden = {hidden}\n").as_bytes());
