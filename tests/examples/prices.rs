@@ -84,19 +84,14 @@ const MODELS: [Model<Widths>; 36] = [
 ];
 
 #[rustfmt::skip] // A table.
-const CONVOLUTIONS: [Model<Maps>; 12] = [
+const CONVOLUTIONS: [Model<Maps>; 7] = [
     (([12, 12, 1], &["conv 5x5x4", "max 2", "10"], 5), Tanh, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
     (([12, 12, 1], &["conv 3x3x8", "max 2"], 4), Relu, &["frozen", "low-rank:4"], &[8, 8], 8, Whole, 4),
-    (([8, 8, 3], &["conv 3x3x8 padding 1"], 3), Relu, &["frozen", "low-rank:2"], &[4, 8], 4, Float, 2),
     (([10, 10, 2], &["conv 3x3x4 stride 2", "conv 3x3x8", "8"], 6), Tanh, &["frozen", "frozen", "frozen", "low-rank:8"], &[8, 8, 8, 8], 8, Float, 4),
-    (([14, 14, 1], &["conv 5x5x6 padding 2", "max 2", "conv 3x3x12", "average 2"], 4), Tanh, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
     (([8, 8, 4], &["conv 3x3x4 padding 1 groups 4", "conv 1x1x12", "average"], 3), Relu, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
     (([8, 8, 8], &["conv 3x3x8 padding 1", "conv 3x3x8 padding 1 skip 0", "max 2"], 3), Relu, &["frozen", "frozen", "low-rank:2"], &[8, 8, 8], 8, Whole, 4),
-    (([1, 40, 3], &["conv 5x8 stride 2", "max 2", "conv 3x8"], 4), Relu, &["frozen", "frozen", "low-rank:8"], &[8, 8, 8], 8, Float, 4),
-    (([1, 32, 6], &["conv 5x8", "max 2", "conv 5x16", "average"], 4), Tanh, &["frozen", "frozen", "low-rank:4"], &[4, 4, 8], 8, Float, 4),
     (([6, 6, 2], &["conv 3x3x4"], 3), Tanh, &["low-rank:2", "low-rank:2"], &[8, 8], 8, Whole, 4),
     (([1, 20, 2], &["conv 3x6", "max 2"], 1), Relu, &["low-rank:3", "low-rank:4"], &[8, 8], 8, Float, 4),
-    (([9, 9, 1], &["conv 4x4x16 stride 2", "12"], 5), Relu, &["frozen", "low-rank:4", "low-rank:4"], &[8, 4, 8], 4, Whole, 4),
 ];
 
 /// Stored codes of every model.
@@ -190,6 +185,12 @@ struct Sample {
     instructions: f64,
 }
 
+impl Sample {
+    fn convolves(&self) -> bool {
+        self.counts[Operation::Position as usize] > 0
+    }
+}
+
 /// Reads lines MODEL|FIGURE|INSTRUCTIONS of the program `spread`.
 fn read(measured: &str, files: &[Vec<u8>]) -> anyhow::Result<Vec<Sample>> {
     let sample = |line: &str| {
@@ -212,45 +213,63 @@ fn read(measured: &str, files: &[Vec<u8>]) -> anyhow::Result<Vec<Sample>> {
     measured.lines().map(sample).collect()
 }
 
-/// The prices, none below 0, that come closest to the samples in relative error: least squares, with
-/// prices that would be negative taken out one by one.
+/// The prices, none below 0, that come closest to the samples in relative error: of all operations but
+/// those of convolutions to the samples without one, then of these to the others.
 fn fit(samples: &[Sample]) -> anyhow::Result<Vec<f64>> {
-    let mut used: Vec<usize> = (0..Operation::ALL.len()).collect();
+    let first = Operation::Position as usize;
+    let (with, without): (Vec<&Sample>, Vec<&Sample>) =
+        samples.iter().partition(|sample| sample.convolves());
+    let mut prices = vec![0.0; Operation::ALL.len()];
+    fit_to(&without, (0..first).collect(), &mut prices)?;
+    fit_to(&with, (first..Operation::ALL.len()).collect(), &mut prices)?;
+    Ok(prices)
+}
+
+/// Fits the prices of the operations `used`, the others' being known: least squares, with prices that would
+/// be negative taken out one by one.
+fn fit_to(samples: &[&Sample], mut used: Vec<usize>, prices: &mut [f64]) -> anyhow::Result<()> {
     loop {
         let design = DMatrix::from_fn(samples.len(), used.len(), |row, column| {
             samples[row].counts[used[column]] as f64 / samples[row].instructions
         });
-        let ones = DVector::from_element(samples.len(), 1.0);
-        let solved = design.svd(true, true).solve(&ones, EPSILON).map_err(anyhow::Error::msg)?;
+        // Shares of what the known prices leave.
+        let left = DVector::from_fn(samples.len(), |row, _| {
+            let priced = samples[row].counts.iter().zip(&*prices);
+            1.0 - priced.map(|(&count, price)| count as f64 * price).sum::<f64>()
+                / samples[row].instructions
+        });
+        let solved = design.svd(true, true).solve(&left, EPSILON).map_err(anyhow::Error::msg)?;
         let (lowest, price) = solved.argmin();
         if price >= 0.0 {
-            let mut prices = vec![0.0; Operation::ALL.len()];
             used.iter().zip(&solved).for_each(|(&kind, &price)| prices[kind] = price);
-            return Ok(prices);
+            return Ok(());
         }
         used.remove(lowest);
     }
 }
 
-/// Largest relative error of a fit.
-fn worst_error(samples: &[Sample], prices: &[f64]) -> f64 {
+/// Largest relative error of a fit to the samples with convolutions, or to those without.
+fn worst_error(samples: &[Sample], prices: &[f64], convolves: bool) -> f64 {
     let error = |sample: &Sample| {
         let priced = sample.counts.iter().zip(prices);
         let predicted: f64 = priced.map(|(&count, price)| count as f64 * price).sum();
         (predicted / sample.instructions - 1.0).abs()
     };
-    samples.iter().map(error).fold(0.0, f64::max)
+    let same = samples.iter().filter(|sample| sample.convolves() == convolves);
+    same.map(error).fold(0.0, f64::max)
 }
 
 /// The module of prices, from the measurements on every core.
 fn module(measured: &[Vec<Sample>]) -> anyhow::Result<String> {
     let fits: Vec<Vec<f64>> =
         measured.iter().map(|samples| fit(samples)).collect::<Result<_, _>>()?;
-    let errors: Vec<String> = measured
-        .iter()
-        .zip(&fits)
-        .map(|(samples, prices)| format!("{:.3}", worst_error(samples, prices)))
-        .collect();
+    let errors = |convolves| {
+        let errors = measured.iter().zip(&fits);
+        let errors: Vec<String> = errors
+            .map(|(samples, prices)| format!("{:.3}", worst_error(samples, prices, convolves)))
+            .collect();
+        format!("[{}]", errors.join(", "))
+    };
     let mut text = format!(
         "//! Written by `./tests/prices`: a least-squares fit to {} predictions with {} models on\n\
          //! emulated boards.\n\n\
@@ -270,10 +289,12 @@ fn module(measured: &[Vec<Sample>]) -> anyhow::Result<String> {
     write!(
         text,
         "];\n\n\
-         /// Largest relative error of the fit on the cores of [`Core::ALL`](super::Core::ALL).\n\
-         pub(super) const WORST_ERRORS: [f64; {}] = [{}];\n",
+         /// Largest relative error of the fit on the cores of [`Core::ALL`](super::Core::ALL): of dense\n\
+         /// networks, and of those with convolutions.\n\
+         pub(super) const WORST_ERRORS: [[f64; {}]; 2] =\n    [{}, {}];\n",
         Core::ALL.len(),
-        errors.join(", ")
+        errors(false),
+        errors(true)
     )?;
     Ok(text)
 }

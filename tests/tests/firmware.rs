@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use fiberwalk_runtime::{Feature, Model, Prediction, Stored};
 use fiberwalk_tests::{Finished, root};
 
 #[path = "../../examples/firmware/src/bits.rs"]
@@ -87,6 +88,75 @@ fn every_kind_of_core_computes_the_hosts_bits_for_every_kind_of_model() {
         assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
         assert_eq!(finished.stdout, expected, "{board}");
     }
+}
+
+#[test]
+fn cortex_m7_sees_images_as_the_host_does_within_its_budget() {
+    let images = root().join("examples/images");
+    let read = |name: &str| fs::read(images.join(name)).expect("a file of examples/images");
+    let (fashion, mnist) = (read("fashion-images-idx3-ubyte"), read("mnist-images-idx3-ubyte"));
+    let mut expected = Vec::new();
+    for (file, sets) in [("fashion.fwk", [&fashion, &mnist]), ("lenet.fwk", [&fashion, &mnist])] {
+        let file = read(file);
+        for set in sets {
+            // After the header of an idx file.
+            expected.extend(verdicts(&file, set[16..].chunks_exact(28 * 28)));
+        }
+    }
+    let output = maps_run("mps2-an500", "images", &expected);
+    let passes: Vec<f64> = output.lines().filter_map(passes_of_16_samples).collect();
+    assert_eq!(passes.len(), 2, "{output}");
+    assert!(passes.iter().all(|&passes| passes < MOST_PASSES), "{output}");
+}
+
+#[test]
+fn cortex_m4f_sees_motion_as_the_host_does_within_its_budget() {
+    let folder = root().join("examples/motion");
+    let read = |name: &str| fs::read(folder.join(name)).expect("a file of examples/motion");
+    let values: Vec<f32> = read("windows.f32")
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
+        .collect();
+    let expected: Vec<String> = verdicts(&read("motion.fwk"), values.chunks_exact(300)).collect();
+    let output = maps_run("mps2-an386", "motion", &expected);
+    let passes = output.lines().find_map(passes_of_16_samples).expect("16 samples");
+    assert!(passes < MOST_PASSES, "{output}");
+}
+
+/// Bits of the probability and of the entropy of every input, as the host's runtime has them.
+fn verdicts<'a, F: Feature + 'a>(
+    file: &[u8],
+    inputs: impl Iterator<Item = &'a [F]>,
+) -> impl Iterator<Item = String> {
+    let model = Model::from_bytes(file).expect("a committed model");
+    let mut scratch = vec![0; model.scratch_len()];
+    let verdict = |input| match model.predict(input, &mut Stored, model.samples(), &mut scratch) {
+        Ok(Prediction::Classification(class)) => {
+            format!("{:08x} {:08x}", class.top().1.to_bits(), class.entropy.to_bits())
+        }
+        other => panic!("expected a class, found {other:?}"),
+    };
+    inputs.map(verdict).collect::<Vec<_>>().into_iter()
+}
+
+/// Runs a program that prints verdicts, and compares their bits; returns the whole output.
+fn maps_run(board: &str, program: &str, expected: &[String]) -> String {
+    let own = root().join("examples/firmware/models");
+    let finished = run_program(board, [own.as_os_str(), program.as_ref()]);
+    println!("{}", finished.stdout);
+    assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
+    let verdicts = finished.stdout.lines().filter(|line| line.contains("probability"));
+    let bits = verdicts.map(|line| {
+        let in_brackets = line.split('(').skip(1).filter_map(|part| part.split(')').next());
+        in_brackets.collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(bits.collect::<Vec<_>>(), expected, "{board}");
+    finished.stdout
+}
+
+fn passes_of_16_samples(line: &str) -> Option<f64> {
+    let (_, figures) = line.trim_start().split_once("16 samples: ")?;
+    figures.split_whitespace().nth(2)?.parse().ok()
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub const SETS: [Set; 8] = [
 /// One hidden layer of 50 tanh units, everything else automatic.
 pub fn config() -> Config {
     let mut config = Config::default();
-    config.network.hidden = Choice::Fixed(vec![HIDDEN]);
+    config.network.hidden = Choice::Fixed(vec![HIDDEN.into()]);
     config
 }
 

@@ -68,9 +68,9 @@ impl fmt::Display for Core {
 pub const TITLE: &str = "executed instructions, by a model fitted to emulated boards; not cycles";
 
 /// Largest relative error of a predicted figure, of all cores, over the predictions that the prices were
-/// fitted to.
-pub fn worst_error() -> f64 {
-    WORST_ERRORS.into_iter().fold(0.0, f64::max)
+/// fitted to: those of networks with convolutions, or of those without.
+pub fn worst_error(convolves: bool) -> f64 {
+    WORST_ERRORS[usize::from(convolves)].into_iter().fold(0.0, f64::max)
 }
 
 /// Instructions of one kind of prediction.

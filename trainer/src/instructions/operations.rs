@@ -64,17 +64,21 @@ pub enum Operation {
     DenseOutput,
     /// A projected value of dense factors, modulated and added.
     DenseFactor,
-    /// A position of a convolution, besides its products.
+    /// A position of a convolution, besides what follows.
     Position,
     /// A byte under the window of a convolution.
     PatchByte,
-    /// A sum or byte met by pooling, or added by a skip.
-    Pooled,
+    /// A product at a position, in groups of four rows.
+    WindowProduct,
+    /// An output at a position, pooled or not.
+    WindowOutput,
+    /// An activated value of a convolution.
+    WindowActivation,
 }
 
 impl Operation {
     /// All kinds, in the order of [`Counts`].
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Classification,
         Self::Regression,
         Self::ClassSummary,
@@ -103,7 +107,9 @@ impl Operation {
         Self::DenseFactor,
         Self::Position,
         Self::PatchByte,
-        Self::Pooled,
+        Self::WindowProduct,
+        Self::WindowOutput,
+        Self::WindowActivation,
     ];
 }
 
@@ -261,10 +267,8 @@ struct Convolution {
     patch: usize,
     /// Positions at which values are activated.
     activated: usize,
-    /// Whether the layer pools.
-    pools: bool,
-    /// Whether it adds an earlier layer's output.
-    skips: bool,
+    /// Whether an earlier layer's output is added.
+    added: bool,
 }
 
 impl Convolution {
@@ -278,8 +282,7 @@ impl Convolution {
             positions,
             patch: window.values(step.input.channels),
             activated: if first { outputs } else { positions },
-            pools: step.block.pool.is_some(),
-            skips: step.block.skip.is_some(),
+            added: step.block.skip.is_some(),
         })
     }
 
@@ -294,8 +297,7 @@ impl Convolution {
             positions,
             patch: window.size[0] * window.size[1] * input.channels,
             activated: if block.pools_first() { output.positions() } else { positions },
-            pools: block.pool.is_some(),
-            skips: block.skip.is_some(),
+            added: block.skip.is_some(),
         })
     }
 }
@@ -359,12 +361,15 @@ impl Layer {
 
     /// Counts the products with the mean weights, and what a convolution does beside them.
     fn count_products(&self, counts: &mut Counts) {
-        self.at_every_position(counts, |counts| self.mean.count(counts));
-        let Some(convolution) = self.convolution else { return };
-        add(counts, Operation::Position, convolution.positions);
-        add(counts, Operation::PatchByte, convolution.positions * convolution.patch);
-        let met = usize::from(convolution.pools) + usize::from(convolution.skips);
-        add(counts, Operation::Pooled, met * convolution.positions * self.mean.outputs);
+        let Some(Convolution { positions, patch, added, .. }) = self.convolution else {
+            return self.mean.count(counts);
+        };
+        let Matrix { inputs, outputs, .. } = self.mean;
+        let rows = outputs.next_multiple_of(HALF_ROWS);
+        add(counts, Operation::Position, positions);
+        add(counts, Operation::PatchByte, positions * patch);
+        add(counts, Operation::WindowProduct, positions * rows * padded(inputs));
+        add(counts, Operation::WindowOutput, positions * outputs * (1 + usize::from(added)));
     }
 
     fn count_activation(&self, counts: &mut Counts) {
@@ -373,9 +378,12 @@ impl Layer {
             Some(Activation::Tanh | Activation::HardSwish) => Operation::Tanh,
             Some(Activation::Identity | Activation::Relu | Activation::Relu6) => Operation::Relu,
         };
-        let times = self.convolution.map_or(1, |convolution| convolution.activated);
-        add(counts, Operation::Hidden, usize::from(self.convolution.is_none()));
-        add(counts, kind, times * self.mean.outputs);
+        if let Some(convolution) = self.convolution {
+            let values = convolution.activated * self.mean.outputs;
+            return add(counts, Operation::WindowActivation, values);
+        }
+        add(counts, Operation::Hidden, 1);
+        add(counts, kind, self.mean.outputs);
     }
 
     /// What the latent code adds to the layer's sums.

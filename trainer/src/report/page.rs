@@ -48,7 +48,7 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
                         h2 { "Size and work" }
                         (samples::cost_curve(evidence).html("cost"))
                         (footprint(evidence, &Flash::of(&artifact, evidence.artifact.len()), &Work::of(&artifact)))
-                        (executed(&instructions::table(&artifact)))
+                        (executed(&instructions::table(&artifact), artifact.maps().is_some()))
                     }
                     section {
                         h2 { "Training" }
@@ -273,8 +273,8 @@ fn footprint(evidence: &Evidence, flash: &Flash, work: &Work) -> Markup {
     }
 }
 
-/// Instructions of predictions on every kind of core.
-fn executed(rows: &[Row]) -> Markup {
+/// Instructions of predictions on every kind of core, by a network with convolutions or without.
+fn executed(rows: &[Row], convolves: bool) -> Markup {
     html! {
         figure {
             h3 { "What a prediction takes" }
@@ -298,7 +298,7 @@ fn executed(rows: &[Row]) -> Markup {
             }
             figcaption {
                 (instructions::TITLE) ". Of the predictions that it was fitted to, none takes more than "
-                (format!("{:.0}", 100.0 * instructions::worst_error())) " % more or less."
+                (format!("{:.0}", 100.0 * instructions::worst_error(convolves))) " % more or less."
             }
         }
     }
