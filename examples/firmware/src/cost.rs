@@ -7,7 +7,7 @@ use fiberwalk_runtime::{Codes, Feature, Model};
 use crate::count::Counter;
 
 /// Words of scratch, more than any measured model needs.
-pub const SCRATCH: usize = 1024;
+pub const SCRATCH: usize = 840;
 
 /// Instructions of a prediction.
 pub fn cost<F: Feature>(

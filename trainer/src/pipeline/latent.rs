@@ -18,7 +18,7 @@ use crate::trace::{Checkpoints, Trace, curves};
 
 /// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways.
 const POOL: usize = 16_384;
-const POOL_OF_MAPS: usize = 131_072;
+const POOL_OF_MAPS: usize = 65_536;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
