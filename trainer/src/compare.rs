@@ -229,6 +229,9 @@ pub struct Summary {
 pub struct Comparison {
     /// Name of the data file.
     pub data: String,
+    /// Name of the file of test rows; none where the rows were split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
     /// Name of the target column.
     pub target: String,
     /// What computed.
@@ -268,8 +271,10 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
             .collect::<anyhow::Result<_>>()?;
         splits.extend(beside_the_reference(predicted));
     }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Comparison {
-        data: options.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        data: name(&options.data.path),
+        test: options.test.as_deref().map(name),
         target: options.target.clone(),
         device: options.device.describe(),
         repeats: options.repeats,
@@ -733,10 +738,14 @@ impl fmt::Display for Comparison {
         }
         writeln!(
             f,
-            "{}, target {}; {} split(s) of 70 to 30; {}; hyper-parameters, shared by all: {} s\n",
+            "{}, target {}; {} {}; {}; hyper-parameters, shared by all: {} s\n",
             self.data,
             self.target,
             self.repeats,
+            match &self.test {
+                None => "split(s) of 70 to 30".to_owned(),
+                Some(test) => format!("training(s), tested on {test}"),
+            },
             self.device,
             self.choose_seconds.show(1)
         )?;

@@ -62,7 +62,7 @@ pub struct ProbePool {
 }
 
 impl ProbePool {
-    /// Draws `size` probes round row-major training inputs `x: [rows, features]` ([`draw_inputs`]) and
+    /// Draws `size` probes round row-major training inputs `x: [rows, features]` (`inputs.rs`) and
     /// evaluates the particles there.
     ///
     /// # Errors
