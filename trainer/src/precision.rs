@@ -43,8 +43,8 @@ pub fn open_precisions(config: &Export, depth: usize) -> Vec<Precision> {
 }
 
 /// Chooses what `config` leaves open: first the factors, then the layers, the largest first, become
-/// int4 where `loss` of the whole stays within the allowed. `loss` is what a precision costs
-/// against int8, nats a row. Returns what was chosen and everything that was tried.
+/// int4 where `loss` of the whole stays within the allowed; a layer of size 0 stays int8. `loss` is what a
+/// precision costs against int8, nats a row. Returns what was chosen and everything that was tried.
 ///
 /// # Errors
 /// Those of `loss`.
@@ -65,7 +65,8 @@ pub fn choose_precision(
         trials.push(None);
     }
     if config.weight_bits == Choice::Auto {
-        let mut order: Vec<usize> = (0..layer_sizes.len()).collect();
+        let mut order: Vec<usize> =
+            (0..layer_sizes.len()).filter(|&layer| layer_sizes[layer] > 0).collect();
         order.sort_by_key(|&layer| std::cmp::Reverse(layer_sizes[layer]));
         trials.extend(order.into_iter().map(Some));
     }

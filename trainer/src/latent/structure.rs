@@ -145,11 +145,6 @@ fn dearest(
     open_precisions(export, architecture.depth()).iter().map(passes).fold(0.0, f64::max)
 }
 
-/// Whether a layer is a convolution with groups, whose weights no code moves.
-fn is_grouped(architecture: &Architecture, layer: usize) -> bool {
-    architecture.blocks[layer].window.is_some_and(|window| window.groups > 1)
-}
-
 /// A way to count what samples cost, in deterministic passes.
 type Cost = fn(&Architecture, &[LayerDecoder], &Export) -> f64;
 
@@ -180,10 +175,11 @@ pub fn affordable_structures(
         };
         let highest_rank = |first| {
             let structure = |rank| {
-                let layer = |index: usize| match index < first || is_grouped(architecture, index) {
-                    true => LayerDecoder::Frozen,
-                    false => LayerDecoder::LowRank(rank),
-                };
+                let layer =
+                    |index: usize| match index < first || architecture.blocks[index].is_grouped() {
+                        true => LayerDecoder::Frozen,
+                        false => LayerDecoder::LowRank(rank),
+                    };
                 (0..depth).map(layer).collect::<Structure>()
             };
             RANKS.map(structure).into_iter().find(affordable)

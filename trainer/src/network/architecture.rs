@@ -92,6 +92,11 @@ impl Block {
         self.window.map_or(input.len(), |window| window.fan_in(input.channels))
     }
 
+    /// Whether it is a convolution with groups, whose weights are int8 and moved by no code.
+    pub fn is_grouped(&self) -> bool {
+        self.window.is_some_and(|window| window.groups > 1)
+    }
+
     /// Whether the largest of a window may be taken before the activation.
     pub fn pools_first(&self) -> bool {
         self.pool.is_some_and(|pool| pool.kind == PoolKind::Max) && self.activation.is_monotone()

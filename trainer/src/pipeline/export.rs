@@ -137,8 +137,10 @@ impl Training<'_> {
             let blindness = (eight_detection - detection(precision)?) / DETECTION_LOSS;
             Ok(held_out.max(divergence - entropy).max(blindness * config.export.loss))
         };
-        let sizes: Vec<usize> =
-            self.architecture.layers().map(|layer| layer.inputs * layer.outputs).collect();
+        let layers = self.architecture.layers().zip(&self.architecture.blocks);
+        let sizes: Vec<usize> = layers
+            .map(|(layer, block)| if block.is_grouped() { 0 } else { layer.weights().len() })
+            .collect();
         let (precision, candidates) = choose_precision(&config.export, &sizes, loss)?;
         let of_runtime = to_reference(raw(runtime(&precision, neutral)?)?);
         let record = CalibrationRecord {

@@ -120,7 +120,7 @@ impl Quantised {
             let input = inputs[index];
             let skipped = block.skip.map(|skip| (skip, inputs[skip + 1]));
             let least = skipped.map_or(0.0, |(_, added)| QuantisedSkip::least_unit(added));
-            let grouped = block.window.is_some_and(|window| window.groups > 1);
+            let grouped = block.is_grouped();
             let bits = if grouped { Bits::Eight } else { precision.layers[index] };
             let mean = QuantisedDense::balanced(&rows, layer.inputs, input, bits, least);
             let mean = if grouped { mean.grouped() } else { mean };
