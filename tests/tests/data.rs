@@ -26,6 +26,18 @@ fn idx(shape: &[usize], elements: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// Writes 800 digits to train on and 200 to test on as idx files; returns pixels and labels of the latter.
+fn write_digits(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
+    let (pixels, labels) = images((0..1000).filter(|row| row % 5 != 3));
+    let (test, truth) = images((0..1000).filter(|row| row % 5 == 3));
+    write("train-images-idx3-ubyte", &idx(&[800, 8, 8], &pixels));
+    write("train-labels-idx1-ubyte", &idx(&[800], &labels));
+    write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
+    write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
+    (test, truth)
+}
+
 fn npy(shape: &str, elements: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
     let header = format!("{header:117}\n");
@@ -58,12 +70,7 @@ fn images_are_learned_and_predicted_whatever_holds_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();
     let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
-    let (pixels, labels) = images((0..1000).filter(|row| row % 5 != 3));
-    let (test, truth) = images((0..1000).filter(|row| row % 5 == 3));
-    write("train-images-idx3-ubyte", &idx(&[800, 8, 8], &pixels));
-    write("train-labels-idx1-ubyte", &idx(&[800], &labels));
-    write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
-    write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
+    let (test, truth) = write_digits(folder);
     write("test.npy", &npy("200, 8, 8", &test));
     write("truth.npy", &npy("200,", &truth));
     write("config.toml", DIGITS_CONFIG.as_bytes());
@@ -92,12 +99,7 @@ fn convolutions_are_learned_compared_and_inspected() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();
     let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
-    let (pixels, labels) = images((0..1000).filter(|row| row % 5 != 3));
-    let (test, truth) = images((0..1000).filter(|row| row % 5 == 3));
-    write("train-images-idx3-ubyte", &idx(&[800, 8, 8], &pixels));
-    write("train-labels-idx1-ubyte", &idx(&[800], &labels));
-    write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
-    write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
+    write_digits(folder);
     let hidden = "hidden = [\"conv 3x3x8\", \"max 2\", \"conv 2x2x8 padding same skip 0 relu\"]";
     let config = |hidden: &str| {
         let network =

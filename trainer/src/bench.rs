@@ -14,7 +14,7 @@ use crate::data::Targets;
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::Device;
 use crate::network::{
-    Activation, Architecture, Base, LayerShape, LayerSpec, Likelihood, Matrix, Shape,
+    Activation, Architecture, Base, LayerShape, LayerSpec, Likelihood, Matrix, Place, Shape,
     multiply_by_gemm,
 };
 use crate::random::{Purpose, stream};
@@ -106,9 +106,9 @@ impl Case {
 
     /// The matrix products of one particle-step.
     fn products(&self) -> Vec<Product> {
-        let layers = self.architecture.layers().zip(self.architecture.positions());
-        let products = layers.enumerate().flat_map(|(index, (layer, positions))| {
-            let of = |kind| Product { kind, layer, rows: positions * self.batch };
+        let places = self.architecture.places().into_iter();
+        let products = places.enumerate().flat_map(|(index, Place { layer, sums, .. })| {
+            let of = |kind| Product { kind, layer, rows: sums.positions() * self.batch };
             let inputs = (index > 0).then(|| of(Kind::Inputs));
             [of(Kind::Outputs), of(Kind::Weights)].into_iter().chain(inputs)
         });
@@ -194,12 +194,12 @@ struct Operands {
 
 impl Operands {
     fn new(case: &Case) -> Self {
-        let layers = || case.architecture.layers().zip(case.architecture.positions());
-        let weights = layers().map(|(layer, _)| layer.weights().len()).max().unwrap_or(0);
-        let wide = |(layer, positions): (LayerShape, usize)| {
-            layer.inputs.max(layer.outputs) * positions * case.batch
+        let places = case.architecture.places();
+        let weights = places.iter().map(|place| place.layer.weights().len()).max().unwrap_or(0);
+        let wide = |Place { layer, sums, .. }: &Place<'_>| {
+            layer.inputs.max(layer.outputs) * sums.positions() * case.batch
         };
-        let values = layers().map(wide).max().unwrap_or(0);
+        let values = places.iter().map(wide).max().unwrap_or(0);
         let half = |length| vec![0.5; length];
         Self {
             weights: half(weights),

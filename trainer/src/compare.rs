@@ -334,6 +334,14 @@ struct Split {
     foreign: Vec<f32>,
 }
 
+/// Where the test rows of a split are.
+enum TestRows {
+    /// In a file of their own.
+    In(Source),
+    /// Among the rows of the data, by index.
+    Among(Vec<usize>),
+}
+
 impl Split {
     /// Splits the rows and trains, or goes on training.
     fn prepare(options: &CompareOptions, data: &Dataset, seed: u64) -> anyhow::Result<Self> {
@@ -341,25 +349,28 @@ impl Split {
         fs::create_dir_all(&folder)?;
         let beside =
             |path: &PathBuf| Source { selection: Selection::All, ..options.data.beside(path) };
-        let (training, test) = match options.test {
-            Some(_) => (Vec::new(), Vec::new()),
-            None => test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
-                .map_err(|message| data.table.unusable(message))?,
-        };
         // Rows of text become files of their own; images and windows are read from where they are.
         let file = |name: &str, csv: &[u8]| -> anyhow::Result<Source> {
             let path = folder.join(name);
             write_atomically(&path, csv)?;
             Ok(Source { series: options.data.series.clone(), ..path.into() })
         };
-        let train_data = match (&options.test, data.table.to_csv(&training)) {
-            (Some(_), _) => options.data.clone(),
-            (None, Some(csv)) => file("train.csv", &csv)?,
-            (None, None) => Source { selection: data.selection(&training), ..options.data.clone() },
-        };
-        let test_data = match (&options.test, data.table.to_csv(&test)) {
-            (Some(path), _) => Some(beside(path)),
-            (None, csv) => csv.map(|csv| file("test.csv", &csv)).transpose()?,
+        let (train_data, test) = match &options.test {
+            Some(path) => (options.data.clone(), TestRows::In(beside(path))),
+            None => {
+                let (training, test) =
+                    test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
+                        .map_err(|message| data.table.unusable(message))?;
+                match (data.table.to_csv(&training), data.table.to_csv(&test)) {
+                    (Some(training), Some(test)) => {
+                        (file("train.csv", &training)?, TestRows::In(file("test.csv", &test)?))
+                    }
+                    _ => {
+                        let selection = data.selection(&training);
+                        (Source { selection, ..options.data.clone() }, TestRows::Among(test))
+                    }
+                }
+            }
         };
         let task = match &data.target {
             Target::Classes(..) => TaskKind::Classification,
@@ -382,9 +393,9 @@ impl Split {
         let seconds = train_timed(&train, &folder.join(SECONDS))?;
         let (run, at_map) = (Run::open(&train.out)?, RunAtMap::open(&train.out)?);
         let schema = &at_map.record.schema;
-        let (test, truth) = match test_data {
-            Some(source) => schema.read_labelled(&source, &options.target)?,
-            None => data.subset(&test),
+        let (test, truth) = match test {
+            TestRows::In(source) => schema.read_labelled(&source, &options.target)?,
+            TestRows::Among(rows) => data.subset(&rows),
         };
         let foreign = match &options.ood {
             Some(path) => schema.read(&beside(path), &options.target)?,

@@ -1,11 +1,13 @@
 //! What an artifact, or a network in int8, costs on a board: bytes and products.
 
-use fiberwalk_formats::{Artifact, Bits, Dense, Factors};
+use std::iter;
+
+use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Step};
 use serde::Serialize;
 
 use crate::config::{self, Choice};
 use crate::latent::{DecoderShape, LayerDecoder, modulation_len};
-use crate::network::Architecture;
+use crate::network::{Architecture, Place};
 
 /// Bytes of a bias, as the artifact stores it.
 const BIAS_BYTES: usize = 2;
@@ -60,13 +62,9 @@ impl Work {
     pub fn of(artifact: &Artifact<'_>) -> Self {
         let first = artifact.first_stochastic();
         let (mut pass, mut shared, mut each) = (0, 0, 0);
-        let mut positions = vec![(1, false); artifact.layers.len()];
-        let steps = artifact.geometry.iter().flat_map(|geometry| geometry.steps(&artifact.layers));
-        for (own, step) in positions.iter_mut().zip(steps) {
-            *own = (step.positions(), step.block.window.is_some());
-        }
-        let layers = artifact.layers.iter().zip(positions).enumerate();
-        for (index, (layer, (positions, convolves))) in layers {
+        let layers = artifact.layers.iter().zip(convolutions(artifact)).enumerate();
+        for (index, (layer, convolution)) in layers {
+            let positions = convolution.map_or(1, |step| step.positions());
             let mean = positions * dense_products(&layer.mean);
             let projection = layer
                 .factors
@@ -74,7 +72,7 @@ impl Work {
                 .map_or(0, |(projection, _)| positions * dense_products(projection));
             pass += mean;
             // The products of a first stochastic convolution are not kept for the next sample.
-            if index < first || index == first && !convolves {
+            if index < first || index == first && convolution.is_none() {
                 shared += mean + projection;
             } else {
                 each += mean + projection;
@@ -88,6 +86,14 @@ impl Work {
     pub fn of_samples(&self, samples: usize) -> usize {
         self.shared_by_samples + samples * self.each_sample
     }
+}
+
+/// What every layer does to its map if it is a convolution, one entry a layer.
+pub fn convolutions<'f, 'a>(
+    artifact: &'f Artifact<'a>,
+) -> impl Iterator<Item = Option<Step<'f, 'a>>> {
+    let steps = artifact.maps().into_iter().flat_map(|maps| maps.steps(&artifact.layers));
+    steps.map(|step| step.block.window.map(|_| step)).chain(iter::repeat(None))
 }
 
 /// Bytes of a layer's weights and biases.
@@ -110,8 +116,7 @@ fn dense_products(dense: &Dense<'_>) -> usize {
 
 /// Multiply-accumulates of one pass of the network: Σ positions · inputs · outputs over its layers.
 pub fn pass_products(architecture: &Architecture) -> usize {
-    let layers = architecture.layers().zip(architecture.positions());
-    layers.map(|(layer, positions)| positions * layer.inputs * layer.outputs).sum()
+    architecture.places().iter().map(Place::products).sum()
 }
 
 /// Bytes of one network in int8: one a weight, two a bias, as in the artifact.

@@ -8,7 +8,7 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use fiberwalk::footprint::{Flash, Work, dense_bytes, factor_bytes};
+use fiberwalk::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
 use fiberwalk::instructions::{self, Core, Row};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
@@ -109,13 +109,14 @@ fn convolution(step: &Step<'_, '_>) -> Option<String> {
 }
 
 fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
-    let mut layers: Vec<LayerReport> = artifact
+    let layers: Vec<LayerReport> = artifact
         .layers
         .iter()
-        .map(|layer| LayerReport {
+        .zip(convolutions(artifact))
+        .map(|(layer, step)| LayerReport {
             inputs: layer.mean.inputs,
             outputs: layer.mean.outputs,
-            convolution: None,
+            convolution: step.as_ref().and_then(convolution),
             activation: match layer.activation {
                 Activation::Tanh(_) => "tanh",
                 Activation::Relu(_) => "relu",
@@ -134,10 +135,6 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             bytes: dense_bytes(&layer.mean) + factor_bytes(&layer.factors),
         })
         .collect();
-    let steps = artifact.maps().into_iter().flat_map(|maps| maps.steps(&artifact.layers));
-    for (layer, step) in layers.iter_mut().zip(steps) {
-        layer.convolution = convolution(&step);
-    }
     let (target, classes, calibration) = match artifact.output {
         Output::Classification {
             target,

@@ -119,22 +119,24 @@ pub(super) fn png(width: u32, height: u32, color: ColorType, pixels: &[u8]) -> V
     bytes
 }
 
+/// A temporary folder of files.
+#[cfg(test)]
+pub(super) fn folder_of(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
+        fs::write(path, bytes).expect("writable");
+    }
+    folder
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, bytes) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
-            fs::write(path, bytes).expect("writable");
-        }
-        folder
-    }
-
     fn images(files: &[(&str, Vec<u8>)]) -> Result<Images, TableError> {
-        read(folder(files).path(), &mut Sha256::new())
+        read(folder_of(files).path(), &mut Sha256::new())
     }
 
     fn gray(pixels: &[u8; 2]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use tracing::info;
 
 use fiberwalk_formats::INPUT_CLIP;
 
-use super::series::{channels_of, windows};
+use super::series::windows;
 use super::table::list;
 use super::{Dataset, Rows, Series, Shape, Source, Table, TableError, Targets};
 
@@ -469,7 +469,7 @@ impl Schema {
         }
         // A file may hold windows already, one a row.
         let already = self.features.0.first().is_some_and(|first| table.columns.contains(first));
-        let Some(channels) = channels_of(&self.features).filter(|_| !already) else {
+        let Some(channels) = self.features.channels().filter(|_| !already) else {
             return match series.window {
                 Some(_) if !already => {
                     Err(table.unusable("--window: the model was not trained on windows".into()))

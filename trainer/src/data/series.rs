@@ -65,18 +65,13 @@ pub(super) struct Windows {
     pub note: String,
 }
 
-/// The channels of windows that have these features: the names of their first reading.
-pub(super) fn channels_of(features: &Features) -> Option<Features> {
-    let first = format!("{AT}0");
-    let names = features.0.iter().map_while(|name| name.strip_suffix(&first));
-    let names: Vec<String> = names.map(str::to_owned).collect();
-    (!names.is_empty() && features.0.len().is_multiple_of(names.len())).then_some(Features(names))
-}
-
 impl Features {
-    /// The channels of windows, if that is what the features are.
+    /// The channels of windows, if that is what the features are: the names of the first reading.
     pub fn channels(&self) -> Option<Self> {
-        channels_of(self)
+        let first = format!("{AT}0");
+        let names = self.0.iter().map_while(|name| name.strip_suffix(&first));
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        (!names.is_empty() && self.0.len().is_multiple_of(names.len())).then_some(Self(names))
     }
 
     /// The features of windows of so many readings of `channels`.
@@ -209,8 +204,8 @@ mod tests {
     fn channels_are_found_in_the_names_of_features() {
         let names = |names: &[&str]| Features(names.iter().map(|&name| name.to_owned()).collect());
         let windows = names(&["a@0", "b@0", "a@1", "b@1"]);
-        assert_eq!(channels_of(&windows), Some(names(&["a", "b"])));
-        assert_eq!(channels_of(&names(&["a", "b"])), None);
+        assert_eq!(windows.channels(), Some(names(&["a", "b"])));
+        assert_eq!(names(&["a", "b"]).channels(), None);
     }
 
     #[test]

@@ -278,6 +278,7 @@ mod tests {
     use png::ColorType;
 
     use super::super::block::{Shape, Values};
+    use super::super::folder::folder_of;
     use super::super::{Dataset, Schema, Selection, Target, TaskKind};
     use super::*;
 
@@ -296,16 +297,6 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(bytes).expect("a vector grows");
         encoder.finish().expect("a vector grows")
-    }
-
-    fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, bytes) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("below the folder")).expect("writable");
-            fs::write(path, bytes).expect("writable");
-        }
-        folder
     }
 
     fn train(source: &Source) -> Result<Dataset, TableError> {
@@ -340,7 +331,7 @@ mod tests {
                 _ => gzip(bytes),
             };
             let name = format!("train-images-idx3-ubyte{suffix}");
-            let folder = folder(&[
+            let folder = folder_of(&[
                 (&name, packed(&images, suffix)),
                 (&format!("train-labels-idx1-ubyte{other}"), packed(&beside, other)),
             ]);
@@ -351,7 +342,7 @@ mod tests {
         hashes.dedup();
         assert_eq!(hashes.len(), 1, "the same data, gzipped or not");
         let colour = idx::bytes(&[ROWS as u32, 1, 2, 3], &pixels());
-        let folder = folder(&[("c.idx", colour), ("l.idx", beside)]);
+        let folder = folder_of(&[("c.idx", colour), ("l.idx", beside)]);
         let given = Source {
             labels: Some(folder.path().join("l.idx")),
             ..folder.path().join("c.idx").into()
@@ -364,7 +355,7 @@ mod tests {
     fn idx_files_that_do_not_fit_are_refused() {
         let images = idx::bytes(&[ROWS as u32, 2, 3], &pixels());
         let packed = gzip(&images);
-        let folder = folder(&[
+        let folder = folder_of(&[
             ("a-images-idx3-ubyte.gz", packed[..packed.len() / 2].to_vec()),
             ("b-images-idx3-ubyte", images.clone()),
             ("b-labels-idx1-ubyte", idx::bytes(&[3], &[0, 1, 2])),
@@ -392,7 +383,7 @@ mod tests {
         let npy = numpy::npy::<u8>;
         let (images, beside) = (npy(&[n, 2, 3], &pixels()), npy(&[n, 1], &labels()));
         let who: Vec<i64> = (0..ROWS as i64).map(|row| row / 4).collect();
-        let folder = folder(&[
+        let folder = folder_of(&[
             ("a.npz", numpy::npz(&[("images", images.clone()), ("labels", beside.clone())])),
             ("b.npy", images),
             ("b-labels.npy", beside.clone()),
@@ -426,7 +417,7 @@ mod tests {
 
     #[test]
     fn options_of_other_files_are_refused() {
-        let folder = folder(&[
+        let folder = folder_of(&[
             ("a.csv", b"x,label\n1,a\n2,b\n".to_vec()),
             ("b.idx", idx::bytes(&[1, 1, 1], &[1])),
         ]);
@@ -445,7 +436,7 @@ mod tests {
             (0..ROWS).map(|row| format!("{}/{row:02}.png", ["a", "b"][row % 2])).collect();
         let mut files: Vec<(&str, Vec<u8>)> =
             names.iter().zip(0..).map(|(name, row)| (name.as_str(), png(row))).collect();
-        let labelled = folder(&files);
+        let labelled = folder_of(&files);
         let data = train(&labelled.path().into()).expect("images");
         let schema = Schema::learn(&data, &(0..ROWS).collect::<Vec<_>>()).expect("a schema");
         assert_eq!(schema.features.0, ["y0x0", "y0x1"]);
@@ -455,18 +446,18 @@ mod tests {
         let (raw, target) = schema.read_labelled(&labelled.path().into(), "label").expect("labels");
         assert_eq!((raw, target.len()), (data.raw, ROWS));
         files = vec![("1.png", png(7)), ("2.png", png(8))];
-        let alone = folder(&files);
+        let alone = folder_of(&files);
         assert_eq!(
             schema.read(&alone.path().into(), "label").expect("images"),
             [7.0, 21.0, 8.0, 24.0]
         );
         let message = schema.read_labelled(&alone.path().into(), "label").expect_err("no labels");
         assert!(message.to_string().contains("one subfolder a class"), "{message}");
-        let tall = folder(&[("1.png", folder::png(1, 2, ColorType::Grayscale, &[1, 2]))]);
+        let tall = folder_of(&[("1.png", folder::png(1, 2, ColorType::Grayscale, &[1, 2]))]);
         let message =
             schema.read(&tall.path().into(), "label").expect_err("another shape").to_string();
         assert!(message.contains("found maps of 2 × 1 × 1, expected 1 × 2 × 1"), "{message}");
-        let other = folder(&[("c/1.png", png(1))]);
+        let other = folder_of(&[("c/1.png", png(1))]);
         let message = schema.read_labelled(&other.path().into(), "label").expect_err("a new class");
         assert!(message.to_string().contains("row 1, column `label`: found `c`"), "{message}");
     }
@@ -477,7 +468,7 @@ mod tests {
         for row in 0..120 {
             csv += &format!("{},{row},{},{}\n", row / 20, row % 7, ["idle", "busy"][row / 10 % 2]);
         }
-        let files = folder(&[
+        let files = folder_of(&[
             ("a.csv", csv.into()),
             ("b.csv", b"who,t,load\n1,1,2\n1,3,4\n1,5,6\n".to_vec()),
         ]);
@@ -516,7 +507,7 @@ mod tests {
     fn a_stratified_part_is_taken() {
         let beside = idx::bytes(&[ROWS as u32], &labels());
         let images = idx::bytes(&[ROWS as u32, 2, 3], &pixels());
-        let folder = folder(&[("images-idx3-ubyte", images), ("labels-idx1-ubyte", beside)]);
+        let folder = folder_of(&[("images-idx3-ubyte", images), ("labels-idx1-ubyte", beside)]);
         let taken = |count, seed| {
             let selection = Selection::Take(count);
             let source = Source { selection, ..folder.path().join("images-idx3-ubyte").into() };

@@ -6,7 +6,7 @@ use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::convolution::Convolution;
 use super::pooling::{PooledMaps, Pooling};
 use super::product::{Epilogue, View, index};
-use crate::network::{Activation, Architecture, Block, LayerShape, Likelihood, Shape};
+use crate::network::{Activation, Architecture, LayerShape, Likelihood, Place, Shape};
 
 /// Parameter vectors of the same network: that of particle n starts at `offset + n · stride`.
 #[derive(Clone, Copy)]
@@ -30,14 +30,10 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// A block in its network: what it reads and computes.
+/// A block in its network, and what becomes of its output.
 #[derive(Clone, Copy)]
 struct Stage<'a> {
-    block: &'a Block,
-    layer: LayerShape,
-    input: Shape,
-    sums: Shape,
-    output: Shape,
+    place: Place<'a>,
     /// Whether the gradient with respect to the output takes its place: the last block's.
     is_last: bool,
     /// Whether a later block adds the output.
@@ -46,14 +42,9 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn all(architecture: &Architecture) -> Vec<Stage<'_>> {
-        let blocks = architecture.blocks.iter().zip(architecture.layers());
-        let stages = blocks.zip(architecture.maps()).enumerate();
-        let stages = stages.map(|(index, ((block, layer), input))| Stage {
-            block,
-            layer,
-            input,
-            sums: block.affine_shape(input),
-            output: block.output_shape(input),
+        let stages = architecture.places().into_iter().enumerate();
+        let stages = stages.map(|(index, place)| Stage {
+            place,
             is_last: index + 1 == architecture.depth(),
             is_skipped_to: architecture.blocks.iter().any(|block| block.skip == Some(index)),
         });
@@ -61,23 +52,25 @@ impl Stage<'_> {
     }
 
     fn convolution(&self) -> Convolution {
-        Convolution::new(self.block, self.layer, self.input)
+        Convolution::new(self.place.block, self.place.layer, self.place.input)
     }
 
     /// From the sums to the output, where the output does not tell the derivative; the sums are kept then.
     fn pooling(&self) -> Option<Pooling> {
-        let activation = self.block.activation;
+        let activation = self.place.block.activation;
         let overwritten = self.is_last && activation != Activation::Identity;
-        let apart = self.block.pool.is_some() || activation == Activation::HardSwish || overwritten;
-        apart.then(|| Pooling::new(self.block, self.sums))
+        let apart =
+            self.place.block.pool.is_some() || activation == Activation::HardSwish || overwritten;
+        apart.then(|| Pooling::new(self.place.block, self.place.sums))
     }
 }
 
 /// Most values that one buffer of a pass of `rows` rows holds of a particle.
 pub(super) fn largest_buffer(architecture: &Architecture, rows: usize) -> usize {
     let of_stage = |stage: &Stage<'_>| {
-        let shared = stage.block.window.map_or(0, |_| stage.convolution().shared_values(rows));
-        shared.max(stage.sums.len() * rows)
+        let shared =
+            stage.place.block.window.map_or(0, |_| stage.convolution().shared_values(rows));
+        shared.max(stage.place.sums.len() * rows)
     };
     Stage::all(architecture).iter().map(of_stage).max().unwrap_or(0)
 }
@@ -108,13 +101,15 @@ impl Activations {
         let stages = Stage::all(architecture);
         let buffer = |values: usize| gpu.zeros(count * values * rows);
         let blocks = stages.iter().map(|stage| Maps {
-            sums: stage.pooling().map(|own| (buffer(stage.sums.len()), buffer(own.windows()))),
-            out: buffer(stage.output.len()),
-            skipped: stage.is_skipped_to.then(|| buffer(stage.output.len())),
+            sums: stage
+                .pooling()
+                .map(|own| (buffer(stage.place.sums.len()), buffer(own.windows()))),
+            out: buffer(stage.place.output.len()),
+            skipped: stage.is_skipped_to.then(|| buffer(stage.place.output.len())),
         });
         let hidden = stages.iter().filter(|stage| !stage.is_last || stage.pooling().is_some());
-        let widest = hidden.map(|stage| stage.sums.len()).max().unwrap_or(0);
-        let convolutions = stages.iter().filter(|stage| stage.block.window.is_some());
+        let widest = hidden.map(|stage| stage.place.sums.len()).max().unwrap_or(0);
+        let convolutions = stages.iter().filter(|stage| stage.place.block.window.is_some());
         let shared = convolutions.map(|stage| stage.convolution().shared_values(rows));
         Self {
             count,
@@ -166,7 +161,7 @@ impl<'a> Pass<'a> {
         match index.checked_sub(1) {
             Some(previous) => {
                 let out = &self.activations.blocks[previous].out;
-                map(out, stages[previous].output, self.batch_rows())
+                map(out, stages[previous].place.output, self.batch_rows())
             }
             None => self.input,
         }
@@ -183,15 +178,15 @@ impl Gpu {
         for (index, (stage, maps)) in stages.iter().zip(&activations.blocks).enumerate() {
             let (out, activation) = match &maps.sums {
                 Some((sums, _)) => (sums, Activation::Identity),
-                None => (&maps.out, stage.block.activation),
+                None => (&maps.out, stage.place.block.activation),
             };
-            let (input, out) = (pass.input_of(index, &stages), map(out, stage.sums, rows));
-            let skip = stage.block.skip.map(|skip| &activations.blocks[skip].out);
-            program.push(if stage.block.window.is_some() || skip.is_some() {
+            let (input, out) = (pass.input_of(index, &stages), map(out, stage.place.sums, rows));
+            let skip = stage.place.block.skip.map(|skip| &activations.blocks[skip].out);
+            program.push(if stage.place.block.window.is_some() || skip.is_some() {
                 stage.convolution().forward(self, count, theta, input, skip, out, activation)
             } else {
-                let epilogue = Epilogue::Bias(theta.biases(stage.layer, rows), activation);
-                self.product(count, theta.weights(stage.layer), input, out, false, epilogue)
+                let epilogue = Epilogue::Bias(theta.biases(stage.place.layer, rows), activation);
+                self.product(count, theta.weights(stage.place.layer), input, out, false, epilogue)
             });
             if let (Some(pooling), Some((sums, largest))) = (stage.pooling(), &maps.sums) {
                 // No gradient is written.
@@ -226,16 +221,16 @@ impl Gpu {
                 program.push(pooling.backward(self, count, rows, &maps));
                 delta = d_sums;
             }
-            if let Some(skip) = stage.block.skip
+            if let Some(skip) = stage.place.block.skip
                 && let Some(skipped) = &activations.blocks[skip].skipped
             {
-                let len = count * stage.sums.len() * rows;
+                let len = count * stage.place.sums.len() * rows;
                 program.push(self.add(delta, skipped, len, waiting[skip]));
                 waiting[skip] = true;
             }
-            let own = map(delta, stage.sums, rows);
+            let own = map(delta, stage.place.sums, rows);
             let input = pass.input_of(index, &stages);
-            if stage.block.window.is_some() {
+            if stage.place.block.window.is_some() {
                 let shares = &activations.shares;
                 let convolution = stage.convolution();
                 program.extend(
@@ -243,7 +238,7 @@ impl Gpu {
                         .weight_gradient(self, count, own, input, shares, gradient, accumulate),
                 );
             } else {
-                let (weights, none) = (gradient.weights(stage.layer), Epilogue::None);
+                let (weights, none) = (gradient.weights(stage.place.layer), Epilogue::None);
                 program.push(self.product(
                     count,
                     own,
@@ -252,7 +247,14 @@ impl Gpu {
                     accumulate,
                     none,
                 ));
-                program.push(self.row_sums(count, delta, stage.layer, rows, gradient, accumulate));
+                program.push(self.row_sums(
+                    count,
+                    delta,
+                    stage.place.layer,
+                    rows,
+                    gradient,
+                    accumulate,
+                ));
             }
             let (out, adds, derivative) = match (index.checked_sub(1), d_inputs) {
                 (Some(previous), _) => {
@@ -261,18 +263,18 @@ impl Gpu {
                         Some(skipped) => skipped,
                         None => activations.other_delta(delta),
                     };
-                    let activation = before.block.activation;
+                    let activation = before.place.block.activation;
                     let derivative = maps.sums.is_none().then_some((input, activation));
-                    (map(out, before.output, rows), waiting[previous], derivative)
+                    (map(out, before.place.output, rows), waiting[previous], derivative)
                 }
                 (None, Some(d_inputs)) => (d_inputs, false, None),
                 (None, None) => return,
             };
-            program.push(if stage.block.window.is_some() {
+            program.push(if stage.place.block.window.is_some() {
                 let convolution = stage.convolution();
                 convolution.input_gradient(self, count, theta, own, out, adds, derivative)
             } else {
-                let weights = theta.weights(stage.layer).transposed();
+                let weights = theta.weights(stage.place.layer).transposed();
                 let derivative = derivative.map_or(Epilogue::None, |(at, activation)| {
                     Epilogue::Derivative(at, activation)
                 });

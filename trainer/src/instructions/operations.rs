@@ -2,11 +2,12 @@
 
 use fiberwalk_formats::{
     Activation as QuantisedActivation, Artifact, Bits, CodeSource, Dense, Factors, INPUT_GROUP,
-    Normalisation, PoolKind as QuantisedPoolKind, Step, padded,
+    Normalisation, Step, padded,
 };
 
+use crate::footprint::convolutions;
 use crate::latent::LayerDecoder;
-use crate::network::{Activation, Architecture, Block, Shape};
+use crate::network::{Activation, Architecture, Place, Window};
 use crate::quantise::Precision;
 
 /// What the runtime does, by kind.
@@ -70,15 +71,11 @@ pub enum Operation {
     PatchByte,
     /// A product at a position, in groups of four rows.
     WindowProduct,
-    /// An output at a position, pooled or not.
-    WindowOutput,
-    /// An activated value of a convolution.
-    WindowActivation,
 }
 
 impl Operation {
     /// All kinds, in the order of [`Counts`].
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 29] = [
         Self::Classification,
         Self::Regression,
         Self::ClassSummary,
@@ -108,8 +105,6 @@ impl Operation {
         Self::Position,
         Self::PatchByte,
         Self::WindowProduct,
-        Self::WindowOutput,
-        Self::WindowActivation,
     ];
 }
 
@@ -158,11 +153,8 @@ struct Layer {
 impl Operations {
     /// Of predictions with `artifact`, fed with what it was exported for, with codes from `source`.
     pub fn of(artifact: &Artifact<'_>, source: CodeSource) -> Self {
-        let mut layers: Vec<Layer> = artifact.layers.iter().map(Layer::of).collect();
-        let steps = artifact.geometry.iter().flat_map(|geometry| geometry.steps(&artifact.layers));
-        for (layer, step) in layers.iter_mut().zip(steps) {
-            layer.convolution = Convolution::of(step);
-        }
+        let layers = artifact.layers.iter().zip(convolutions(artifact));
+        let layers = layers.map(|(layer, convolution)| Layer::of(layer, convolution)).collect();
         let input = match artifact.inputs.normalisation {
             Normalisation::Float { .. } => Operation::FloatInput,
             Normalisation::Whole { .. } => Operation::WholeInput,
@@ -191,11 +183,12 @@ impl Operations {
     ) -> Self {
         let depth = architecture.depth();
         let decoders = structure.iter().zip(&precision.layers);
-        let layers = architecture.layers().zip(decoders).zip(architecture.maps()).enumerate();
-        let layers = layers.map(|(index, ((layer, (&decoder, &bits)), input))| {
+        let layers = architecture.places().into_iter().zip(decoders).enumerate();
+        let layers = layers.map(|(index, (place, (&decoder, &bits)))| {
+            let layer = place.layer;
             let matrix = |outputs, bits| Matrix { inputs: layer.inputs, outputs, bits };
             Layer {
-                convolution: Convolution::planned(&architecture.blocks[index], input),
+                convolution: Convolution::planned(place),
                 mean: matrix(layer.outputs, bits),
                 decoder,
                 projection: match decoder {
@@ -205,7 +198,7 @@ impl Operations {
                         Some(matrix(count * layer.outputs, precision.factors))
                     }
                 },
-                activation: (index + 1 < depth).then_some(architecture.blocks[index].activation),
+                activation: (index + 1 < depth).then_some(place.block.activation),
             }
         });
         let input = if whole { Operation::WholeInput } else { Operation::FloatInput };
@@ -265,40 +258,21 @@ struct Convolution {
     positions: usize,
     /// Bytes under the window.
     patch: usize,
-    /// Positions at which values are activated.
-    activated: usize,
-    /// Whether an earlier layer's output is added.
-    added: bool,
 }
 
 impl Convolution {
     fn of(step: Step<'_, '_>) -> Option<Self> {
-        let window = step.block.window?;
-        let positions = step.positions();
-        let first = step.block.pool.is_some_and(|pool| pool.kind == QuantisedPoolKind::Max)
-            && !matches!(step.layer.activation, QuantisedActivation::HardSwish(_));
-        let outputs = usize::from(step.output.height) * usize::from(step.output.width);
-        Some(Self {
-            positions,
-            patch: window.values(step.input.channels),
-            activated: if first { outputs } else { positions },
-            added: step.block.skip.is_some(),
-        })
+        let patch = step.block.window?.values(step.input.channels);
+        Some(Self { positions: step.positions(), patch })
     }
 
-    fn planned(block: &Block, input: Shape) -> Option<Self> {
-        let window = block.window?;
-        let (sums, output) = (block.affine_shape(input), block.output_shape(input));
-        let positions = match block.pool {
-            None => sums.positions(),
-            Some(pool) => output.positions() * pool.size[0] * pool.size[1],
+    fn planned(place: Place<'_>) -> Option<Self> {
+        let Window { size, .. } = place.block.window?;
+        let positions = match place.block.pool {
+            None => place.sums.positions(),
+            Some(pool) => place.output.positions() * pool.size[0] * pool.size[1],
         };
-        Some(Self {
-            positions,
-            patch: window.size[0] * window.size[1] * input.channels,
-            activated: if block.pools_first() { output.positions() } else { positions },
-            added: block.skip.is_some(),
-        })
+        Some(Self { positions, patch: size[0] * size[1] * place.input.channels })
     }
 }
 
@@ -330,9 +304,9 @@ impl Matrix {
 }
 
 impl Layer {
-    fn of(layer: &fiberwalk_formats::Layer<'_>) -> Self {
+    fn of(layer: &fiberwalk_formats::Layer<'_>, convolution: Option<Step<'_, '_>>) -> Self {
         Self {
-            convolution: None,
+            convolution: convolution.and_then(Convolution::of),
             mean: Matrix::of(&layer.mean),
             decoder: match layer.factors {
                 Factors::Frozen => LayerDecoder::Frozen,
@@ -361,7 +335,7 @@ impl Layer {
 
     /// Counts the products with the mean weights, and what a convolution does beside them.
     fn count_products(&self, counts: &mut Counts) {
-        let Some(Convolution { positions, patch, added, .. }) = self.convolution else {
+        let Some(Convolution { positions, patch }) = self.convolution else {
             return self.mean.count(counts);
         };
         let Matrix { inputs, outputs, .. } = self.mean;
@@ -369,7 +343,6 @@ impl Layer {
         add(counts, Operation::Position, positions);
         add(counts, Operation::PatchByte, positions * patch);
         add(counts, Operation::WindowProduct, positions * rows * padded(inputs));
-        add(counts, Operation::WindowOutput, positions * outputs * (1 + usize::from(added)));
     }
 
     fn count_activation(&self, counts: &mut Counts) {
@@ -378,12 +351,11 @@ impl Layer {
             Some(Activation::Tanh | Activation::HardSwish) => Operation::Tanh,
             Some(Activation::Identity | Activation::Relu | Activation::Relu6) => Operation::Relu,
         };
-        if let Some(convolution) = self.convolution {
-            let values = convolution.activated * self.mean.outputs;
-            return add(counts, Operation::WindowActivation, values);
+        // A convolution's are in the price of its positions.
+        if self.convolution.is_none() {
+            add(counts, Operation::Hidden, 1);
+            add(counts, kind, self.mean.outputs);
         }
-        add(counts, Operation::Hidden, 1);
-        add(counts, kind, self.mean.outputs);
     }
 
     /// What the latent code adds to the layer's sums.

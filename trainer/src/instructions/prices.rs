@@ -34,8 +34,6 @@ pub(super) const PRICES: &[[f64; 5]] = &[
     [1335.79, 980.33, 962.05, 965.05, 1001.12], // Position
     [11.52, 0.00, 0.00, 0.00, 6.62], // PatchByte
     [2.66, 3.92, 1.98, 1.98, 2.94], // WindowProduct
-    [0.00, 0.00, 0.00, 0.00, 0.00], // WindowOutput
-    [0.00, 0.00, 0.00, 0.00, 0.00], // WindowActivation
 ];
 
 /// Largest relative error of the fit on the cores of [`Core::ALL`](super::Core::ALL): of dense

@@ -67,6 +67,39 @@ impl LayerShape {
     }
 }
 
+/// A block in its network.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The block.
+    pub block: &'a Block,
+    /// Its weights and biases.
+    pub layer: LayerShape,
+    /// The map that it reads.
+    pub input: Shape,
+    /// The values of its affine map.
+    pub sums: Shape,
+    /// Its output.
+    pub output: Shape,
+}
+
+impl<'a> Place<'a> {
+    fn new(block: &'a Block, input: Shape, offset: usize) -> Self {
+        let (inputs, outputs) = (block.fan_in(input), block.outputs);
+        Self {
+            block,
+            layer: LayerShape { inputs, outputs, offset },
+            input,
+            sums: block.affine_shape(input),
+            output: block.output_shape(input),
+        }
+    }
+
+    /// Multiply-accumulates of its weights, for one row.
+    pub fn products(&self) -> usize {
+        self.sums.positions() * self.layer.weights().len()
+    }
+}
+
 impl Block {
     /// A dense layer.
     pub const fn dense(outputs: usize, activation: Activation) -> Self {
@@ -153,55 +186,40 @@ impl Architecture {
         self.maps()[self.depth()].len()
     }
 
-    /// Shapes of the input and of every block's output, `[depth + 1]`.
-    pub fn maps(&self) -> Vec<Shape> {
-        let mut maps = vec![self.input];
-        for block in &self.blocks {
-            maps.push(block.output_shape(maps[maps.len() - 1]));
-        }
-        maps
+    /// The blocks in order, with their places in the parameter vector and among the maps.
+    pub fn places(&self) -> Vec<Place<'_>> {
+        let (mut input, mut offset) = (self.input, 0);
+        let place = |block| {
+            let place = Place::new(block, input, offset);
+            (input, offset) = (place.output, place.layer.parameters().end);
+            place
+        };
+        self.blocks.iter().map(place).collect()
     }
 
-    /// Values of every block before pooling, `[depth]`.
-    pub fn affine_values(&self) -> Vec<usize> {
-        let maps = self.maps();
-        self.blocks.iter().zip(maps).map(|(block, input)| block.affine_shape(input).len()).collect()
+    /// Shapes of the input and of every block's output, `[depth + 1]`.
+    pub fn maps(&self) -> Vec<Shape> {
+        let outputs = self.places().into_iter().map(|place| place.output);
+        [self.input].into_iter().chain(outputs).collect()
     }
 
     /// Values that a pass keeps of every block for each row, `[depth]`.
     pub fn tape_values(&self) -> Vec<usize> {
-        let maps = self.maps();
-        let blocks = self.blocks.iter().zip(self.affine_values()).zip(&maps[1..]);
-        let kept = blocks.map(|((block, sums), out)| match block.pool {
-            Some(_) if block.pools_first() => sums + 2 * out.len(),
-            Some(_) => 2 * sums + out.len(),
-            None if block.activation.needs_sums() => 2 * sums,
-            None => sums,
-        });
-        kept.collect()
-    }
-
-    /// How often every weight of a layer is used in one evaluation: at how many positions, `[depth]`.
-    pub fn positions(&self) -> Vec<usize> {
-        let values = self.affine_values().into_iter();
-        values.zip(&self.blocks).map(|(values, block)| values / block.outputs.max(1)).collect()
+        let kept = |place: &Place<'_>| {
+            let (block, sums, output) = (place.block, place.sums.len(), place.output.len());
+            match block.pool {
+                Some(_) if block.pools_first() => sums + 2 * output,
+                Some(_) => 2 * sums + output,
+                None if block.activation.needs_sums() => 2 * sums,
+                None => sums,
+            }
+        };
+        self.places().iter().map(kept).collect()
     }
 
     /// The layers in order.
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = LayerShape> + ExactSizeIterator + '_ {
-        let mut offset = 0;
-        let shapes: Vec<_> = self
-            .blocks
-            .iter()
-            .zip(self.maps())
-            .map(|(block, input)| {
-                let shape =
-                    LayerShape { inputs: block.fan_in(input), outputs: block.outputs, offset };
-                offset = shape.parameters().end;
-                shape
-            })
-            .collect();
-        shapes.into_iter()
+        self.places().into_iter().map(|place| place.layer)
     }
 
     /// Number of parameters P.

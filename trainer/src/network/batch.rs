@@ -87,8 +87,8 @@ impl Batch {
 
 /// Most rows of a tile: at most [`TILE_ROWS`], and fewer where a convolution's map would leave the cache.
 pub(crate) fn most_rows(architecture: &Architecture) -> usize {
-    let convolutions = architecture.blocks.iter().zip(architecture.affine_values());
-    let values = convolutions.filter(|(block, _)| block.window.is_some()).map(|(_, values)| values);
-    let largest = values.max().unwrap_or(1).max(1);
+    let places = architecture.places().into_iter();
+    let convolutions = places.filter(|place| place.block.window.is_some());
+    let largest = convolutions.map(|place| place.sums.len()).max().unwrap_or(1).max(1);
     (TILE_VALUES / largest / VECTOR_ROWS * VECTOR_ROWS).clamp(VECTOR_ROWS, TILE_ROWS)
 }

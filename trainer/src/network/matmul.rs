@@ -45,11 +45,6 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Number of columns.
-    pub(super) const fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// The transposed view.
     pub fn transposed(self) -> Self {
         Self {

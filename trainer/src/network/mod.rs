@@ -21,7 +21,7 @@ mod tests;
 mod window;
 
 pub use activation::Activation;
-pub use architecture::{Architecture, Block, LayerShape};
+pub use architecture::{Architecture, Block, LayerShape, Place};
 pub(crate) use batch::most_rows;
 pub use batch::{Batch, TILE_ROWS};
 pub(crate) use likelihood::softmax;

@@ -182,10 +182,16 @@ impl FromStr for LayerSpec {
         match kind {
             "conv" => {
                 let given = words.next().unwrap_or_default();
-                let (size, channels) = match numbers(given).as_deref() {
+                let positive = numbers(given).filter(|numbers| !numbers.contains(&0));
+                let (size, channels) = match positive.as_deref() {
                     Some(&[size, channels]) => (Extent::Both(size), channels),
                     Some(&[height, width, channels]) => (Extent::Each(height, width), channels),
-                    _ => return Err(wrong(given, "height x width x channels, such as 5x5x4")),
+                    _ => {
+                        return Err(wrong(
+                            given,
+                            "height x width x channels above 0, such as 5x5x4",
+                        ));
+                    }
                 };
                 let (mut stride, mut padding) = (Extent::Both(1), Padding::Sides(Extent::Both(0)));
                 let (mut groups, mut skip, mut activation) = (1, None, None);
@@ -223,10 +229,6 @@ impl FromStr for LayerSpec {
                             activation = Some(word.parse().map_err(|()| wrong(word, known))?);
                         }
                     }
-                }
-                let [height, width] = size.over(Shape { height: 2, width: 2, channels: 1 }, 1);
-                if height * width * channels == 0 {
-                    return Err(wrong(given, "of numbers above 0"));
                 }
                 Ok(Self::Convolution { size, channels, stride, padding, groups, skip, activation })
             }

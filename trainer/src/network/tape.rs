@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::convolution::{Convolution, Weights};
 use super::matmul::{Base, Matrix, multiply};
 use super::simd::vectorised;
-use super::{Architecture, Batch, Block, LayerShape, Shape};
+use super::{Architecture, Batch, Block, Place};
 
 /// The values of one tile of rows, kept for the backward pass. Reused between calls.
 #[derive(Debug, Default)]
@@ -36,41 +36,17 @@ struct Values {
     out: Vec<f32>,
 }
 
-/// A block in its network: the shapes of what it reads and computes.
-struct Place<'a> {
-    block: &'a Block,
-    layer: LayerShape,
-    input: Shape,
-    sums: Shape,
-    output: Shape,
-}
-
 impl Place<'_> {
-    fn all(architecture: &Architecture) -> Vec<Place<'_>> {
-        let shapes = architecture.maps().into_iter();
-        let blocks = architecture.blocks.iter().zip(architecture.layers()).zip(shapes);
-        blocks
-            .map(|((block, layer), input)| Place {
-                block,
-                layer,
-                input,
-                sums: block.affine_shape(input),
-                output: block.output_shape(input),
-            })
-            .collect()
-    }
-
     /// The affine map of `input: [values, rows]` with these weights.
-    fn sums_of(&self, out: &mut [f32], weights: Weights<'_>, bias: Base<'_>, input: Matrix<'_>) {
-        match (self.block.window, bias) {
-            (Some(window), Base::Bias(bias)) => {
-                let outputs = bias.len();
+    fn sums_of(&self, out: &mut [f32], weights: Weights<'_>, bias: &[f32], input: Matrix<'_>) {
+        let (inputs, outputs) = (self.layer.inputs, bias.len());
+        match self.block.window {
+            Some(window) => {
                 Convolution::new(window, self.input, outputs).forward(out, weights, bias, input);
             }
-            _ => {
-                let rows = out.len() / input.columns().max(1);
-                let weights = Matrix::new(weights.values, rows, self.layer.inputs, weights.stride);
-                multiply(out, bias, weights, input);
+            None => {
+                let weights = Matrix::new(weights.values, outputs, inputs, weights.stride);
+                multiply(out, Base::Bias(bias), weights, input);
             }
         }
     }
@@ -154,13 +130,13 @@ impl Tape {
             let features = batch.values().chunks_exact(batch.rows());
             features.for_each(|feature| self.inputs.extend_from_slice(&feature[tile.clone()]));
         }
-        for (index, place) in Place::all(architecture).iter().enumerate() {
+        for (index, place) in architecture.places().iter().enumerate() {
             let (before, rest) = self.blocks.split_at_mut(index);
             let values = &mut rest[0];
             let sums = if place.keeps_sums() { &mut values.sums } else { &mut values.out };
             sums.resize(place.sums.len() * rows, 0.0);
             let input = input_of(place, before.last(), &self.inputs, batch, &tile);
-            let bias = Base::Bias(&theta[place.layer.biases()]);
+            let bias = &theta[place.layer.biases()];
             place.sums_of(sums, place.weights(theta), bias, input);
             if let Some(skip) = place.block.skip {
                 add(sums, &before[skip].out);
@@ -190,16 +166,15 @@ impl Tape {
         rows: &[f32],
         batch: &Batch,
     ) -> Vec<f32> {
-        let place = &Place::all(architecture)[index];
+        let place = &architecture.places()[index];
         let (stride, columns) = (place.layer.inputs + 1, self.tile.len());
         let bias: Vec<f32> = rows.chunks_exact(stride).map(|row| row[stride - 1]).collect();
-        let positions = place.sums.len() / place.layer.outputs.max(1);
-        let mut products = vec![0.0; bias.len() * positions * columns];
+        let mut products = vec![0.0; bias.len() * place.sums.positions() * columns];
         if bias.is_empty() {
             return bias;
         }
         let input = input_of(place, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
-        place.sums_of(&mut products, Weights { values: rows, stride }, Base::Bias(&bias), input);
+        place.sums_of(&mut products, Weights { values: rows, stride }, &bias, input);
         let mut largest = vec![0.0f32; bias.len()];
         for (row, values) in products.chunks_exact(columns.max(1)).enumerate() {
             let own = &mut largest[row % bias.len()];
@@ -226,7 +201,7 @@ impl Tape {
         self.skipped.resize_with(architecture.depth(), Vec::new);
         self.skipped.iter_mut().for_each(Vec::clear);
         let wants_inputs = d_inputs.is_some();
-        for (index, place) in Place::all(architecture).iter().enumerate().rev() {
+        for (index, place) in architecture.places().iter().enumerate().rev() {
             add(&mut self.delta, &self.skipped[index]);
             place.pull_back(&self.blocks[index], &mut self.delta, &mut self.other, rows);
             if let Some(skip) = place.block.skip {
