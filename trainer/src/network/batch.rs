@@ -87,6 +87,10 @@ impl Batch {
 
 /// Most rows of a tile: at most [`TILE_ROWS`], and fewer where a convolution's map would leave the cache.
 pub(crate) fn most_rows(architecture: &Architecture) -> usize {
+    // Asked at every step: dense networks need no look at their maps.
+    if !architecture.convolves() {
+        return TILE_ROWS;
+    }
     let places = architecture.places().into_iter();
     let convolutions = places.filter(|place| place.block.window.is_some());
     let largest = convolutions.map(|place| place.sums.len()).max().unwrap_or(1).max(1);
