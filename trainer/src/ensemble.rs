@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::data::Task;
 use crate::engine::{Engine, Predictor};
-use crate::import::Layers;
-use crate::network::Activation;
+use crate::import::{Layers, Order};
+use crate::network::{Activation, Architecture, LayerSpec, Place, Shape};
 use crate::predictive::Calibration;
 use crate::run_dir::write_atomically;
 
@@ -20,24 +20,31 @@ const NOTE: &str = "fiberwalk";
 /// What the tensors do not say.
 #[derive(Serialize)]
 struct About<'a> {
-    /// Names of the inputs.
+    /// Names of the inputs, of a series those of its channels; none of images.
     features: &'a [String],
+    /// Channels, height and width of an image, channels and length of a series; none of features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shape: Option<Vec<usize>>,
+    /// What is subtracted from the channels of the input before the first layer: where that has padding,
+    /// it is no part of the biases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean: Option<&'a [f64]>,
     /// Name of what is predicted.
     target: &'a str,
     /// Names of the outputs' classes; none for a number.
     classes: Option<&'a [String]>,
-    /// After every layer but the last.
-    activation: Activation,
+    /// The hidden layers, as a configuration has them, each with its activation.
+    hidden: Vec<LayerSpec>,
     /// T of p ∝ p̄^(1/T), p̄ the mean of the networks' probabilities; none for a number.
     temperature: Option<f64>,
     /// Standard deviation of the noise, the target's units; none for classes.
     noise_std: Option<f64>,
 }
 
-/// Writes the networks of `predictor` to `path`: for the layer of index i the tensors `{2i}.weight`,
-/// `[N, outputs, inputs]`, and `{2i}.bias`, `[N, outputs]`, as PyTorch names those of a `Sequential` of
-/// linear layers and activations; a single network without N. They map features in original units to logits,
-/// or to the target in original units.
+/// Writes the networks of `predictor` to `path`: for every layer the tensors `NAME.weight` and `NAME.bias`, as
+/// PyTorch names and shapes those of a `Sequential` of layers, activations, pooling and one `Flatten`, stacked
+/// over networks; a single network without that dimension. They map features in original units to logits, or
+/// to the target in original units.
 ///
 /// # Errors
 /// A predictor of the runtime, which has no networks, or a file that cannot be written.
@@ -52,50 +59,87 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
     };
     let offset: Vec<f64> = schema.mean.iter().map(|&mean| mean.into()).collect();
     let factor: Vec<f64> = schema.std.iter().map(|&std| 1.0 / f64::from(std)).collect();
-    let Some(activation) = architecture.as_perceptron() else {
-        bail!("export is of networks of dense layers with one activation, not of convolutions");
-    };
-    let depth = architecture.depth();
-    let mut tensors = vec![Vec::new(); 2 * depth];
+    let places = architecture.places();
+    let mut tensors = vec![Vec::new(); 2 * places.len()];
+    let mut padding = None;
     for theta in thetas {
-        let mut layers = Layers::of(architecture, theta);
+        let mut layers = Layers::of(architecture, theta, None);
         layers.take_raw_inputs(&offset, &factor);
         layers.rescale_output(mean, unit);
-        for (layer, tensors) in layers.dense.iter().zip(tensors.chunks_exact_mut(2)) {
-            for (values, tensor) in [&layer.weights, &layer.biases].into_iter().zip(tensors) {
+        padding = layers.padding().map(<[f64]>::to_vec);
+        let each = layers.layers.iter().zip(&places).zip(tensors.chunks_exact_mut(2));
+        for ((layer, place), tensors) in each {
+            let weights = Order::ChannelsFirst.of_channels_last(&layer.weights, read_by(place));
+            for (values, tensor) in [&weights, &layer.biases].into_iter().zip(tensors) {
                 tensor.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes()));
             }
         }
     }
     let stacked = if thetas.len() == 1 { vec![] } else { vec![thetas.len()] };
-    let mut views = Vec::with_capacity(2 * depth);
-    for (index, (layer, bytes)) in architecture.layers().zip(tensors.chunks_exact(2)).enumerate() {
-        let weights = [stacked.as_slice(), &[layer.outputs, layer.inputs]].concat();
-        let biases = [stacked.as_slice(), &[layer.outputs]].concat();
-        for ((name, shape), bytes) in [("weight", weights), ("bias", biases)].into_iter().zip(bytes)
+    let mut views = Vec::with_capacity(2 * places.len());
+    for ((place, name), bytes) in
+        places.iter().zip(names(architecture)).zip(tensors.chunks_exact(2))
+    {
+        let outputs = place.layer.outputs;
+        let reads = match place.block.window {
+            None => vec![place.layer.inputs],
+            Some(_) => Order::ChannelsFirst.dimensions(read_by(place)),
+        };
+        let weights = [stacked.as_slice(), &[outputs], &reads].concat();
+        let biases = [stacked.as_slice(), &[outputs]].concat();
+        for ((kind, shape), bytes) in [("weight", weights), ("bias", biases)].into_iter().zip(bytes)
         {
-            views.push((
-                format!("{}.{name}", 2 * index),
-                TensorView::new(Dtype::F32, shape, bytes)?,
-            ));
+            views.push((format!("{name}.{kind}"), TensorView::new(Dtype::F32, shape, bytes)?));
         }
     }
     let (temperature, noise_std) = match thresholds.calibration {
         Calibration::Temperature(temperature) => (Some(temperature), None),
         Calibration::NoiseStd(noise_std) => (None, Some(noise_std * unit)),
     };
+    let channels = schema.features.channels();
     let about = About {
-        features: &schema.features.0,
+        features: match (schema.shape, &channels) {
+            (None, _) => &schema.features.0,
+            (Some(_), Some(channels)) => &channels.0,
+            (Some(_), None) => &[],
+        },
+        shape: schema.shape.map(|shape| Order::ChannelsFirst.dimensions(shape)),
+        mean: padding.as_deref(),
         target: &schema.target,
         classes: match &schema.task {
             Task::Classification { classes } => Some(classes),
             Task::Regression { .. } => None,
         },
-        activation,
+        // No hidden layer has it, so all are named.
+        hidden: architecture.hidden(Activation::Identity),
         temperature,
         noise_std,
     };
     let note = HashMap::from([(NOTE.to_owned(), serde_json::to_string(&about)?)]);
     let bytes = safetensors::serialize(views, Some(note)).context("cannot write the tensors")?;
     write_atomically(path, &bytes)
+}
+
+/// What a unit of a layer reads: the map under a convolution's window, or the whole one.
+fn read_by(place: &Place<'_>) -> Shape {
+    match place.block.window {
+        None => place.input,
+        Some(window) => {
+            let [height, width] = window.size;
+            Shape { height, width, channels: place.input.channels / window.groups }
+        }
+    }
+}
+
+/// The layers' indices in a `Sequential` where activations, pooling and the flattening count too.
+fn names(architecture: &Architecture) -> Vec<usize> {
+    let mut next = 0;
+    let name = |place: &Place<'_>| {
+        let flattens = place.block.window.is_none() && place.input.positions() > 1;
+        let name = next + usize::from(flattens);
+        let activated = place.block.activation != Activation::Identity;
+        next = name + 1 + usize::from(activated) + usize::from(place.block.pool.is_some());
+        name
+    };
+    architecture.places().iter().map(name).collect()
 }

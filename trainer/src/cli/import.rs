@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use fiberwalk::import::import;
+use fiberwalk::network::{Activation, Architecture, LayerSpec};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -29,19 +30,8 @@ impl Arguments {
         });
         imported.network.write(&out)?;
         let architecture = imported.network.architecture();
-        let widths: Vec<String> =
-            architecture.maps().iter().map(|map| map.len().to_string()).collect();
         let mut shown = std::io::stdout().lock();
-        writeln!(
-            shown,
-            "{}, {}, {} parameters",
-            widths.join("-"),
-            architecture.as_perceptron().map_or_else(
-                || "several activations".to_owned(),
-                |activation| activation.to_string()
-            ),
-            architecture.parameters()
-        )?;
+        writeln!(shown, "{}, {} parameters", summary(architecture), architecture.parameters())?;
         match imported.checked {
             Some((rows, difference)) => writeln!(
                 shown,
@@ -54,5 +44,21 @@ impl Arguments {
         }
         writeln!(shown, "{}: go on with train --network {0}", out.display())?;
         Ok(())
+    }
+}
+
+/// The maps and activation of a network of dense layers, the layers of another.
+fn summary(network: &Architecture) -> String {
+    match network.as_perceptron() {
+        Some(activation) => {
+            let widths: Vec<String> =
+                network.maps().iter().map(|map| map.len().to_string()).collect();
+            format!("{}, {activation}", widths.join("-"))
+        }
+        None => {
+            let layers: Vec<String> =
+                network.hidden(Activation::Identity).iter().map(LayerSpec::to_string).collect();
+            format!("maps of {}: {}, {}", network.input, layers.join(", "), network.outputs())
+        }
     }
 }

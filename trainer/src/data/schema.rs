@@ -312,16 +312,27 @@ impl Target {
 
 impl Schema {
     /// Learns normalisation from the training rows `rows`: of each feature, or of each channel of a map over
-    /// all of its positions.
+    /// all of its positions. `centre`, one value a channel, is what a network has to be fed instead of the
+    /// means: 0 is then there, and the deviations are from it.
     ///
     /// # Errors
-    /// All features constant, or a constant target.
-    pub fn learn(data: &Dataset, rows: &[usize]) -> Result<Self, TableError> {
+    /// All features constant, or a constant target; another number of channels than of centres.
+    pub fn learn(
+        data: &Dataset,
+        rows: &[usize],
+        centre: Option<&[f32]>,
+    ) -> Result<Self, TableError> {
         let Dataset { table, features, raw, target, target_name, .. } = data;
         let (width, shape) = (features.0.len(), data.shape());
         let (mut means, mut stds) = (Vec::with_capacity(width), Vec::with_capacity(width));
         let mut constant = 0;
         let channels = shape.map_or(width, |shape| shape.channels);
+        if let Some(centre) = centre.filter(|centre| centre.len() != channels) {
+            let found = centre.len();
+            return Err(table.unusable(format!(
+                "the imported network reads {found} channels, the data have {channels}"
+            )));
+        }
         for channel in 0..channels {
             let row = |&row: &usize| raw[row * width..(row + 1) * width].iter().skip(channel);
             let (mean, std) =
@@ -329,8 +340,9 @@ impl Schema {
             // A value that moves by less than its own rounding does not vary.
             let varies = std > 1e-6 * mean.abs() && std > 0.0;
             constant += usize::from(!varies);
-            means.push(mean);
-            stds.push(if varies { std } else { 1.0 });
+            let zero = centre.map_or(mean, |centre| centre[channel]);
+            means.push(zero);
+            stds.push(if varies { std.hypot(mean - zero) } else { 1.0 });
         }
         if constant == channels {
             let what = if shape.is_some() { "channel" } else { "feature column" };

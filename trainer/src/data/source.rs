@@ -438,7 +438,7 @@ mod tests {
             names.iter().zip(0..).map(|(name, row)| (name.as_str(), png(row))).collect();
         let labelled = folder_of(&files);
         let data = train(&labelled.path().into()).expect("images");
-        let schema = Schema::learn(&data, &(0..ROWS).collect::<Vec<_>>()).expect("a schema");
+        let schema = Schema::learn(&data, &(0..ROWS).collect::<Vec<_>>(), None).expect("a schema");
         assert_eq!(schema.features.0, ["y0x0", "y0x1"]);
         // One channel over both positions.
         assert_eq!(schema.mean, [39.0; 2]);
@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(data.shape(), Some(Shape { height: 1, width: 4, channels: 2 }));
         assert_eq!(data.groups.as_ref().expect("groups")[5..7], [0, 1]);
         assert!(data.notes[1].starts_with("36 windows of 4 rows every 3"), "{:?}", data.notes);
-        let schema = Schema::learn(&data, &(0..36).collect::<Vec<_>>()).expect("a schema");
+        let schema = Schema::learn(&data, &(0..36).collect::<Vec<_>>(), None).expect("a schema");
         assert_eq!(schema.mean[..2], schema.mean[2..4]);
         let plain = Source::from(files.path().join("a.csv"));
         let (raw, target) = schema.read_labelled(&plain, "class").expect("windows");

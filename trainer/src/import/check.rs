@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 
 use super::ImportedNetwork;
 use super::description::Description;
+use super::layers::Order;
 use super::weights::tensor;
 use crate::network::{Batch, outputs, softmax};
 
@@ -14,9 +15,11 @@ use crate::network::{Batch, outputs, softmax};
 /// precision where sums are taken in another order and units are changed.
 const TOLERANCE: f64 = 1e-4;
 
-/// Number of reference rows and the largest difference of an output; none where nothing is to be checked.
+/// Number of reference rows, whose maps are in this `order`, and the largest difference of an output; none
+/// where nothing is to be checked.
 pub fn check(
     network: &ImportedNetwork,
+    order: Order,
     about: &Description,
     model: &Path,
     description: Option<&Path>,
@@ -32,13 +35,22 @@ pub fn check(
     let architecture = network.architecture();
     let (shape, x) = read(&check.inputs)?;
     let (features, width) = (architecture.inputs(), architecture.outputs());
-    let rows = match shape.as_slice() {
-        &[rows, columns] if columns == features && rows > 0 => rows,
+    let map = architecture.input;
+    let dimensions = order.dimensions(map);
+    let rows = match shape.split_first() {
+        Some((&rows, rest)) if rows > 0 && (rest == [features] || rest == dimensions) => rows,
         _ => {
-            bail!("{shown}: {}: found the shape {shape:?}, expected [n, {features}]", check.inputs)
+            let shapes = match map.positions() {
+                1 => format!("[n, {features}]"),
+                _ => format!("n maps of {dimensions:?}"),
+            };
+            bail!("{shown}: {}: found the shape {shape:?}, expected {shapes}", check.inputs)
         }
     };
-    let x: Vec<f32> = x.iter().map(|&value| value as f32).collect();
+    let x = order.channels_last(&x, map);
+    // Padding is zeros round what the network reads.
+    let zero = network.padding().unwrap_or(&[0.0]).iter().cycle();
+    let x: Vec<f32> = x.iter().zip(zero).map(|(&x, &zero)| (x - f64::from(zero)) as f32).collect();
     let batch = Batch::from_rows(&x, features);
     let mut own = outputs(architecture, &network.theta, &batch);
     let mut columns = width;

@@ -7,15 +7,17 @@ use serde::Deserialize;
 
 use super::layers::Layers;
 use crate::config::read_toml;
-use crate::network::Activation;
+use crate::network::{Activation, LayerSpec, Shape};
 
 /// The description of a network. Safetensors need `layers`; all else may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Description {
-    /// Activation after every layer but the last, `"tanh"` or `"relu"`.
+    /// Activation after every layer but the last, where `hidden` says no other.
     pub activation: Option<Activation>,
-    /// The dense layers in order.
+    /// The hidden layers, as `network.hidden` of a configuration has them; none where all are dense.
+    pub hidden: Option<Vec<LayerSpec>>,
+    /// The layers with weights, in order.
     pub layers: Vec<LayerName>,
     /// What the network was fed.
     pub inputs: Inputs,
@@ -25,38 +27,77 @@ pub struct Description {
     pub check: Option<Check>,
 }
 
-/// Where the tensors of a dense layer are.
+/// Where the tensors of a layer are.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum LayerName {
-    /// `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`, as PyTorch names them.
+    /// `NAME.weight` and `NAME.bias`, as PyTorch names them.
     Prefix(String),
     /// Any names.
     Tensors(LayerTensors),
 }
 
-/// Names of the tensors of a dense layer.
+/// Names of the tensors of a layer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerTensors {
-    /// `[outputs, inputs]`, or the transposed.
+    /// `[outputs, inputs]` of a dense layer, `[outputs, inputs / groups, height, width]` of a convolution.
     pub weight: String,
     /// `[outputs]`; none where the layer has no bias.
     pub bias: Option<String>,
-    /// Whether the weights are `[inputs, outputs]`, as in Keras.
+    /// Whether the weights are as in Keras: `[inputs, outputs]`, `[height, width, inputs / groups, outputs]`.
     #[serde(default)]
     pub transposed: bool,
+    /// Batch normalisation between the layer and its activation.
+    pub norm: Option<NormName>,
+}
+
+/// Where the tensors of a batch normalisation are, each `[outputs]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum NormName {
+    /// `NAME.weight`, `NAME.bias`, `NAME.running_mean` and `NAME.running_var`, as PyTorch names them.
+    Prefix(String),
+    /// Any names.
+    Tensors(NormTensors),
+}
+
+/// Names of the tensors of a batch normalisation (Ioffe and Szegedy 2015):
+/// y = weight · (x − mean) / √(variance + epsilon) + bias.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormTensors {
+    /// Scale γ; none for 1.
+    pub weight: Option<String>,
+    /// Shift β; none for 0.
+    pub bias: Option<String>,
+    /// Running mean.
+    pub mean: String,
+    /// Running variance.
+    pub variance: String,
+    /// ε: 1e-5 in PyTorch, which is the default, 1e-3 in Keras.
+    #[serde(default = "NormTensors::epsilon")]
+    pub epsilon: f64,
+}
+
+impl NormTensors {
+    /// ε where none is named.
+    pub const fn epsilon() -> f64 {
+        1e-5
+    }
 }
 
 /// Units and names of the inputs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inputs {
-    /// Names of the data's columns in the order of the inputs.
+    /// Height, width and channels of an image or a series (of height 1); none for features.
+    pub shape: Option<[usize; 3]>,
+    /// Names of the data's columns, or of a series' channels, in the order of the inputs.
     pub names: Option<Vec<String>>,
-    /// Subtracted from the features, one for all or one each.
+    /// Subtracted from the features, one for all, or one for each or for each channel.
     pub mean: Option<PerFeature>,
-    /// Then divided by, one for all or one each.
+    /// Then divided by, one for all, or one for each or for each channel.
     pub std: Option<PerFeature>,
 }
 
@@ -78,7 +119,7 @@ pub struct Outputs {
 pub struct Check {
     /// Safetensors file that holds them, beside the description; none where they are beside the weights.
     pub file: Option<PathBuf>,
-    /// Features in original units, `[n, features]`.
+    /// Features in original units, `[n, features]`, or maps in the order of the source.
     pub inputs: String,
     /// The network's outputs, `[n, outputs]`: logits, or the target in original units.
     pub outputs: Option<String>,
@@ -108,14 +149,25 @@ impl Description {
         Ok(about)
     }
 
+    /// The map that the network reads, if it was said.
+    pub fn shape(&self) -> anyhow::Result<Option<Shape>> {
+        let [height, width, channels] = match self.inputs.shape {
+            None => return Ok(None),
+            Some(sides) => sides,
+        };
+        let shape = Shape { height, width, channels };
+        let most = fiberwalk_formats::MAX_MAP;
+        let sides = [height, width, channels];
+        ensure!(
+            sides.iter().all(|side| (1..=most).contains(side)) && shape.len() <= most,
+            "inputs.shape: found {sides:?}, expected height, width and channels of at most {most} values"
+        );
+        Ok(Some(shape))
+    }
+
     /// Brings inputs and outputs of the layers to original units.
     pub fn normalise(&self, layers: &mut Layers) -> anyhow::Result<()> {
-        if let (Some(said), Some(found)) = (self.activation, layers.activation)
-            && said != found
-        {
-            bail!("activation: found {said:?}, but the model has {found:?}");
-        }
-        let width = layers.dense.first().map_or(0, |layer| layer.inputs());
+        let width = layers.input.channels;
         let each = |values: &Option<PerFeature>, default: f64, field| match values {
             None => Ok(vec![default; width]),
             Some(PerFeature::Same(value)) => Ok(vec![*value; width]),
@@ -132,9 +184,7 @@ impl Description {
             bail!("inputs.std or outputs.std: found {std}, expected numbers above 0");
         }
         let factor: Vec<f64> = std.iter().map(|std| 1.0 / std).collect();
-        if width > 0 {
-            layers.take_raw_inputs(&mean, &factor);
-        }
+        layers.take_raw_inputs(&mean, &factor);
         let (mean, std) = (self.outputs.mean, self.outputs.std);
         if mean.is_some() || std.is_some() {
             layers.rescale_output(mean.unwrap_or(0.0), std.unwrap_or(1.0));

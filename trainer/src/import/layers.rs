@@ -1,102 +1,193 @@
 //! The layers of a network on its way in, in double precision: every step of the way is a change of units.
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 
 use super::description::Description;
+use super::weights::transposed;
 use super::{About, ImportedNetwork};
-use crate::network::{Activation, Architecture};
+use crate::network::{Activation, Architecture, Block, Shape};
 
-/// y = W x + b.
+/// A layer with its weights, and what follows it.
 #[derive(Clone, Debug)]
-pub struct DenseLayer {
-    /// Where it was found, for errors.
+pub struct Layer {
+    /// What the source calls it.
     pub name: String,
-    /// W, `[outputs, inputs]`.
+    /// Its shape.
+    pub block: Block,
+    /// W, `[outputs, fan-in]`, the fan-in of a convolution (ky, kx, channel of the group).
     pub weights: Vec<f64>,
     /// b, `[outputs]`.
     pub biases: Vec<f64>,
 }
 
-/// A multilayer perceptron.
+/// A network.
 #[derive(Clone, Debug)]
 pub struct Layers {
+    /// Shape of the input.
+    pub input: Shape,
+    /// What the source has first of a map, for whoever gives it rows.
+    pub order: Order,
     /// From the input to the output.
-    pub dense: Vec<DenseLayer>,
-    /// After every layer but the last; none where there is only one layer.
-    pub activation: Option<Activation>,
+    pub layers: Vec<Layer>,
+    /// The input, one value a channel, that the padding of the first layer stands for: the layer reads
+    /// x − zero. All 0 where it has no padding, since then any shift is a part of the biases.
+    pub zero: Vec<f64>,
 }
 
-impl DenseLayer {
-    /// Width of the output.
-    pub fn outputs(&self) -> usize {
-        self.biases.len()
+/// Which dimension of a map comes first in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// (channel, y, x), as in PyTorch and ONNX.
+    #[default]
+    ChannelsFirst,
+    /// (y, x, channel), as in Keras and here.
+    ChannelsLast,
+}
+
+impl Order {
+    /// `values`, whole maps of this order one after another, with their channels last.
+    pub fn channels_last(self, values: &[f64], map: Shape) -> Vec<f64> {
+        match self {
+            Self::ChannelsLast => values.to_vec(),
+            Self::ChannelsFirst => {
+                let maps = values.chunks_exact(map.len());
+                maps.flat_map(|values| transposed(values, map.positions())).collect()
+            }
+        }
     }
 
-    /// Width of the input.
-    pub fn inputs(&self) -> usize {
+    /// `values`, whole maps with their channels last one after another, in this order.
+    pub fn of_channels_last(self, values: &[f64], map: Shape) -> Vec<f64> {
+        match self {
+            Self::ChannelsLast => values.to_vec(),
+            Self::ChannelsFirst => {
+                let maps = values.chunks_exact(map.len());
+                maps.flat_map(|values| transposed(values, map.channels)).collect()
+            }
+        }
+    }
+
+    /// The dimensions of a map, without the height of a series.
+    pub fn dimensions(self, map: Shape) -> Vec<usize> {
+        let (along, channels) = ([map.height, map.width], [map.channels]);
+        let along = if map.height == 1 { &along[1..] } else { &along[..] };
+        match self {
+            Self::ChannelsLast => [along, &channels].concat(),
+            Self::ChannelsFirst => [&channels, along].concat(),
+        }
+    }
+}
+
+impl Layer {
+    /// Number of weights of an output.
+    pub fn fan_in(&self) -> usize {
         self.weights.len() / self.biases.len()
     }
 
     fn rows_mut(&mut self) -> impl Iterator<Item = (&mut [f64], &mut f64)> {
-        let inputs = self.inputs();
-        self.weights.chunks_exact_mut(inputs).zip(&mut self.biases)
+        let fan_in = self.fan_in();
+        self.weights.chunks_exact_mut(fan_in).zip(&mut self.biases)
+    }
+
+    /// For a layer of y, that of scale · y + shift; a scale and shift for each output, or one for all.
+    pub fn rescale(&mut self, scale: &[f64], shift: &[f64]) {
+        let units = scale.iter().cycle().zip(shift.iter().cycle());
+        for ((row, bias), (scale, shift)) in self.rows_mut().zip(units) {
+            row.iter_mut().for_each(|weight| *weight *= scale);
+            *bias = *bias * scale + shift;
+        }
+    }
+
+    /// Whether zeros stand round the map that it reads.
+    fn pads(&self) -> bool {
+        let sides = |window: crate::network::Window| [window.before, window.after].concat();
+        self.block.window.is_some_and(|window| sides(window).iter().any(|&side| side > 0))
     }
 }
 
 impl Layers {
-    /// The layers of a parameter vector.
-    pub fn of(architecture: &Architecture, theta: &[f32]) -> Self {
+    /// A network of features, as long as no layer says otherwise.
+    pub fn new(input: Shape, order: Order, layers: Vec<Layer>) -> Self {
+        Self { zero: vec![0.0; input.channels], input, order, layers }
+    }
+
+    /// The layers of a parameter vector, of x − `zero` where that is given.
+    pub fn of(architecture: &Architecture, theta: &[f32], zero: Option<&[f32]>) -> Self {
         let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect();
-        let dense = architecture.layers().enumerate().map(|(index, layer)| DenseLayer {
+        let layers = architecture.places().into_iter().enumerate().map(|(index, place)| Layer {
             name: format!("layer {index}"),
-            weights: wide(&theta[layer.weights()]),
-            biases: wide(&theta[layer.biases()]),
+            block: *place.block,
+            weights: wide(&theta[place.layer.weights()]),
+            biases: wide(&theta[place.layer.biases()]),
         });
-        Self { dense: dense.collect(), activation: architecture.as_perceptron() }
+        let mut own = Self::new(architecture.input, Order::ChannelsLast, layers.collect());
+        own.zero = zero.map_or(own.zero, wide);
+        own
     }
 
-    /// Width of the input.
+    /// Number of inputs.
     pub fn inputs(&self) -> usize {
-        self.dense[0].inputs()
+        self.input.len()
     }
 
-    /// Width of the output.
+    /// Number of outputs.
     pub fn outputs(&self) -> usize {
-        self.dense[self.dense.len() - 1].outputs()
+        self.layers[self.layers.len() - 1].biases.len()
     }
 
-    /// Whether the layers fit together and hold finite numbers.
+    /// What the padding of the first layer stands for; none without padding.
+    pub fn padding(&self) -> Option<&[f64]> {
+        self.layers[0].pads().then_some(&self.zero)
+    }
+
+    fn architecture(&self) -> Architecture {
+        Architecture {
+            input: self.input,
+            blocks: self.layers.iter().map(|layer| layer.block).collect(),
+        }
+    }
+
+    /// Whether the layers fit together, hold finite numbers, and are what a configuration can say.
     pub fn check(&self) -> anyhow::Result<()> {
         let most = fiberwalk_formats::MAX_LAYERS;
+        let count = self.layers.len();
+        ensure!((1..=most).contains(&count), "found {count} layers, expected 1 to {most}");
+        let last = &self.layers[count - 1];
         ensure!(
-            (1..=most).contains(&self.dense.len()),
-            "found {} layers, expected 1 to {most}",
-            self.dense.len()
+            last.block == Block::dense(last.biases.len(), Activation::Identity),
+            "{}: the model ends with an activation or a convolution, expected a dense layer",
+            last.name
         );
-        for pair in self.dense.windows(2) {
-            let [before, after] = pair else { continue };
-            ensure!(
-                before.outputs() == after.inputs(),
-                "{} gives {} values, but {} takes {}",
-                before.name,
-                before.outputs(),
-                after.name,
-                after.inputs()
-            );
-        }
-        for layer in &self.dense {
-            let widest = fiberwalk_formats::MAX_WIDTH;
-            let width = layer.inputs().max(layer.outputs());
-            ensure!(
-                width <= widest,
-                "{}: found a width of {width}, expected at most {widest}",
-                layer.name
-            );
+        for layer in &self.layers {
             let values = layer.weights.iter().chain(&layer.biases);
             if let Some(value) = values.into_iter().find(|value| !value.is_finite()) {
                 bail!("{}: found {value} among its weights, expected finite numbers", layer.name);
             }
         }
+        let own = self.architecture();
+        let before = [None].into_iter().chain(self.layers.iter().map(Some));
+        for ((place, layer), before) in own.places().into_iter().zip(&self.layers).zip(before) {
+            let (found, expected) = (layer.fan_in(), place.layer.inputs);
+            if found != expected {
+                let before = before.map_or("the input", |layer| &layer.name);
+                let takes = match layer.block.window {
+                    None => format!("{found}"),
+                    Some(_) => format!("{found} under its window, not {expected}"),
+                };
+                bail!(
+                    "{before} gives {} values, but {} takes {takes}",
+                    place.input.len(),
+                    layer.name
+                );
+            }
+        }
+        let hidden = own.hidden(Activation::Identity);
+        let said = Architecture::of(own.input, &hidden, Activation::Identity, self.outputs())
+            .map_err(|message| anyhow!("{message}"))?;
+        ensure!(
+            said == own,
+            "a dense layer adds the output of another, which only convolutions do here"
+        );
         Ok(())
     }
 
@@ -109,63 +200,80 @@ impl Layers {
             }
             _ => Ok(()),
         };
-        count(&features, self.inputs(), "inputs.names")?;
+        count(&features, self.input.channels, "inputs.names")?;
         // One logit tells two classes apart.
         let outputs = if self.outputs() == 1 { 2 } else { self.outputs() };
         count(&classes, outputs, "outputs.classes")?;
-        let mut widths = vec![self.inputs()];
-        widths.extend(self.dense.iter().map(DenseLayer::outputs));
-        let activation = self.activation.unwrap_or(Activation::Tanh);
-        let architecture = Architecture::perceptron(&widths, activation);
-        Ok(ImportedNetwork {
-            theta: self.theta(),
-            about: About { architecture, features, classes },
-        })
+        let zero = self.padding().map(|zero| zero.iter().map(|&value| value as f32).collect());
+        let layers = self.layers.iter().map(|layer| layer.name.clone()).collect();
+        let architecture = self.architecture();
+        let about = About { architecture, features, classes, layers, zero };
+        Ok(ImportedNetwork { theta: self.theta(), about })
     }
 
     /// The parameters in the order of [`Architecture`].
     pub fn theta(&self) -> Vec<f32> {
-        let values = self.dense.iter().flat_map(|layer| layer.weights.iter().chain(&layer.biases));
+        let values = self.layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.biases));
         values.map(|&value| value as f32).collect()
     }
 
-    /// For a network of u = shift + factor · x, that of x; a shift and factor for each input.
-    fn substitute(&mut self, units: impl Iterator<Item = (f64, f64)> + Clone) {
-        for (row, bias) in self.dense[0].rows_mut() {
-            for (weight, (shift, factor)) in row.iter_mut().zip(units.clone()) {
-                *bias += *weight * shift;
-                *weight *= factor;
+    /// For each weight of the first layer the channel that it reads, with bias and output.
+    fn first_weights(&mut self, mut change: impl FnMut(usize, &mut f64, &mut f64)) {
+        let channels = self.input.channels;
+        let first = &mut self.layers[0];
+        let outputs = first.biases.len();
+        let groups = first.block.window.map_or(1, |window| window.groups);
+        let own = channels / groups;
+        for (output, (row, bias)) in first.rows_mut().enumerate() {
+            let group = output * groups / outputs;
+            for (index, weight) in row.iter_mut().enumerate() {
+                change(group * own + index % own, weight, bias);
             }
         }
     }
 
-    /// For a network of u = mean + std · x, that of x.
-    pub fn scale_inputs(&mut self, mean: &[f32], std: &[f32]) {
-        self.substitute(mean.iter().zip(std).map(|(&mean, &std)| (mean.into(), std.into())));
+    /// For a network of u = shift + factor · x, that of x; a shift and factor for each channel.
+    fn substitute(&mut self, units: &[(f64, f64)]) {
+        let pads = self.layers[0].pads();
+        self.first_weights(|channel, weight, bias| {
+            let (shift, factor) = units[channel];
+            if !pads {
+                *bias += *weight * shift;
+            }
+            *weight *= factor;
+        });
+        if pads {
+            for (zero, (shift, factor)) in self.zero.iter_mut().zip(units) {
+                *zero = (*zero - shift) / factor;
+            }
+        }
     }
 
-    /// The network without the inputs that `cut` names, which are 0.
-    pub fn cut_inputs(&mut self, cut: impl Fn(usize) -> bool) {
-        for (row, _) in self.dense[0].rows_mut() {
-            row.iter_mut()
-                .enumerate()
-                .filter(|(input, _)| cut(*input))
-                .for_each(|(_, weight)| *weight = 0.0);
-        }
+    /// For a network of u = mean + std · x, that of x; a mean and deviation for each channel.
+    pub fn scale_inputs(&mut self, mean: &[f32], std: &[f32]) {
+        let units = mean.iter().zip(std).map(|(&mean, &std)| (mean.into(), std.into()));
+        self.substitute(&units.collect::<Vec<_>>());
     }
 
     /// For a network of u = (x − offset) · factor, that of x.
     pub fn take_raw_inputs(&mut self, offset: &[f64], factor: &[f64]) {
-        self.substitute(offset.iter().zip(factor).map(|(o, &factor)| (-factor * o, factor)));
+        let units = offset.iter().zip(factor).map(|(o, &factor)| (-factor * o, factor));
+        self.substitute(&units.collect::<Vec<_>>());
+    }
+
+    /// The network without the inputs that `cut` names, which are 0.
+    pub fn cut_inputs(&mut self, cut: impl Fn(usize) -> bool) {
+        self.first_weights(|input, weight, _| {
+            if cut(input) {
+                *weight = 0.0;
+            }
+        });
     }
 
     /// For a network of f, that of mean + std · f.
     pub fn rescale_output(&mut self, mean: f64, std: f64) {
-        if let Some(last) = self.dense.last_mut() {
-            for (row, bias) in last.rows_mut() {
-                row.iter_mut().for_each(|weight| *weight *= std);
-                *bias = *bias * std + mean;
-            }
+        if let Some(last) = self.layers.last_mut() {
+            last.rescale(&[std], &[mean]);
         }
     }
 
@@ -175,18 +283,32 @@ impl Layers {
         self.rescale_output(-mean / std, 1.0 / std);
     }
 
-    /// Input `i` becomes what `places[i]` was.
-    pub fn reorder_inputs(&mut self, places: &[usize]) {
-        for (row, _) in self.dense[0].rows_mut() {
+    /// Channel `i` of the input becomes what `places[i]` was.
+    ///
+    /// # Errors
+    /// The first layer has groups of channels.
+    pub fn reorder_inputs(&mut self, places: &[usize]) -> anyhow::Result<()> {
+        let first = &mut self.layers[0];
+        ensure!(
+            !first.block.is_grouped() || places.is_sorted(),
+            "the first layer has groups of channels, which keep their order"
+        );
+        for (row, _) in first.rows_mut() {
             let before = row.to_vec();
-            row.iter_mut().zip(places).for_each(|(weight, &place)| *weight = before[place]);
+            for (row, before) in
+                row.chunks_exact_mut(places.len()).zip(before.chunks_exact(places.len()))
+            {
+                row.iter_mut().zip(places).for_each(|(weight, &place)| *weight = before[place]);
+            }
         }
+        self.zero = places.iter().map(|&place| self.zero[place]).collect();
+        Ok(())
     }
 
     /// Output `i` becomes what `places[i]` was.
     pub fn reorder_outputs(&mut self, places: &[usize]) {
-        if let Some(last) = self.dense.last_mut() {
-            let inputs = last.inputs();
+        if let Some(last) = self.layers.last_mut() {
+            let inputs = last.fan_in();
             let (weights, biases) = (last.weights.clone(), last.biases.clone());
             let row = |&place: &usize| weights[place * inputs..(place + 1) * inputs].to_vec();
             last.weights = places.iter().flat_map(row).collect();
@@ -196,12 +318,13 @@ impl Layers {
 
     /// From the log odds of the second of two classes to logits of both.
     pub fn split_logit(&mut self) {
-        if let Some(last) = self.dense.last_mut() {
+        if let Some(last) = self.layers.last_mut() {
             let half = |values: &[f64], sign: f64| {
                 values.iter().map(|v| 0.5 * sign * v).collect::<Vec<_>>()
             };
             last.weights = [half(&last.weights, -1.0), half(&last.weights, 1.0)].concat();
             last.biases = [half(&last.biases, -1.0), half(&last.biases, 1.0)].concat();
+            last.block.outputs = 2;
         }
     }
 }

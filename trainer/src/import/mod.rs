@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Choice, Config};
 use crate::data::{Schema, Task};
-use crate::network::{Activation, Architecture, LayerSpec};
+use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::write_atomically;
 use crate::tensors::{TensorFile, header};
 use description::Description;
-pub(crate) use layers::Layers;
+pub(crate) use layers::{Layers, Order};
 
 /// Name of the parameters, `[1, P]`, in the file of an imported network.
 const THETA: &str = "theta";
@@ -33,7 +33,8 @@ const NOTE: &str = "network";
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedNetwork {
     about: About,
-    /// `[P]`, from features in original units to logits, or to the target in original units.
+    /// `[P]`, from features in original units (less [`About::zero`]) to logits, or to the target in original
+    /// units.
     theta: Vec<f32>,
 }
 
@@ -41,10 +42,16 @@ pub struct ImportedNetwork {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct About {
     architecture: Architecture,
-    /// Feature names in the order of the inputs; none where the order is that of the data's columns.
+    /// Names of features, or of a map's channels, in the order of the inputs; none where the order is that of
+    /// the data.
     features: Option<Vec<String>>,
     /// Class names in the order of the outputs; none where the order is that of the data's classes.
     classes: Option<Vec<String>>,
+    /// What the source called the layers.
+    layers: Vec<String>,
+    /// Of a first layer with padding what a zero there stands for, original units, one a channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zero: Option<Vec<f32>>,
 }
 
 /// An imported network, and how far its outputs are from those of the original.
@@ -68,19 +75,32 @@ pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import
     let bytes = std::fs::read(model).with_context(|| format!("cannot read {shown}"))?;
     let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let read = match extension.as_str() {
-        "onnx" if !about.layers.is_empty() => {
-            bail!("{shown} says itself what its layers are: remove `layers` from the description")
+        "onnx" => {
+            let said = [
+                ("layers", !about.layers.is_empty()),
+                ("hidden", about.hidden.is_some()),
+                ("activation", about.activation.is_some()),
+            ];
+            if let Some((field, _)) = said.iter().find(|(_, said)| *said) {
+                bail!(
+                    "{shown} says itself what its layers are: remove `{field}` from the description"
+                );
+            }
+            onnx::read(&bytes, &model.with_file_name(""), about.shape()?)
         }
-        "onnx" => onnx::read(&bytes, &model.with_file_name("")),
         "safetensors" => weights::read(&bytes, &about),
         _ => bail!("{shown}: found the extension `{extension}`, expected `onnx` or `safetensors`"),
     };
     let mut layers = read.with_context(|| shown.to_string())?;
-    let apply = |layers: &mut Layers| about.normalise(layers).and_then(|()| layers.check());
-    let source = description.unwrap_or(model);
-    apply(&mut layers).with_context(|| source.display().to_string())?;
-    let network = layers.network(&about).with_context(|| source.display().to_string())?;
-    let checked = check::check(&network, &about, model, description)?;
+    let source = description.unwrap_or(model).display();
+    layers
+        .check()
+        .and_then(|()| about.normalise(&mut layers))
+        .with_context(|| source.to_string())?;
+    layers.check().with_context(|| source.to_string())?;
+    let order = layers.order;
+    let network = layers.network(&about).with_context(|| source.to_string())?;
+    let checked = check::check(&network, order, &about, model, description)?;
     Ok(Import { network, checked })
 }
 
@@ -117,8 +137,7 @@ impl ImportedNetwork {
         write_atomically(path, &bytes)
     }
 
-    /// Widths and activation; the last width is 1 for a regressor and for a binary classifier of one
-    /// logit.
+    /// Its shape; the last layer has 1 output for a regressor and for a binary classifier of one logit.
     pub const fn architecture(&self) -> &Architecture {
         &self.about.architecture
     }
@@ -130,32 +149,30 @@ impl ImportedNetwork {
     /// The configuration says otherwise.
     pub fn settings(&self, config: &Config) -> anyhow::Result<Config> {
         let own = &self.about.architecture;
-        // Without a hidden layer any activation will do.
         let mut config = config.clone();
-        let activation = own.as_perceptron().filter(|_| own.depth() > 1);
-        let activation = activation.unwrap_or(config.network.activation);
-        let hidden = own.hidden(activation);
-        if let Some(other) = config.network.hidden.fixed().filter(|other| **other != hidden) {
-            let shown = |layers: &[LayerSpec]| {
-                layers.iter().map(LayerSpec::to_string).collect::<Vec<_>>().join(", ")
-            };
-            bail!(
-                "network.hidden: found [{}], but the imported network has [{}]",
-                shown(other),
-                shown(&hidden)
-            );
-        }
-        if config.network.activation != activation && config.network.activation != Activation::Tanh
-        {
-            bail!("network.activation: found another than the imported network's");
+        let hidden = own.hidden(config.network.activation);
+        if let Some(other) = config.network.hidden.fixed() {
+            let said = Architecture::of(own.input, other, config.network.activation, own.outputs());
+            if said.as_ref() != Ok(own) {
+                bail!(
+                    "network.hidden, network.activation: found [{}], but the imported network has [{}]",
+                    listed(other),
+                    listed(&hidden)
+                );
+            }
         }
         if let Some(maps) = config.walk.maps.fixed().filter(|maps| **maps != 1) {
             bail!("walk.maps: found {maps}, expected 1 with an imported network");
         }
         config.network.hidden = Choice::Fixed(hidden);
-        config.network.activation = activation;
         config.walk.maps = Choice::Fixed(1);
         Ok(config)
+    }
+
+    /// What a zero beside the map stands for, original units, one a channel, where the first layer has
+    /// padding: the data have to be standardised round it for the same function.
+    pub fn padding(&self) -> Option<&[f32]> {
+        self.about.zero.as_deref()
     }
 
     /// The parameters of the same function of standardised features, to logits of the data's classes or
@@ -166,16 +183,25 @@ impl ImportedNetwork {
     /// # Errors
     /// Other features, classes or outputs than the data's.
     pub fn fitted_to(&self, schema: &Schema, constant: &[&str]) -> anyhow::Result<Vec<f32>> {
-        let mut layers = Layers::of(&self.about.architecture, &self.theta);
+        let zero = self.about.zero.as_deref();
+        let mut layers = Layers::of(&self.about.architecture, &self.theta, zero);
         let features = &schema.features.0;
-        let inputs = layers.inputs();
+        let (inputs, map) = (layers.inputs(), layers.input);
         ensure!(
             inputs == features.len(),
             "the imported network has {inputs} inputs, the data have {} features",
             features.len()
         );
+        if map.positions() > 1 && schema.shape != Some(map) {
+            let found =
+                schema.shape.map_or("columns".to_owned(), |shape| format!("maps of {shape}"));
+            bail!("the imported network reads maps of {map}, the data have {found}");
+        }
         if let Some(own) = &self.about.features {
-            layers.reorder_inputs(&places(features, own, "features")?);
+            match schema.features.channels().filter(|_| map.positions() > 1) {
+                None => layers.reorder_inputs(&places(features, own, "features")?)?,
+                Some(channels) => layers.reorder_inputs(&places(&channels.0, own, "channels")?)?,
+            }
         }
         layers.scale_inputs(&schema.mean, &schema.std);
         layers.cut_inputs(|input| constant.contains(&features[input].as_str()));
@@ -205,6 +231,11 @@ impl ImportedNetwork {
         }
         Ok(layers.theta())
     }
+}
+
+/// Layers as a configuration lists them.
+pub fn listed(layers: &[LayerSpec]) -> String {
+    layers.iter().map(LayerSpec::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// For each of the data's `names` its place among the network's `own`.

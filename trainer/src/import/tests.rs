@@ -377,14 +377,15 @@ fn damaged_models_are_refused() {
         (OpType::Tanh, &[], vec![]),
         (OpType::Gemm, &["w1", "b1"], vec![whole("transB", 1)]),
     ]);
-    assert!(onnx::read(&whole, Path::new("")).is_ok());
+    assert!(onnx::read(&whole, Path::new(""), None).is_ok());
     let mut cut = 0;
     for end in 0..whole.len() {
-        cut += usize::from(onnx::read(&whole[..end], Path::new("")).is_err());
+        cut += usize::from(onnx::read(&whole[..end], Path::new(""), None).is_err());
         for flip in [0x01, 0x80, 0xff] {
             let mut damaged = whole.clone();
             damaged[end] ^= flip;
-            let _either = onnx::read(&damaged, Path::new("")).and_then(|layers| layers.check());
+            let _either =
+                onnx::read(&damaged, Path::new(""), None).and_then(|layers| layers.check());
         }
     }
     assert!(cut > whole.len() / 2, "{cut} of {}", whole.len());

@@ -1,10 +1,11 @@
-//! Dense layers out of a safetensors file, joined as the description says.
+//! Layers out of a safetensors file, joined as the description says.
 
 use anyhow::{Context, bail, ensure};
 use safetensors::{Dtype, SafeTensors};
 
-use super::description::{Description, LayerName, LayerTensors};
-use super::layers::{DenseLayer, Layers};
+use super::description::{Description, LayerName, LayerTensors, NormName, NormTensors};
+use super::layers::{Layer, Layers, Order};
+use crate::network::{Activation, Architecture, Block, Place, Shape};
 
 /// Reads the layers that `about` names.
 pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
@@ -14,17 +15,25 @@ pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
         "which tensors are the layers? Name them in a description (--arch): layers = [\"0\", \"2\"]; found {}",
         names(&file)
     );
-    let activation = about.activation;
-    if about.layers.len() > 1 && activation.is_none() {
-        bail!("the description (--arch) names no activation: activation = \"tanh\" or \"relu\"");
-    }
-    let dense =
-        about.layers.iter().map(|name| layer(&file, name)).collect::<anyhow::Result<_>>()?;
-    Ok(Layers { dense, activation })
+    let tensors: Vec<LayerTensors> = about.layers.iter().map(|name| tensors(&file, name)).collect();
+    let transposed = tensors.iter().any(|tensors| tensors.transposed);
+    let order = if transposed { Order::ChannelsLast } else { Order::ChannelsFirst };
+    let architecture = architecture(&file, about, &tensors)?;
+    let places = architecture.places();
+    ensure!(
+        places.len() == tensors.len(),
+        "layers: found {} names, but `hidden` and the output are {} layers",
+        tensors.len(),
+        places.len()
+    );
+    let layer = |(place, tensors): (Place<'_>, &LayerTensors)| layer(&file, order, &place, tensors);
+    let layers = places.into_iter().zip(&tensors).map(layer).collect::<anyhow::Result<_>>()?;
+    Ok(Layers::new(architecture.input, order, layers))
 }
 
-fn layer(file: &SafeTensors<'_>, name: &LayerName) -> anyhow::Result<DenseLayer> {
-    let tensors = match name {
+/// The names of a layer's tensors.
+fn tensors(file: &SafeTensors<'_>, name: &LayerName) -> LayerTensors {
+    match name {
         LayerName::Tensors(tensors) => tensors.clone(),
         LayerName::Prefix(prefix) => {
             let bias = format!("{prefix}.bias");
@@ -32,31 +41,175 @@ fn layer(file: &SafeTensors<'_>, name: &LayerName) -> anyhow::Result<DenseLayer>
                 weight: format!("{prefix}.weight"),
                 bias: file.tensor(&bias).is_ok().then_some(bias),
                 transposed: false,
+                norm: None,
             }
         }
+    }
+}
+
+/// The network that the description says, or that of dense layers with these weights.
+fn architecture(
+    file: &SafeTensors<'_>,
+    about: &Description,
+    tensors: &[LayerTensors],
+) -> anyhow::Result<Architecture> {
+    let matrix = |tensors: &LayerTensors| {
+        let (shape, _) = tensor(file, &tensors.weight)?;
+        let &[rows, columns] = shape.as_slice() else {
+            bail!(
+                "{}: found the shape {shape:?}, expected [outputs, inputs] of a dense layer; a network of \
+                 others is said by `hidden` and inputs.shape",
+                tensors.weight
+            );
+        };
+        ensure!(
+            rows > 0 && columns > 0,
+            "{}: found the shape {shape:?}, expected a layer that is not empty",
+            tensors.weight
+        );
+        Ok(if tensors.transposed { [columns, rows] } else { [rows, columns] })
     };
+    let (last, before) = tensors.split_last().context("there is a layer")?;
+    let [outputs, _] = matrix(last)?;
+    let need = "the description (--arch) names no activation: activation = \"tanh\" or another";
+    let activation = match about.activation {
+        Some(activation) => activation,
+        None if about.hidden.is_some() || before.is_empty() => Activation::Tanh,
+        None => bail!(need),
+    };
+    let shape = about.shape()?;
+    if let Some(hidden) = &about.hidden {
+        let input =
+            shape.context("inputs.shape = [height, width, channels] is missing beside `hidden`")?;
+        return Architecture::of(input, hidden, activation, outputs)
+            .map_err(|message| anyhow::anyhow!("hidden: {message}"));
+    }
+    let mut blocks = Vec::with_capacity(tensors.len());
+    for tensors in before {
+        blocks.push(Block::dense(matrix(tensors)?[0], activation));
+    }
+    blocks.push(Block::dense(outputs, Activation::Identity));
+    let [_, inputs] = matrix(&tensors[0])?;
+    Ok(Architecture { input: shape.unwrap_or(Shape::flat(inputs)), blocks })
+}
+
+/// The layer at `place`, of a source that has its maps in this `order`.
+fn layer(
+    file: &SafeTensors<'_>,
+    order: Order,
+    place: &Place<'_>,
+    tensors: &LayerTensors,
+) -> anyhow::Result<Layer> {
     let name = &tensors.weight;
     let (shape, values) = tensor(file, name)?;
-    let &[rows, columns] = shape.as_slice() else {
-        bail!("{name}: found the shape {shape:?}, expected [outputs, inputs] of a dense layer");
-    };
-    ensure!(
-        rows > 0 && columns > 0,
-        "{name}: found the shape {shape:?}, expected a layer that is not empty"
-    );
-    let (outputs, weights) = match tensors.transposed {
-        false => (rows, values),
-        true => (columns, transposed(&values, columns)),
-    };
-    let biases = match &tensors.bias {
-        None => vec![0.0; outputs],
-        Some(bias) => {
-            let (shape, biases) = tensor(file, bias)?;
-            ensure!(shape == [outputs], "{bias}: found the shape {shape:?}, expected [{outputs}]");
-            biases
+    let outputs = place.block.outputs;
+    let (window, fan_in) = (place.block.window, place.layer.inputs);
+    let dimensions = match window {
+        None => vec![fan_in],
+        Some(window) => {
+            let [height, width] = window.size;
+            order.dimensions(Shape {
+                height,
+                width,
+                channels: place.input.channels / window.groups,
+            })
         }
     };
-    Ok(DenseLayer { name: name.clone(), weights, biases })
+    let expected = match tensors.transposed {
+        false => [vec![outputs], dimensions].concat(),
+        true => [dimensions, vec![outputs]].concat(),
+    };
+    // Keras has the outputs of a depthwise convolution by the channel that they read.
+    let depthwise = |groups: usize| {
+        let [height, width] = window.map_or([1, 1], |window| window.size);
+        let map = Shape { height, width, channels: groups };
+        [Order::ChannelsLast.dimensions(map), vec![outputs / groups]].concat()
+    };
+    let grouped =
+        window.filter(|window| tensors.transposed && window.groups == place.input.channels);
+    ensure!(
+        shape == expected || grouped.is_some_and(|window| shape == depthwise(window.groups)),
+        "{name}: found the shape {shape:?}, expected {expected:?}"
+    );
+    let weights = match (tensors.transposed, window) {
+        (true, _) => transposed(&values, outputs),
+        (false, None) => order.channels_last(&values, place.input),
+        (false, Some(window)) => {
+            let [height, width] = window.size;
+            let channels = place.input.channels / window.groups;
+            order.channels_last(&values, Shape { height, width, channels })
+        }
+    };
+    let vector = |name: &String| {
+        let (shape, values) = tensor(file, name)?;
+        ensure!(shape == [outputs], "{name}: found the shape {shape:?}, expected [{outputs}]");
+        Ok(values)
+    };
+    let biases = tensors.bias.as_ref().map_or(Ok(vec![0.0; outputs]), vector)?;
+    let short = name.strip_suffix(".weight").unwrap_or(name).to_owned();
+    let mut layer = Layer { name: short, block: *place.block, weights, biases };
+    if let Some(norm) = &tensors.norm {
+        let norm = norm.tensors();
+        let or = |name: &Option<String>, value: f64| {
+            name.as_ref().map_or_else(|| Ok(vec![value; outputs]), vector)
+        };
+        let norm = Norm {
+            weight: or(&norm.weight, 1.0)?,
+            bias: or(&norm.bias, 0.0)?,
+            mean: vector(&norm.mean)?,
+            variance: vector(&norm.variance)?,
+            epsilon: norm.epsilon,
+        };
+        norm.fold(&mut layer);
+    }
+    Ok(layer)
+}
+
+impl NormName {
+    fn tensors(&self) -> NormTensors {
+        match self {
+            Self::Tensors(tensors) => tensors.clone(),
+            Self::Prefix(prefix) => NormTensors {
+                weight: Some(format!("{prefix}.weight")),
+                bias: Some(format!("{prefix}.bias")),
+                mean: format!("{prefix}.running_mean"),
+                variance: format!("{prefix}.running_var"),
+                epsilon: NormTensors::epsilon(),
+            },
+        }
+    }
+}
+
+/// Values of a batch normalisation, one an output.
+pub struct Norm {
+    /// Scale.
+    pub weight: Vec<f64>,
+    /// Shift.
+    pub bias: Vec<f64>,
+    /// Running mean.
+    pub mean: Vec<f64>,
+    /// Running variance.
+    pub variance: Vec<f64>,
+    /// What is added to the variance.
+    pub epsilon: f64,
+}
+
+impl Norm {
+    /// y = scale · x + shift.
+    pub fn units(&self) -> (Vec<f64>, Vec<f64>) {
+        let std = self.variance.iter().map(|variance| (variance + self.epsilon).sqrt());
+        let scale: Vec<f64> =
+            self.weight.iter().zip(std).map(|(weight, std)| weight / std).collect();
+        let shift = self.bias.iter().zip(&self.mean).zip(&scale);
+        let shift = shift.map(|((bias, mean), scale)| bias - scale * mean).collect();
+        (scale, shift)
+    }
+
+    /// Makes it a part of the layer before it.
+    pub fn fold(&self, layer: &mut Layer) {
+        let (scale, shift) = self.units();
+        layer.rescale(&scale, &shift);
+    }
 }
 
 /// The transposed of a row-major matrix of so many columns.

@@ -155,7 +155,10 @@ impl<'a> Training<'a> {
         let groups = data.groups.as_deref();
         let split = split(&data.target, groups, config.fraction, config.coverage, options.seed)
             .map_err(|message| data.table.unusable(message))?;
-        let schema = Schema::learn(&data, &split.training)?;
+        let schema = {
+            let zero = imported.and_then(ImportedNetwork::padding);
+            Schema::learn(&data, &split.training, zero)?
+        };
         let Dataset { table, raw, target, groups, notes, .. } = data;
         let record = DataRecord {
             rows: table.len(),
