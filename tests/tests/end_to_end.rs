@@ -141,6 +141,39 @@ fn every_engine_predicts() {
     }
 }
 
+/// A decoder of another network than the one that walked: every engine has its own.
+#[test]
+fn the_decoded_network_may_be_another() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("training.csv"), digits((0..800).filter(|row| row % 5 != 3))).expect("writable");
+    fs::write(at("test.csv"), digits((0..800).filter(|row| row % 5 == 3))).expect("writable");
+    let own = "[latent]\nhidden = [\"48 relu\"]\n";
+    let decoder = "decoder = [\"frozen\", \"low-rank:4\"]\n";
+    let config = DIGITS_CONFIG.replace("[latent]\n", own);
+    let config = config.replace("decoder = [\"frozen\", \"low-rank:4\", \"dense:3\"]\n", decoder);
+    fs::write(at("wide.toml"), config).expect("writable");
+    let run = |arguments: &str| Finished::success(folder.path(), arguments.split_whitespace());
+    run("train training.csv --target digit --config wide.toml --out run --quiet");
+    for engine in ["map", "particles", "float", "runtime"] {
+        run(&format!("evaluate run test.csv --engine {engine} --json {engine}.json"));
+        let accuracy = score(&json(&at(&format!("{engine}.json"))), "accuracy");
+        assert!(accuracy > 0.85, "{engine}: {accuracy}");
+    }
+    let shown = run("inspect run/model.fwk").stdout;
+    assert!(shown.contains("64 → 48 relu") && shown.contains("48 → 10 logits"), "{shown}");
+
+    let config = fs::read_to_string(at("wide.toml")).expect("it is there");
+    fs::write(at("wrong.toml"), config.replace("\"48 relu\"", "48, 24")).expect("writable");
+    let arguments = "train training.csv --target digit --config wrong.toml --out other --quiet";
+    let refused = Finished::run(folder.path(), arguments.split_whitespace());
+    assert!(
+        refused.stderr.contains("latent.decoder: found 2 entries for 3 layers"),
+        "{}",
+        refused.stderr
+    );
+}
+
 #[test]
 fn columns_are_matched_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");

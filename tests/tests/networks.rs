@@ -54,12 +54,18 @@ fn run_python(folder: &Path, code: &str) -> String {
     finished.stdout
 }
 
-/// The first Python block under a heading of the page.
-fn block(heading: &str) -> String {
+/// The Python blocks under a heading of the page.
+fn blocks(heading: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join("docs/networks.md")).expect("the page is there");
     let (_, after) = text.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
-    let (_, code) = after.split_once("\n```python\n").expect("a block follows");
-    code.split_once("\n```").expect("it ends").0.to_owned()
+    let section = after.split("\n## ").next().unwrap_or_default();
+    let code = |block: &str| block.split_once("\n```").expect("it ends").0.to_owned();
+    section.split("\n```python\n").skip(1).map(code).collect()
+}
+
+/// The first of them.
+fn block(heading: &str) -> String {
+    blocks(heading).swap_remove(0)
 }
 
 fn run(folder: &Path, arguments: &str) -> Finished {
@@ -108,7 +114,93 @@ fn a_network_of_scikit_learn_walks() {
     from_library("scikit-learn, by ONNX", "sklearn.onnx", "sklearn");
 }
 
-/// PyTorch takes gigabytes: `pip install torch` in `target/networks`, then `-- --ignored`.
+/// Settings for the digits as images.
+fn small_convolutions() -> String {
+    SMALL.replace("[\"frozen\", \"low-rank:4\"]", "[\"frozen\", \"frozen\", \"low-rank:4\"]")
+}
+
+/// Imports the network of convolutions that the `block`-th piece of Python of the page leaves, and walks from it.
+fn convolutions_from_library(
+    place: usize,
+    model: &str,
+    name: &str,
+    option: &str,
+) -> tempfile::TempDir {
+    let owned = folder();
+    let folder = owned.path();
+    fs::write(folder.join("small.toml"), small_convolutions()).expect("writable");
+    run_python(folder, &blocks("Convolutions")[place]);
+    let imported = run(folder, &format!("import {model} --arch {name}.toml")).stdout;
+    assert!(
+        imported.contains(
+            "maps of 8 × 8 × 1: conv 3x3x8 padding 1 relu, max 2, 16 relu, 10, 2314 parameters"
+        ),
+        "{imported}"
+    );
+    assert!(
+        imported.contains("its outputs for 100 reference rows differ by at most"),
+        "{imported}"
+    );
+    let network = format!("--network {name}-network.safetensors");
+    run(
+        folder,
+        &format!("train train.npz {option} --config small.toml --out run --quiet {network}"),
+    );
+    run_python(
+        folder,
+        "
+import numpy as np
+data = np.loadtxt('test.csv', delimiter=',', skiprows=1, dtype=np.float32)
+shape = np.load('train.npz')['x'].shape
+np.savez('test.npz', x=data[:, :-1].reshape(-1, *shape[1:]), y=data[:, -1].astype(int))
+",
+    );
+    for engine in ["map", "particles", "runtime"] {
+        let shown =
+            run(folder, &format!("evaluate run test.npz {option} --engine {engine}")).stdout;
+        let line = shown.lines().find(|line| line.starts_with("accuracy")).expect("it has a score");
+        let accuracy: f64 =
+            line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number");
+        assert!(accuracy > 0.93, "{name}, {engine}: {accuracy}");
+    }
+    owned
+}
+
+/// What comes in from Keras goes out to whoever convolves as PyTorch does, and predicts the same.
+#[test]
+fn convolutions_of_keras_walk_and_go_out() {
+    let folder = convolutions_from_library(1, "keras-conv.safetensors", "keras-conv", "");
+    let folder = folder.path();
+    run(folder, "export run --engine map --out map.safetensors");
+    run(folder, "predict run test.npz --engine map --out map.csv");
+    let compare = "
+import json, jax, jax.numpy as jnp, numpy as np
+from safetensors import safe_open
+x = jnp.moveaxis(np.load('test.npz')['x'], -1, 1)
+with safe_open('map.safetensors', 'numpy') as file:
+    t = {key: file.get_tensor(key) for key in file.keys()}
+    about = json.loads(file.metadata()['fiberwalk'])
+assert about['shape'] == [1, 8, 8] and about['hidden'] == ['conv 3x3x8 padding 1 relu', 'max 2', '16 relu'], about
+x = x - np.array(about['mean'], np.float32)[:, None, None]
+x = jax.lax.conv_general_dilated(x, t['0.weight'], (1, 1), [(1, 1), (1, 1)]) + t['0.bias'][:, None, None]
+x = jax.nn.relu(x).reshape(len(x), 8, 4, 2, 4, 2).max((3, 5)).reshape(len(x), -1)
+x = jax.nn.relu(x @ t['4.weight'].T + t['4.bias'])
+logits = x @ t['6.weight'].T + t['6.bias']
+p = jax.nn.softmax(logits / about['temperature'])
+expected = np.genfromtxt('map.csv', delimiter=',', skip_header=1, usecols=range(10))
+assert np.abs(p - expected).max() < 1e-3, np.abs(p - expected).max()
+";
+    run_python(folder, compare);
+}
+
+/// As [`a_network_of_pytorch_walks_and_returns`].
+#[test]
+#[ignore = "needs PyTorch, several gigabytes"]
+fn convolutions_of_pytorch_walk() {
+    convolutions_from_library(0, "conv.onnx", "conv", "--channels-first");
+}
+
+/// PyTorch takes gigabytes: `pip install torch onnx onnxscript` in `target/networks`, then `-- --ignored`.
 #[test]
 #[ignore = "needs PyTorch, several gigabytes"]
 fn a_network_of_pytorch_walks_and_returns() {

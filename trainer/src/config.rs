@@ -230,7 +230,12 @@ pub struct Walk {
 pub struct Latent {
     /// Dimension of the latent code.
     pub dim: usize,
-    /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer, or `"auto"`.
+    /// Hidden layers of the network that the decoder makes, as [`Network::hidden`] has them; none for the
+    /// network itself. One network has to stand for all particles: a wider one is closer to them, and costs
+    /// little where its layers are frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<LayerSpec>>,
+    /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer of that network, or `"auto"`.
     pub decoder: Choice<Vec<LayerDecoder>>,
     /// Weight of matching the particles' predictive near the training rows, against 1 for matching
     /// their functions everywhere.
@@ -381,6 +386,7 @@ impl Default for Latent {
     fn default() -> Self {
         Self {
             dim: 4,
+            hidden: None,
             decoder: Choice::Auto,
             predictive: 10.0,
             reconstruction: 0.01,
@@ -544,7 +550,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
-    pub fn check_depth(&self, depth: usize) -> Result<(), ConfigError> {
+    pub fn check_depth(&self, depth: usize, decoded: usize) -> Result<(), ConfigError> {
         if let Some(PerLayer::Each(precisions)) = self.map.prior_precision.fixed() {
             let found = format!("{} numbers for {depth} layers", precisions.len());
             let expected = "one number, or one per layer";
@@ -555,12 +561,12 @@ impl Config {
             check(count <= depth, "walk.layers", format!("{count} of {depth} layers"), expected)?;
         }
         if let Some(bits) = self.export.weight_bits.fixed() {
-            let found = format!("{} numbers for {depth} layers", bits.len());
-            check(bits.len() == depth, "export.weight_bits", found, "one number per layer")?;
+            let found = format!("{} numbers for {decoded} layers", bits.len());
+            check(bits.len() == decoded, "export.weight_bits", found, "one number per layer")?;
         }
         if let Some(decoder) = self.latent.decoder.fixed() {
-            let found = format!("{} entries for {depth} layers", decoder.len());
-            check(decoder.len() == depth, "latent.decoder", found, "one entry per layer")?;
+            let found = format!("{} entries for {decoded} layers", decoder.len());
+            check(decoder.len() == decoded, "latent.decoder", found, "one entry per layer")?;
             let stochastic = decoder.iter().any(|layer| layer.is_stochastic());
             let expected = "at least one layer that is not frozen";
             check(stochastic, "latent.decoder", "only frozen layers", expected)?;

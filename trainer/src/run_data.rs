@@ -54,10 +54,26 @@ impl DataRecord {
     /// # Errors
     /// A configured layer does not fit the map before it.
     pub fn architecture(&self, config: &Config) -> anyhow::Result<Architecture> {
-        let input = self.schema.shape.unwrap_or(Shape::flat(self.schema.features.0.len()));
-        let hidden = hidden_layers(config, self.rows);
-        Architecture::of(input, &hidden, config.network.activation, self.schema.outputs())
+        self.network(&hidden_layers(config, self.rows), config)
             .map_err(|message| anyhow!("network.hidden: {message}"))
+    }
+
+    /// The network that the decoder makes.
+    ///
+    /// # Errors
+    /// A configured layer does not fit the map before it.
+    pub fn decoded_architecture(&self, config: &Config) -> anyhow::Result<Architecture> {
+        match &config.latent.hidden {
+            None => self.architecture(config),
+            Some(hidden) => {
+                self.network(hidden, config).map_err(|message| anyhow!("latent.hidden: {message}"))
+            }
+        }
+    }
+
+    fn network(&self, hidden: &[LayerSpec], config: &Config) -> Result<Architecture, String> {
+        let input = self.schema.shape.unwrap_or(Shape::flat(self.schema.features.0.len()));
+        Architecture::of(input, hidden, config.network.activation, self.schema.outputs())
     }
 
     /// Reads the training rows.

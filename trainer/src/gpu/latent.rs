@@ -33,6 +33,7 @@ impl Gpu {
         look: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
     ) -> Result<Fitted, GpuError> {
+        self.check_fit(&fit.shape.architecture)?;
         let layout = Layout::of(fit);
         let steps = self.step_constants();
         let staging = self.zeros(self.steps_at_once(layout.len) * layout.len);

@@ -443,6 +443,8 @@ impl Tracer {
         ensure!(!value.flat, "found a row of numbers, expected a map");
         let map = self.map()?;
         ensure!(!pool.over(map).is_empty(), "the window is larger than the map before it, {map}");
+        let again = self.stage == Stage::Pooled && !self.layers.is_empty();
+        ensure!(!again, "found pooling after pooling, of which a layer has one");
         let last = self.last(Stage::Activated, "pooling")?;
         ensure!(last.block.window.is_some(), "pooling follows a convolution");
         last.block.pool = Some(pool);

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use onnx_rs::ast::{
-    Attribute, AttributeType, DataLocation, Graph, Model, Node, OpType, StringStringEntry,
-    TensorProto, ValueInfo,
+    Attribute, AttributeType, DataLocation, Dimension, Graph, Model, Node, OpType,
+    StringStringEntry, TensorProto, TensorShape, TensorShapeDimension, TensorTypeProto, TypeProto,
+    TypeValue, ValueInfo,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::*;
 use crate::data::{Features, Series};
-use crate::network::{Batch, outputs};
+use crate::network::{Batch, Shape, outputs};
 
 const WIDTHS: [usize; 3] = [3, 5, 2];
 const MEAN: [f64; 3] = [10.0, -2.0, 0.5];
@@ -288,6 +289,10 @@ fn whole(name: &'static str, i: i64) -> Attribute<'static> {
     Attribute { name, r#type: AttributeType::Int, i, ..Attribute::default() }
 }
 
+fn wholes(name: &'static str, values: &[i64]) -> Attribute<'static> {
+    Attribute { name, r#type: AttributeType::Ints, ints: values.to_vec(), ..Attribute::default() }
+}
+
 fn floats(name: &'static str, values: [f64; 3]) -> Attribute<'static> {
     let floats = values.map(|value| value as f32).to_vec();
     Attribute { name, r#type: AttributeType::Floats, floats, ..Attribute::default() }
@@ -453,4 +458,262 @@ fn a_network_fixes_its_own_settings() {
         assert!(network.settings(&config).expect_err("another").to_string().contains(said));
     }
     assert!(ImportedNetwork::read(Path::new("nowhere")).is_err());
+}
+
+/// Channels, height and width of the images that the network of convolutions reads.
+const IMAGE: [usize; 3] = [2, 4, 6];
+const CHANNEL_MEAN: [f64; 2] = [0.3, -1.0];
+const CHANNEL_STD: [f64; 2] = [0.7, 2.0];
+
+/// Weights of a network of convolutions as PyTorch has them, by name with their shapes.
+fn convolutions() -> Vec<(&'static str, Vec<usize>, Vec<f32>)> {
+    let tensor = |name, shape: &[usize], start: usize| {
+        let value = |index: usize| (((index + start) * 37 % 101) as f32 - 50.0) / 90.0;
+        (name, shape.to_vec(), (0..shape.iter().product()).map(value).collect())
+    };
+    let positive = |(name, shape, values): (_, _, Vec<f32>)| {
+        (name, shape, values.into_iter().map(|value| 0.5 + value.abs()).collect())
+    };
+    vec![
+        tensor("a.weight", &[4, 2, 3, 3], 0),
+        tensor("norm.weight", &[4], 9),
+        tensor("norm.bias", &[4], 17),
+        tensor("norm.running_mean", &[4], 29),
+        positive(tensor("norm.running_var", &[4], 31)),
+        tensor("b.weight", &[4, 1, 3, 3], 5),
+        tensor("b.bias", &[4], 3),
+        tensor("c.weight", &[3, 4 * 2 * 3], 11),
+        tensor("c.bias", &[3], 13),
+    ]
+}
+
+fn images() -> Vec<f32> {
+    let length: usize = IMAGE.iter().product();
+    (0..3 * length).map(|index| (index as f32 * 0.9).sin()).collect()
+}
+
+/// Sum by sum what PyTorch computes for an image `[2][4][6]`: normalisation, a convolution with batch
+/// normalisation and relu6, a depthwise one to which its input is added before tanh, pooling, a dense layer.
+fn convolved(image: &[f32]) -> Vec<f64> {
+    let tensors = convolutions();
+    let of = |name: &str| &tensors.iter().find(|(other, ..)| *other == name).expect("there").2;
+    let [_, height, width] = IMAGE;
+    let at = |c: usize, y: usize, x: usize| (c * height + y) * width + x;
+    let x: Vec<f64> = image
+        .iter()
+        .enumerate()
+        .map(|(index, &value)| {
+            let channel = index / (height * width);
+            (f64::from(value) - CHANNEL_MEAN[channel]) / CHANNEL_STD[channel]
+        })
+        .collect();
+    // A 3 × 3 window with a zero on every side; `reads` names the channels that an output reads.
+    let convolve = |x: &[f64], weights: &[f32], reads: &dyn Fn(usize) -> Vec<usize>| {
+        let mut out = vec![0.0; 4 * height * width];
+        for channel in 0..4 {
+            for y in 0..height {
+                for column in 0..width {
+                    for (index, c) in reads(channel).into_iter().enumerate() {
+                        for (ky, kx) in (0..9).map(|tap| (tap / 3, tap % 3)) {
+                            let (y_in, x_in) = (y + ky, column + kx);
+                            if (1..=height).contains(&y_in) && (1..=width).contains(&x_in) {
+                                let weight =
+                                    (channel * reads(channel).len() + index) * 9 + ky * 3 + kx;
+                                out[at(channel, y, column)] +=
+                                    f64::from(weights[weight]) * x[at(c, y_in - 1, x_in - 1)];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        out
+    };
+    let [gamma, beta, mean, variance] =
+        ["weight", "bias", "running_mean", "running_var"].map(|name| of(&format!("norm.{name}")));
+    let mut first = convolve(&x, of("a.weight"), &|_| vec![0, 1]);
+    for (index, value) in first.iter_mut().enumerate() {
+        let channel = index / (height * width);
+        let [gamma, beta, mean, variance] =
+            [gamma, beta, mean, variance].map(|values| f64::from(values[channel]));
+        *value = (gamma * (*value - mean) / (variance + 1e-5).sqrt() + beta).clamp(0.0, 6.0);
+    }
+    let second = convolve(&first, of("b.weight"), &|channel| vec![channel]);
+    let second: Vec<f64> = second
+        .iter()
+        .zip(&first)
+        .enumerate()
+        .map(|(index, (value, first))| {
+            (value + f64::from(of("b.bias")[index / (height * width)]) + first).tanh()
+        })
+        .collect();
+    let mut pooled = Vec::new();
+    for (channel, y, column) in (0..24).map(|index| (index / 6, index / 3 % 2, index % 3)) {
+        let places = [(0, 0), (0, 1), (1, 0), (1, 1)];
+        let value = |(dy, dx)| second[at(channel, 2 * y + dy, 2 * column + dx)];
+        pooled.push(places.map(value).into_iter().fold(f64::NEG_INFINITY, f64::max));
+    }
+    let row = |(row, &bias): (&[f32], &f32)| {
+        f64::from(bias) + row.iter().zip(&pooled).map(|(&w, x)| f64::from(w) * x).sum::<f64>()
+    };
+    of("c.weight").chunks_exact(24).zip(of("c.bias")).map(row).collect()
+}
+
+/// The same network as ONNX.
+fn convolutions_in_onnx(pads: &[i64]) -> Vec<u8> {
+    let mut initializer: Vec<TensorProto<'static>> = convolutions()
+        .into_iter()
+        .map(|(name, shape, values)| {
+            let shape = shape.into_iter().map(|side| side as i64).collect();
+            TensorProto::from_f32(name, shape, values)
+        })
+        .collect();
+    let channels = |values: [f64; 2]| values.map(|value| value as f32).to_vec();
+    initializer.push(TensorProto::from_f32("mean", vec![1, 2, 1, 1], channels(CHANNEL_MEAN)));
+    initializer.push(TensorProto::from_f32("std", vec![1, 2, 1, 1], channels(CHANNEL_STD)));
+    initializer.push(TensorProto::from_f32("zero", vec![], vec![0.0]));
+    initializer.push(TensorProto::from_f32("six", vec![], vec![6.0]));
+    let node = |op_type, input: &[&'static str], output, attribute: Vec<Attribute<'static>>| Node {
+        name: output,
+        op_type,
+        input: input.to_vec(),
+        output: vec![output],
+        attribute,
+        ..Node::default()
+    };
+    let window = |group| vec![wholes("pads", pads), whole("group", group)];
+    let norm = ["conv", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"];
+    let pool = vec![wholes("kernel_shape", &[2, 2]), wholes("strides", &[2, 2])];
+    let nodes = vec![
+        node(OpType::Sub, &["x", "mean"], "less", vec![]),
+        node(OpType::Div, &["less", "std"], "unit", vec![]),
+        node(OpType::Conv, &["unit", "a.weight"], "conv", window(1)),
+        node(OpType::BatchNormalization, &norm, "normed", vec![]),
+        node(OpType::Clip, &["normed", "zero", "six"], "first", vec![]),
+        node(OpType::Conv, &["first", "b.weight", "b.bias"], "depthwise", window(4)),
+        node(OpType::Add, &["depthwise", "first"], "sum", vec![]),
+        node(OpType::MaxPool, &["sum"], "pooled", pool),
+        node(OpType::Tanh, &["pooled"], "second", vec![]),
+        node(OpType::Flatten, &["second"], "flat", vec![]),
+        node(OpType::Gemm, &["flat", "c.weight", "c.bias"], "y", vec![whole("transB", 1)]),
+    ];
+    let side = |side| TensorShapeDimension { value: side, ..TensorShapeDimension::default() };
+    let sides = IMAGE.map(|length| side(Dimension::Value(length as i64)));
+    let dim = [side(Dimension::Param("batch"))].into_iter().chain(sides).collect();
+    let tensor = TensorTypeProto { shape: Some(TensorShape { dim }), ..TensorTypeProto::default() };
+    let input = TypeProto { value: Some(TypeValue::Tensor(tensor)), ..TypeProto::default() };
+    let graph = Graph {
+        node: nodes,
+        input: vec![ValueInfo { name: "x", r#type: Some(input), ..ValueInfo::default() }],
+        output: vec![ValueInfo { name: "y", ..ValueInfo::default() }],
+        initializer,
+        ..Graph::default()
+    };
+    onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+}
+
+const CONVOLUTIONS: &str =
+    "hidden = [\"conv 3x3x4 padding 1 relu6\", \"conv 3x3x4 padding 1 groups 4 skip 0\", \"max 2\"]
+activation = \"tanh\"
+layers = [{ weight = \"a.weight\", norm = \"norm\" }, \"b\", \"c\"]
+[inputs]
+shape = [4, 6, 2]
+mean = [0.3, -1.0]
+std = [0.7, 2.0]
+[check]
+inputs = \"x\"
+outputs = \"y\"
+";
+
+/// Its tensors, with reference images and outputs.
+fn convolutions_in_safetensors() -> Vec<u8> {
+    let mut tensors = convolutions();
+    let length: usize = IMAGE.iter().product();
+    let outputs =
+        images().chunks_exact(length).flat_map(convolved).map(|value| value as f32).collect();
+    tensors.push(("x", [&[3][..], &IMAGE].concat(), images()));
+    tensors.push(("y", vec![3, 3], outputs));
+    safetensors(&tensors)
+}
+
+/// Images whose padding is another value than their mean: the padding has to stay what it was.
+#[test]
+fn networks_of_convolutions_give_the_original_function() {
+    let model = convolutions_in_onnx(&[1, 1, 1, 1]);
+    let weights = convolutions_in_safetensors();
+    let length: usize = IMAGE.iter().product();
+    let [channels, height, width] = IMAGE;
+    let expected: Vec<Vec<f64>> = images().chunks_exact(length).map(convolved).collect();
+    let check = "[check]\nfile = \"weights.safetensors\"\ninputs = \"x\"\noutputs = \"y\"\n";
+    let by_onnx = [
+        ("net.onnx", model.as_slice()),
+        ("weights.safetensors", &weights),
+        ("arch.toml", check.as_bytes()),
+    ];
+    let by_weights =
+        [("net.safetensors", weights.as_slice()), ("arch.toml", CONVOLUTIONS.as_bytes())];
+    for files in [&by_onnx[..], &by_weights] {
+        let import = imported(files).expect("a network");
+        let (rows, difference) = import.checked.expect("a check was asked for");
+        assert!(rows == 3 && difference < 1e-5, "{difference}");
+        let network = import.network;
+        let padding: Vec<f32> = network.padding().expect("the first layer has some").to_vec();
+        assert!((padding[0] - 0.3).abs() < 1e-6 && (padding[1] + 1.0).abs() < 1e-6, "{padding:?}");
+
+        let mut data = schema(classes(&["a", "b", "c"]), &[]);
+        let each = |values: [f32; 2]| values.into_iter().cycle().take(length).collect::<Vec<_>>();
+        data.features = Features((0..length).map(|index| index.to_string()).collect());
+        data.shape = Some(Shape { height, width, channels });
+        (data.mean, data.std) = (each([padding[0], padding[1]]), each([1.3, 0.4]));
+        let theta = network.fitted_to(&data, &[]).expect("it fits");
+        let place = |index: usize| (index % channels) * height * width + index / channels;
+        for (image, expected) in images().chunks_exact(length).zip(&expected) {
+            let own: Vec<f32> = (0..length).map(|index| image[place(index)]).collect();
+            let batch = Batch::from_rows(&data.standardise(&own), length);
+            let found = outputs(network.architecture(), &theta, &batch);
+            let found = found.into_iter().map(f64::from).collect();
+            close(&[found], &[expected.clone()]);
+        }
+        let columns = Schema { shape: None, ..data };
+        let message = network.fitted_to(&columns, &[]).expect_err("no images").to_string();
+        assert!(message.contains("maps of 4 × 6 × 2, the data have columns"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_convolutions_is_named() {
+    let said = |files: &[(&str, &[u8])]| match imported(files) {
+        Ok(_) => String::new(),
+        Err(error) => format!("{error:#}"),
+    };
+    let onnx = convolutions_in_onnx(&[3, 3, 3, 3]);
+    let message = said(&[("net.onnx", &onnx)]);
+    assert!(message.contains("b gives 168 values, but c takes 24"), "{message}");
+    let onnx = convolutions_in_onnx(&[0, 0, 0, 0]);
+    let message = said(&[("net.onnx", &onnx)]);
+    assert!(message.contains("node `sum` (Add)"), "{message}");
+    let onnx = convolutions_in_onnx(&[1, -1, 1, 1]);
+    assert!(said(&[("net.onnx", &onnx)]).contains("pads [1, -1, 1, 1]"));
+    let bytes = convolutions_in_safetensors();
+    for (change, to, expected) in [
+        ("[4, 6, 2]", "[6, 4, 2]", "expected n maps of [2, 6, 4]"),
+        ("[4, 6, 2]", "[4, 6, 1]", "a.weight: found the shape [4, 2, 3, 3], expected [4, 1, 3, 3]"),
+        ("shape = [4, 6, 2]", "", "inputs.shape"),
+        ("\"b\", \"c\"", "\"c\"", "found 2 names"),
+        (" skip 0", "", "row 0, output 0"),
+        ("norm = \"norm\"", "norm = \"b\"", "no tensor `b.running_mean`"),
+        ("mean = [0.3, -1.0]", "mean = [0.3]", "inputs.mean: found 1 values, expected 1 or 2"),
+    ] {
+        let arch = CONVOLUTIONS.replace(change, to);
+        let message = said(&[("net.safetensors", &bytes), ("arch.toml", arch.as_bytes())]);
+        assert!(message.contains(expected), "{change} to {to}: {message}");
+    }
+    let damaged = convolutions_in_onnx(&[1, 1, 1, 1]);
+    for end in 0..damaged.len() {
+        for flip in [0x01, 0x10, 0x80, 0xff] {
+            let mut damaged = damaged.clone();
+            damaged[end] ^= flip;
+            let _either = onnx::read(&damaged, Path::new(""), None);
+        }
+    }
 }

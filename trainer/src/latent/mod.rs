@@ -27,5 +27,5 @@ pub use fit::{Fit, Fitted, Objective};
 pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
 pub use structure::{
-    LayerDecoder, Structure, affordable_structures, cost, modulation_len, structure_name,
+    LayerDecoder, Networks, Structure, affordable_structures, cost, modulation_len, structure_name,
 };

@@ -111,6 +111,14 @@ impl Extent {
             Self::Each(down, right) => [down, right],
         }
     }
+
+    /// The shortest that is this over `map`.
+    fn of(extent: [usize; 2], map: Shape, none: usize) -> Self {
+        match Self::Both(extent[1]) {
+            short if short.over(map, none) == extent => short,
+            _ => Self::Each(extent[0], extent[1]),
+        }
+    }
 }
 
 impl Display for Extent {
@@ -421,20 +429,24 @@ impl Architecture {
     /// The hidden layers, every activation named that is not `activation`.
     pub fn hidden(&self, activation: Activation) -> Vec<LayerSpec> {
         let other = |own: Activation| (own != activation).then_some(own);
-        let each = |extent: [usize; 2]| Extent::Each(extent[0], extent[1]);
-        let specs = self.blocks[..self.depth() - 1].iter().flat_map(|block| {
+        let places = self.places();
+        let specs = places[..self.depth() - 1].iter().flat_map(|place| {
+            let (block, map) = (place.block, place.input);
             let layer = match block.window {
                 None => {
                     LayerSpec::Dense { units: block.outputs, activation: other(block.activation) }
                 }
                 Some(Window { size, stride, before, after, groups }) => LayerSpec::Convolution {
-                    size: each(size),
+                    // Of an image both sides are named, since "conv 5x4" reads like another window.
+                    size: match map.height {
+                        1 => Extent::of(size, map, 1),
+                        _ => Extent::Each(size[0], size[1]),
+                    },
                     channels: block.outputs,
-                    stride: if stride == [1, 1] { Extent::Both(1) } else { each(stride) },
-                    padding: match (before, after) {
-                        ([0, 0], [0, 0]) => Padding::Sides(Extent::Both(0)),
-                        _ if before == after => Padding::Sides(each(before)),
-                        _ => Padding::Four([before[0], before[1], after[0], after[1]]),
+                    stride: Extent::of(stride, map, 1),
+                    padding: match before == after {
+                        true => Padding::Sides(Extent::of(before, map, 0)),
+                        false => Padding::Four([before[0], before[1], after[0], after[1]]),
                     },
                     groups,
                     skip: block.skip,
@@ -443,8 +455,8 @@ impl Architecture {
             };
             let pool = block.pool.map(|Pool { kind, size, stride }| LayerSpec::Pool {
                 kind,
-                size: Some(each(size)),
-                stride: (stride != size).then_some(each(stride)),
+                size: Some(Extent::of(size, place.sums, 1)),
+                stride: (stride != size).then_some(Extent::of(stride, place.sums, 1)),
             });
             [Some(layer), pool].into_iter().flatten()
         });

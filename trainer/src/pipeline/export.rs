@@ -18,7 +18,7 @@ use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, d
 use crate::export::{Export, NetworkExport, rust_module};
 use crate::latent::{DecoderShape, ProbePool, choose_codes, cost};
 use crate::metrics::{Scores, auroc};
-use crate::network::Batch;
+use crate::network::{Architecture, Batch};
 use crate::precision::choose_precision;
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
@@ -101,11 +101,11 @@ impl Training<'_> {
             Ok(self.predict_rows(engine, rows)?.uncalibrated(&self.record.schema))
         };
         let raw = |engine| raw_at(engine, aside);
-        let reference = raw(self.networks(particles, neutral))?;
+        let reference = raw(self.engine(&self.architecture, particles, neutral))?;
         let to_reference = |own: Predictive| own.calibrate_to(&reference, of_particles);
-        let of_float = to_reference(raw(self.networks(&drawn, neutral))?);
+        let of_float = to_reference(raw(self.engine(&self.decoded, &drawn, neutral))?);
 
-        let eight = Precision::eight(self.architecture.depth());
+        let eight = Precision::eight(self.decoded.depth());
         let of_eight = to_reference(raw(runtime(&eight, neutral)?)?);
         let targets = self.rows.subset(aside).targets;
         let near: Vec<usize> =
@@ -137,16 +137,19 @@ impl Training<'_> {
             let blindness = (eight_detection - detection(precision)?) / DETECTION_LOSS;
             Ok(held_out.max(divergence - entropy).max(blindness * config.export.loss))
         };
-        let layers = self.architecture.layers().zip(&self.architecture.blocks);
+        let layers = self.decoded.layers().zip(&self.decoded.blocks);
         let sizes: Vec<usize> = layers
             .map(|(layer, block)| if block.is_grouped() { 0 } else { layer.weights().len() })
             .collect();
         let (precision, candidates) = choose_precision(&config.export, &sizes, loss)?;
         let of_runtime = to_reference(raw(runtime(&precision, neutral)?)?);
         let record = CalibrationRecord {
-            map: self.thresholds(self.networks(&maps[..1], of_map), of_map)?,
-            particles: self.thresholds(self.networks(particles, of_particles), of_particles)?,
-            float: self.thresholds(self.networks(&drawn, of_float), of_float)?,
+            map: self.thresholds(self.engine(&self.architecture, &maps[..1], of_map), of_map)?,
+            particles: self.thresholds(
+                self.engine(&self.architecture, particles, of_particles),
+                of_particles,
+            )?,
+            float: self.thresholds(self.engine(&self.decoded, &drawn, of_float), of_float)?,
             runtime: self.thresholds(runtime(&precision, of_runtime)?, of_runtime)?,
         };
         let Thresholds { calibration, conformal, epistemic } = record.runtime;
@@ -302,7 +305,7 @@ impl Training<'_> {
             let file = artifact(own.calibrate_to(&reference, calibration))?;
             let nll = Scores::of(&predict(&file)?, &target, None).nll();
             let export = config::Export { samples, ..self.options.config.export.clone() };
-            let passes = cost(&self.architecture, &decoder.shape.structure, &export);
+            let passes = cost(self.networks(), &decoder.shape.structure, &export);
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
         };
         let curve = |decoder: &Exportable<'_>| -> anyhow::Result<DecoderCurve> {
@@ -327,9 +330,14 @@ impl Training<'_> {
         Ok(CostCurve { rows: rows.len(), exported_samples, exported_decoder, decoders })
     }
 
-    fn networks(&self, thetas: &[Vec<f32>], calibration: Calibration) -> Engine {
+    fn engine(
+        &self,
+        architecture: &Architecture,
+        thetas: &[Vec<f32>],
+        calibration: Calibration,
+    ) -> Engine {
         Engine::Networks {
-            architecture: self.architecture.clone(),
+            architecture: architecture.clone(),
             thetas: thetas.to_vec(),
             thresholds: Thresholds::open(calibration),
         }

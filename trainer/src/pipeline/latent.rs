@@ -10,7 +10,8 @@ use crate::choose::Choices;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
-    DecoderShape, Fit, Fitted, ProbePool, affordable_structures, cost, energy_score, structure_name,
+    DecoderShape, Fit, Fitted, Networks, ProbePool, affordable_structures, cost, energy_score,
+    structure_name,
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
@@ -44,7 +45,7 @@ impl Training<'_> {
         let structures = match config.latent.decoder.fixed() {
             Some(structure) => vec![structure.clone()],
             None => affordable_structures(
-                &self.architecture,
+                self.networks(),
                 config.latent.dim,
                 config.walk.layers.first(self.architecture.depth()),
                 self.network_bytes(choices, &maps[0])?,
@@ -79,7 +80,7 @@ impl Training<'_> {
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
-        let validation = self.validation();
+        let validation = self.validation(&self.decoded);
         let checkpoints = Checkpoints::of(config.latent.steps);
         let every = checkpoints.steps().len().div_ceil(VALIDATIONS);
         let validate = |shape: &DecoderShape, decoder: &[f32]| {
@@ -88,11 +89,12 @@ impl Training<'_> {
                 stage.validated(validation.nll(&drawn, choices.particle_calibration));
             }
         };
+        let theta = self.initial(maps);
         let fits: Vec<(DecoderShape, Fitted, f64)> = structures
             .into_iter()
             .map(|structure| {
                 let shape = DecoderShape {
-                    architecture: self.architecture.clone(),
+                    architecture: self.decoded.clone(),
                     structure,
                     latent_dim: config.latent.dim,
                 };
@@ -113,12 +115,12 @@ impl Training<'_> {
                     seen += 1;
                 };
                 let advance = |steps| stage.advance(steps);
-                let fitted = fit.run(device, &maps[0], &checkpoints, &mut watch, &advance)?;
+                let fitted = fit.run(device, &theta, &checkpoints, &mut watch, &advance)?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
                 debug!(
                     decoder = structure_name(&shape.structure),
                     energy_score = score,
-                    passes = cost(&self.architecture, &shape.structure, &config.export),
+                    passes = cost(self.networks(), &shape.structure, &config.export),
                     parameters = fitted.decoder.len(),
                     "fitted"
                 );
@@ -145,7 +147,7 @@ impl Training<'_> {
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
         let between = energy_score(left, right, fresh.len()).0;
-        let passes = cost(&self.architecture, &shape.structure, &config.export);
+        let passes = cost(self.networks(), &shape.structure, &config.export);
         stage.finish(&format!(
             "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
             structure_name(&shape.structure)
@@ -164,6 +166,18 @@ impl Training<'_> {
         Ok((shape, fitted.decoder))
     }
 
+    pub(super) fn networks(&self) -> Networks<'_> {
+        Networks { walked: &self.architecture, decoded: &self.decoded }
+    }
+
+    /// Where the decoder's mean starts: at the best MAP, or anew where it is another network.
+    fn initial(&self, maps: &[Vec<f32>]) -> Vec<f32> {
+        match self.architecture == self.decoded {
+            true => maps[0].clone(),
+            false => self.decoded.initialise(&mut stream(self.options.seed, Purpose::Decoder, 1)),
+        }
+    }
+
     /// Energy score of random draws against the particles at probes that were not fitted to.
     fn fresh_score(
         &self,
@@ -173,7 +187,7 @@ impl Training<'_> {
     ) -> anyhow::Result<f64> {
         let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
         let device = &self.options.device;
-        let mut outputs = device.outputs(&self.architecture, &thetas, &fresh.probes.batch)?;
+        let mut outputs = device.outputs(&shape.architecture, &thetas, &fresh.probes.batch)?;
         outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
         Ok(energy_score(&outputs, &all_functions(fresh), fresh.len()).0)
     }

@@ -84,6 +84,8 @@ struct Training<'a> {
     target: Target,
     rows: Rows,
     architecture: Architecture,
+    /// The network that the decoder makes.
+    decoded: Architecture,
     /// The parameters of a network trained elsewhere, `[P]`.
     imported: Option<Vec<f32>>,
 }
@@ -124,7 +126,7 @@ pub fn train_with(
     }
     // From the files, as any machine that walks a shard of them.
     let walk = WalkStage::open(RunAtMap::open(&options.out)?)?;
-    let validation = training.validation();
+    let validation = training.validation(&training.architecture);
     let particles = walk.run(&options.device, options.progress, validation.as_ref())?;
     after("walk");
     if training.stops_after(Until::Walk) {
@@ -169,7 +171,10 @@ impl<'a> Training<'a> {
         };
         let architecture =
             record.architecture(&options.config).with_context(|| path.display().to_string())?;
-        options.config.check_depth(architecture.depth())?;
+        let decoded = record
+            .decoded_architecture(&options.config)
+            .with_context(|| path.display().to_string())?;
+        options.config.check_depth(architecture.depth(), decoded.depth())?;
         let first_walked = options.config.walk.layers.first(architecture.depth());
         if !architecture.can_split_at(first_walked) {
             bail!(
@@ -206,7 +211,7 @@ impl<'a> Training<'a> {
             .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
         let dir = open_run(options, &record, imported.as_deref())?;
         let rows = Rows { groups, ..record.schema.rows(&raw, &target) };
-        Ok(Self { options, dir, record, raw, target, rows, architecture, imported })
+        Ok(Self { options, dir, record, raw, target, rows, architecture, decoded, imported })
     }
 
     /// Whether to stop here; says how to go on.
@@ -238,11 +243,11 @@ impl<'a> Training<'a> {
         TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, self.options.seed)
     }
 
-    /// The calibration rows, for the eyes of the user; none where nobody looks.
-    fn validation(&self) -> Option<Validation<'_>> {
+    /// The calibration rows, for the eyes of the user, before a network; none where nobody looks.
+    fn validation<'n>(&self, architecture: &'n Architecture) -> Option<Validation<'n>> {
         let calibration = &self.record.split.calibration;
         (self.options.progress == Progress::Shown)
-            .then(|| Validation::new(&self.architecture, &self.rows, calibration))
+            .then(|| Validation::new(architecture, &self.rows, calibration))
     }
 
     /// Hyper-parameters: `choices.json`.
@@ -321,7 +326,7 @@ impl<'a> Training<'a> {
             Some(theta) => vec![theta.clone()],
             None => descent.initialisations(count, self.options.seed),
         };
-        let validation = self.validation();
+        let validation = self.validation(&self.architecture);
         let validate = |theta: &[f32]| {
             if let Some(validation) = &validation {
                 stage.validated(validation.nll(&[theta.to_vec()], choices.map_calibration));

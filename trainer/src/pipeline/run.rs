@@ -6,12 +6,14 @@ use anyhow::bail;
 
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
+use crate::config::Config;
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_networks};
+use crate::network::Architecture;
 use crate::particles::{self, CHOICES, MAP};
 use crate::predictive::Calibration;
 use crate::records::{CalibrationRecord, LATENT, LatentRecord};
 use crate::run_data::{DATA, DataRecord};
-use crate::run_dir::RunDir;
+use crate::run_dir::{REQUESTED, RunDir};
 
 /// A finished run, for prediction.
 pub struct Run {
@@ -63,7 +65,7 @@ impl Run {
             bail!("found 0 samples, expected at least 1");
         }
         let thetas = draw_networks(&record.shape, &decoder, samples, draws.seed);
-        self.networks(thetas, |calibration| calibration.float)
+        self.networks(record.shape.architecture, thetas, |calibration| calibration.float)
     }
 
     /// The walked particles.
@@ -71,7 +73,8 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
-        self.networks(particles::read(&self.dir)?, |calibration| calibration.particles)
+        let thetas = particles::read(&self.dir)?;
+        self.networks(self.architecture()?, thetas, |calibration| calibration.particles)
     }
 
     /// The MAP network.
@@ -80,7 +83,12 @@ impl Run {
     /// A stage's file is missing or damaged.
     pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
         let maps = self.dir.read_tensor(MAP, "theta")?;
-        self.networks(maps[..1].to_vec(), |calibration| calibration.map)
+        self.networks(self.architecture()?, maps[..1].to_vec(), |calibration| calibration.map)
+    }
+
+    /// The network that walked.
+    fn architecture(&self) -> anyhow::Result<Architecture> {
+        self.record.architecture(&Config::read(&self.dir.path(REQUESTED))?)
     }
 
     /// The MAP network as it was trained: no temperature, and the noise of the likelihood.
@@ -113,16 +121,12 @@ impl Run {
 
     fn networks(
         &self,
+        architecture: Architecture,
         thetas: Vec<Vec<f32>>,
         thresholds: fn(&CalibrationRecord) -> Thresholds,
     ) -> anyhow::Result<Predictor> {
         let record: CalibrationRecord = self.dir.read_json("calibration.json")?;
-        let latent: LatentRecord = self.dir.read_json("latent.json")?;
-        let engine = Engine::Networks {
-            architecture: latent.shape.architecture,
-            thetas,
-            thresholds: thresholds(&record),
-        };
+        let engine = Engine::Networks { architecture, thetas, thresholds: thresholds(&record) };
         Ok(Predictor { schema: self.record.schema.clone(), engine })
     }
 }

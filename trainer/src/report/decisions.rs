@@ -141,6 +141,11 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             given("latent.dim", asked.latent.dim == default.latent.dim),
         ),
         decision(
+            "hidden layers that are decoded",
+            used.latent.hidden.as_deref().map_or("the network's own".to_owned(), list),
+            given("latent.hidden", asked.latent.hidden.is_none()),
+        ),
+        decision(
             "decoder",
             structure_name(structure),
             why(
