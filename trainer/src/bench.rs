@@ -255,7 +255,7 @@ pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Mea
             drift: Drift::Isotropic,
             temperature: 1.0,
             schedule: Schedule { steps, learning_rate: 0.01 },
-            first_layer: 0,
+            walked: &vec![true; architecture.depth()],
             seed: 0,
         };
         walk.run(device, std::slice::from_ref(&map), 0..case.particles, &|_| {}).map(drop)

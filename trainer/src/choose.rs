@@ -156,8 +156,8 @@ pub struct Search<'a> {
     pub walk_schedule: Schedule,
     /// Rows of a gradient step.
     pub batch_rows: usize,
-    /// Index of the first layer that is walked.
-    pub first_walked: usize,
+    /// Of each layer whether it is walked.
+    pub walked: &'a [bool],
     /// Seed of folds, initial weights and drifts.
     pub seed: u64,
     /// What computes.
@@ -427,6 +427,7 @@ impl Search<'_> {
                 set: &fold.training,
                 likelihood,
                 prior_precision: &prior_precision,
+                held: None,
                 schedule: self.map_schedule,
             };
             descent.maps(self.device, count, self.seed, context.report)
@@ -454,7 +455,7 @@ impl Search<'_> {
                 drift: candidate.drift,
                 temperature: candidate.temperature,
                 schedule,
-                first_layer: self.first_walked,
+                walked: self.walked,
                 seed: self.seed,
             };
             let range = fold * particles..(fold + 1) * particles;

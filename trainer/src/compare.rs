@@ -100,6 +100,8 @@ pub enum Column {
     Crps,
     /// Area under the ROC curve, test rows against foreign ones.
     OodAuroc,
+    /// The same by mutual information; of classifiers of more than one network.
+    OodAurocMi,
     /// Mean total variation to the predictive of HMC at the test rows.
     TotalVariation,
     /// From the chosen hyper-parameters to what predicts; neither their choice nor calibration counts.
@@ -114,7 +116,7 @@ pub enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Nll,
         Self::Accuracy,
         Self::Rmse,
@@ -122,6 +124,7 @@ impl Column {
         Self::Brier,
         Self::Crps,
         Self::OodAuroc,
+        Self::OodAurocMi,
         Self::TotalVariation,
         Self::FitSeconds,
         Self::FlashBytes,
@@ -138,6 +141,7 @@ impl Column {
             Self::Brier => "Brier",
             Self::Crps => "CRPS",
             Self::OodAuroc => "OOD AUROC",
+            Self::OodAurocMi => "OOD AUROC (MI)",
             Self::TotalVariation => "TV to HMC",
             Self::FitSeconds => "seconds to fit",
             Self::FlashBytes => "flash bytes",
@@ -644,21 +648,23 @@ fn train_timed(options: &TrainOptions, path: &Path) -> anyhow::Result<BTreeMap<S
 }
 
 fn figures(scores: &Scores) -> BTreeMap<Column, f64> {
-    let (columns, ood_auroc) = match *scores {
-        Scores::Classification { nll, accuracy, ece, brier, ood_auroc, .. } => (
+    let (columns, foreign) = match *scores {
+        Scores::Classification { nll, accuracy, ece, brier, ood_auroc, ood_auroc_mi, .. } => (
             vec![
                 (Column::Nll, nll),
                 (Column::Accuracy, accuracy),
                 (Column::Ece, ece),
                 (Column::Brier, brier),
             ],
-            ood_auroc,
+            [(Column::OodAuroc, ood_auroc), (Column::OodAurocMi, ood_auroc_mi)],
         ),
-        Scores::Regression { nll, rmse, crps, ood_auroc, .. } => {
-            (vec![(Column::Nll, nll), (Column::Rmse, rmse), (Column::Crps, crps)], ood_auroc)
-        }
+        Scores::Regression { nll, rmse, crps, ood_auroc, .. } => (
+            vec![(Column::Nll, nll), (Column::Rmse, rmse), (Column::Crps, crps)],
+            [(Column::OodAuroc, ood_auroc), (Column::OodAurocMi, None)],
+        ),
     };
-    columns.into_iter().chain(ood_auroc.map(|auroc| (Column::OodAuroc, auroc))).collect()
+    let foreign = foreign.into_iter().filter_map(|(column, auroc)| Some((column, auroc?)));
+    columns.into_iter().chain(foreign).collect()
 }
 
 /// Means of every method over the splits, in the order in which the methods first appear.

@@ -1,11 +1,13 @@
 //! The configuration file: one home and one default for every setting.
 
+use std::fmt::{self, Display};
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+use wildmatch::WildMatch;
 
 use fiberwalk_formats::Reading;
 
@@ -138,13 +140,15 @@ pub struct Map {
 }
 
 /// Which layers of the network are walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WalkedLayersText", into = "WalkedLayersText")]
 pub enum WalkedLayers {
     /// All of them.
     All,
     /// So many of the last ones.
     Last(usize),
+    /// Those whose names match one of these patterns, in which `*` is any text and `?` any letter.
+    Named(Vec<String>),
 }
 
 /// [`WalkedLayers`] in a file.
@@ -153,14 +157,47 @@ pub enum WalkedLayers {
 enum WalkedLayersText {
     Count(usize),
     Name(String),
+    Names(Vec<String>),
 }
 
 impl WalkedLayers {
-    /// Index of the first layer that is walked, out of `depth`.
-    pub const fn first(self, depth: usize) -> usize {
+    /// Of each layer, by its name, whether it is walked: at least one is.
+    ///
+    /// # Errors
+    /// More layers than there are, or a pattern that no name matches.
+    pub fn of(&self, names: &[String]) -> Result<Vec<bool>, ConfigError> {
+        let depth = names.len();
         match self {
-            Self::All => 0,
-            Self::Last(count) => depth.saturating_sub(count),
+            Self::All => Ok(vec![true; depth]),
+            Self::Last(count) => {
+                let expected = "\"all\", \"last\", at most the number of layers, or names";
+                let found = format!("{count} of {depth} layers");
+                check(*count <= depth, "walk.layers", found, expected)?;
+                Ok((0..depth).map(|layer| layer + count >= depth).collect())
+            }
+            Self::Named(patterns) => {
+                let mut walked = vec![false; depth];
+                for text in patterns {
+                    let pattern = WildMatch::new(text);
+                    let matches: Vec<bool> =
+                        names.iter().map(|name| pattern.matches(name)).collect();
+                    let found = format!("{text:?} among the layers {}", names.join(", "));
+                    let expected = "the name of a layer, or a pattern of names";
+                    check(matches.contains(&true), "walk.layers", found, expected)?;
+                    walked.iter_mut().zip(matches).for_each(|(walked, own)| *walked |= own);
+                }
+                Ok(walked)
+            }
+        }
+    }
+}
+
+impl Display for WalkedLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Last(count) => write!(f, "the last {count}"),
+            Self::Named(patterns) => f.write_str(&patterns.join(", ")),
         }
     }
 }
@@ -173,9 +210,10 @@ impl FromStr for WalkedLayers {
             ("all", _) => Ok(Self::All),
             ("last", _) => Ok(Self::Last(1)),
             (_, Ok(count)) if count > 0 => Ok(Self::Last(count)),
-            _ => {
-                Err(format!("found {text:?}, expected \"all\", \"last\" or a whole number above 0"))
-            }
+            ("" | "0", _) => Err(format!(
+                "found {text:?}, expected \"all\", \"last\", a whole number above 0 or names of layers"
+            )),
+            _ => Ok(Self::Named(text.split(',').map(|name| name.trim().to_owned()).collect())),
         }
     }
 }
@@ -187,6 +225,7 @@ impl TryFrom<WalkedLayersText> for WalkedLayers {
         match text {
             WalkedLayersText::Count(count) => count.to_string().parse(),
             WalkedLayersText::Name(name) => name.parse(),
+            WalkedLayersText::Names(names) => Ok(Self::Named(names)),
         }
     }
 }
@@ -197,6 +236,7 @@ impl From<WalkedLayers> for WalkedLayersText {
             WalkedLayers::All => Self::Name("all".to_owned()),
             WalkedLayers::Last(1) => Self::Name("last".to_owned()),
             WalkedLayers::Last(count) => Self::Count(count),
+            WalkedLayers::Named(names) => Self::Names(names),
         }
     }
 }
@@ -556,10 +596,6 @@ impl Config {
             let expected = "one number, or one per layer";
             check(precisions.len() == depth, "map.prior_precision", found, expected)?;
         }
-        if let WalkedLayers::Last(count) = self.walk.layers {
-            let expected = "\"all\", \"last\", or at most the number of layers";
-            check(count <= depth, "walk.layers", format!("{count} of {depth} layers"), expected)?;
-        }
         if let Some(bits) = self.export.weight_bits.fixed() {
             let found = format!("{} numbers for {decoded} layers", bits.len());
             check(bits.len() == decoded, "export.weight_bits", found, "one number per layer")?;
@@ -601,6 +637,34 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), text).expect("temporary file");
         Config::read(file.path())
+    }
+
+    #[test]
+    fn layers_walk_by_number_or_by_name() {
+        let names = ["stem.0", "stem.3", "head.1", "head.3"].map(str::to_owned);
+        for (text, walked) in [
+            ("all", [true; 4]),
+            ("last", [false, false, false, true]),
+            ("3", [false, true, true, true]),
+            ("head.*", [false, false, true, true]),
+            ("stem.?, head.1", [true, true, true, false]),
+        ] {
+            let layers: WalkedLayers = text.parse().expect(text);
+            assert_eq!(layers.of(&names).expect(text), walked);
+            let config = Config {
+                walk: Walk { layers: layers.clone(), ..Walk::default() },
+                ..Config::default()
+            };
+            let read: Config = toml::from_str(&config.to_toml()).expect(text);
+            assert_eq!(read.walk.layers, layers);
+        }
+        for (text, said) in [("5", "5 of 4 layers"), ("tail.*", "among the layers stem.0, stem.3")]
+        {
+            let layers: WalkedLayers = text.parse().expect(text);
+            let message = layers.of(&names).expect_err("no such layer").to_string();
+            assert!(message.contains(said), "{message}");
+        }
+        assert!("0".parse::<WalkedLayers>().is_err());
     }
 
     #[test]

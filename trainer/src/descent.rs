@@ -241,6 +241,8 @@ pub struct Descent<'a> {
     pub likelihood: Likelihood,
     /// Prior precision α of every parameter, `[P]`.
     pub prior_precision: &'a [f32],
+    /// Of every parameter whether it stays where it is, `[P]`; none where all move.
+    pub held: Option<&'a [bool]>,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
 }
@@ -427,6 +429,9 @@ impl Descent<'_> {
         }
         if let Some(drift) = &particle.drift {
             gradient.iter_mut().zip(drift).for_each(|(g, &d)| *g -= d);
+        }
+        if let Some(held) = self.held {
+            gradient.iter_mut().zip(held).filter(|(_, held)| **held).for_each(|(g, _)| *g = 0.0);
         }
         nll
     }

@@ -31,6 +31,10 @@ pub enum Scores {
         /// Area under the ROC curve of predictive entropy, test rows against `--ood` rows.
         #[serde(skip_serializing_if = "Option::is_none")]
         ood_auroc: Option<f64>,
+        /// The same of the mutual information of label and weights, which verdicts go by; none of a single
+        /// network, which has none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ood_auroc_mi: Option<f64>,
         /// Share of rows whose prediction set holds the label.
         set_coverage: f64,
         /// Mean number of classes in the prediction set.
@@ -77,7 +81,13 @@ impl Scores {
         let (flagged, ood_flagged) = (verdicts(predictions), foreign.map(verdicts));
         match (predictions, target) {
             (
-                Predictions::Classification { classes, probabilities, sets, .. },
+                Predictions::Classification {
+                    classes,
+                    probabilities,
+                    sets,
+                    mutual_information,
+                    ..
+                },
                 Target::Classes(labels, _),
             ) => {
                 let rows: Vec<_> = probabilities.chunks_exact(*classes).zip(labels).collect();
@@ -90,6 +100,14 @@ impl Scores {
                     ece: ece(&rows),
                     brier: average(rows.iter().map(|(p, y)| brier(p, **y))),
                     ood_auroc,
+                    ood_auroc_mi: foreign.and_then(|foreign| match foreign {
+                        Predictions::Classification { mutual_information: of_foreign, .. }
+                            if of_foreign.iter().any(|&information| information > 0.0) =>
+                        {
+                            Some(auroc(mutual_information, of_foreign))
+                        }
+                        _ => None,
+                    }),
                     set_coverage: average(covered.map(f64::from)),
                     set_size: average(sets.iter().map(|set| set.len() as f64)),
                     empty_sets: average(sets.iter().map(|set| f64::from(set.is_empty()))),

@@ -46,6 +46,9 @@ pub struct DataRecord {
     pub schema: Schema,
     /// Rows to train on and to calibrate with.
     pub split: Split,
+    /// Names of the layers of a network trained elsewhere; those of others are 0, 1, ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<String>>,
 }
 
 impl DataRecord {
@@ -56,6 +59,25 @@ impl DataRecord {
     pub fn architecture(&self, config: &Config) -> anyhow::Result<Architecture> {
         self.network(&hidden_layers(config, self.rows), config)
             .map_err(|message| anyhow!("network.hidden: {message}"))
+    }
+
+    /// Of each layer of `network` whether it is walked.
+    ///
+    /// # Errors
+    /// A configured layer that is not there, or one that walks behind a sum with one that does not.
+    pub fn walked(&self, config: &Config, network: &Architecture) -> anyhow::Result<Vec<bool>> {
+        let depth = network.depth();
+        let numbers = || (0..depth).map(|layer| layer.to_string()).collect();
+        let names = self.layers.clone().unwrap_or_else(numbers);
+        let walked = config.walk.layers.of(&names)?;
+        let first = first_of(&walked);
+        if !network.can_split_at(first) {
+            bail!(
+                "walk.layers: a layer from {first} on adds the output of one before: walk {} layers",
+                depth - network.last_split(first)
+            );
+        }
+        Ok(walked)
     }
 
     /// The network that the decoder makes.
@@ -124,6 +146,11 @@ impl DataRecord {
         };
         Ok((file.values("raw", 0..n)?, target))
     }
+}
+
+/// Index of the first layer that is walked.
+pub fn first_of(walked: &[bool]) -> usize {
+    walked.iter().position(|&walked| walked).unwrap_or(0)
 }
 
 /// Writes the calibration rows `raw: [n, features]` with their targets.

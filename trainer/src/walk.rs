@@ -16,6 +16,7 @@ use crate::descent::{
 use crate::device::Device;
 use crate::network::{Architecture, Likelihood, Tape};
 use crate::random::{Purpose, stream};
+use crate::run_data::first_of;
 use crate::trace::Checkpoints;
 
 /// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
@@ -53,8 +54,8 @@ pub struct Walk<'a> {
     pub temperature: f32,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
-    /// Index of the first layer that is walked: those before it stay at the MAP.
-    pub first_layer: usize,
+    /// Of each layer whether it is walked: the others stay at the MAP.
+    pub walked: &'a [bool],
     /// Seed of the drifts.
     pub seed: u64,
 }
@@ -100,7 +101,8 @@ impl Walk<'_> {
         checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Descended>> {
-        let (before, after) = self.architecture.split_at(self.first_layer);
+        let first = first_of(self.walked);
+        let (before, after) = self.architecture.split_at(first);
         let Some(before) = before else {
             let particles = range.map(|particle| (particle, particle % maps.len())).collect();
             return self.descend(device, maps, particles, checkpoints, report);
@@ -116,7 +118,7 @@ impl Walk<'_> {
                 architecture: &after,
                 set: &self.set.behind(&before, kept),
                 prior_precision: &self.prior_precision[fixed..],
-                first_layer: 0,
+                walked: &self.walked[first..],
                 ..*self
             };
             let particles = own.iter().map(|&particle| (particle, 0)).collect();
@@ -153,11 +155,15 @@ impl Walk<'_> {
                 Particle { start, drift, control: controls[map].as_ref(), watch: None }
             })
             .collect();
+        let stays: Vec<f32> = self.walked.iter().map(|&walked| f32::from(!walked)).collect();
+        let stays = self.architecture.per_parameter(&stays);
+        let held: Vec<bool> = stays.into_iter().map(|stays| stays > 0.0).collect();
         let descent = Descent {
             architecture: self.architecture,
             set: self.set,
             likelihood: self.likelihood,
             prior_precision: self.prior_precision,
+            held: held.contains(&true).then_some(&held),
             schedule: self.schedule,
         };
         descent.run_traced(device, &particles, checkpoints, report)
@@ -264,7 +270,7 @@ mod tests {
     use super::*;
     use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
     use crate::data::Targets;
-    use crate::network::{Activation, Batch, outputs};
+    use crate::network::{Activation, Batch, LayerShape, outputs};
 
     /// 40 rows of two features and three classes, and where two walks start.
     fn three_classes(architecture: &Architecture) -> (Vec<f32>, Targets, Vec<Vec<f32>>) {
@@ -291,7 +297,7 @@ mod tests {
                 drift: Drift::Isotropic,
                 temperature: 1.0,
                 schedule: Schedule { steps: 100, learning_rate: 0.02 },
-                first_layer: 0,
+                walked: &vec![true; architecture.depth()],
                 seed: 3,
             };
             let device = Device::Cpu;
@@ -328,6 +334,7 @@ mod tests {
             set: &full,
             likelihood,
             prior_precision,
+            held: None,
             schedule: schedule(800),
         };
         let maps = descent.maps(&device, 1, 3, &|_| {}).expect("the processor");
@@ -340,7 +347,7 @@ mod tests {
                 drift: Drift::Isotropic,
                 temperature: 1.0,
                 schedule: schedule(steps),
-                first_layer: 0,
+                walked: &vec![true; architecture.depth()],
                 seed: 3,
             };
             walk.run(&device, &maps, 0..8, &|_| {}).expect("the processor")
@@ -378,7 +385,7 @@ mod tests {
                 drift,
                 temperature: 1.0,
                 schedule: Schedule { steps: 50, learning_rate: 0.02 },
-                first_layer: 1,
+                walked: &[false, true],
                 seed: 3,
             };
             let ends = walk.run_traced(&device, &maps, 1..6, &checkpoints, &|_| {});
@@ -392,7 +399,7 @@ mod tests {
                     architecture: &after,
                     set: &set.behind(&before, kept),
                     prior_precision: &prior_precision[fixed..],
-                    first_layer: 0,
+                    walked: &vec![true; architecture.depth()],
                     ..walk
                 };
                 let range = particle..particle + 1;
@@ -407,6 +414,34 @@ mod tests {
                     (measured.distance - distance(&end.theta, &maps[particle % 2])).abs() < 1e-5
                 );
             }
+        }
+    }
+
+    /// Layers between others may stay.
+    #[test]
+    fn layers_between_others_stay() {
+        let architecture = Architecture::perceptron(&[2, 5, 4, 3], Activation::Tanh);
+        let (x, targets, maps) = three_classes(&architecture);
+        let set = TrainingSet::new(&x, 2, &targets, 15, 7);
+        let prior_precision = architecture.per_parameter(&[1.0, 2.0, 0.5]);
+        let walk = Walk {
+            architecture: &architecture,
+            set: &set,
+            likelihood: Likelihood::Categorical,
+            prior_precision: &prior_precision,
+            drift: Drift::DataNoise,
+            temperature: 1.0,
+            schedule: Schedule { steps: 30, learning_rate: 0.02 },
+            walked: &[true, false, true],
+            seed: 3,
+        };
+        let ends = walk.run(&Device::Cpu, &maps, 0..3, &|_| {}).expect("the processor");
+        for (particle, end) in ends.iter().enumerate() {
+            let moved = |layer: LayerShape| {
+                end[layer.parameters()] != maps[particle % 2][layer.parameters()]
+            };
+            let moved: Vec<bool> = architecture.layers().map(moved).collect();
+            assert_eq!(moved, walk.walked);
         }
     }
 
@@ -425,7 +460,7 @@ mod tests {
             drift: Drift::DataNoise,
             temperature: 1.0,
             schedule: Schedule { steps: 400, learning_rate: 0.05 },
-            first_layer: 0,
+            walked: &[true],
             seed: 3,
         };
         let start: Vec<f32> = mean.iter().map(|&value| value as f32).collect();

@@ -64,6 +64,7 @@ impl Problem<'_> {
             set: self.set,
             likelihood: self.likelihood,
             prior_precision: &prior_precision,
+            held: None,
             schedule: self.schedule,
         };
         descent.maps(self.device, count, self.seed, &|_| {})

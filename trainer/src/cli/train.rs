@@ -21,7 +21,8 @@ pub struct Arguments {
     /// from a MAP that is trained here.
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
-    /// Walk these layers: `all`, `last`, or how many of the last; the others stay at MAP [default: the
+    /// Walk these layers: `all`, `last`, how many of the last, or names with commas between them, in which `*`
+    /// is any text: those of an imported network, else 0, 1, …. The others stay at MAP [default: the
     /// configuration's `walk.layers`].
     #[arg(long, value_name = "LAYERS")]
     walk_layers: Option<WalkedLayers>,

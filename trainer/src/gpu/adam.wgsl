@@ -10,7 +10,7 @@
 @group(0) @binding(3) var<storage, read_write> moments: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read> gradient: array<f32>;
 @group(0) @binding(5) var<storage, read> drift: array<f32>;
-// Prior precisions, [P].
+// Prior precisions, [P]; negative ones mark parameters that stay where they are.
 @group(0) @binding(6) var<storage, read> prior: array<f32>;
 // Gradients at the particles' starts, [starts, P]: of this mini-batch, and of all rows.
 @group(0) @binding(7) var<storage, read> of_batch: array<f32>;
@@ -48,6 +48,9 @@ fn adam(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     if DRIFT {
         slope -= drift[index];
+    }
+    if PRIOR && prior[parameter] < 0.0 {
+        slope = 0.0;
     }
     let old = moments[index];
     let moment = vec2<f32>(

@@ -222,7 +222,7 @@ impl<'a> Group<'a> {
             theta: gpu.upload_rows(&starts)?,
             moments: gpu.zeros(2 * count * size),
             drift: drifts.map(|drifts| gpu.upload_rows(&drifts)).transpose()?,
-            prior: gpu.upload(descent.prior_precision),
+            prior: gpu.upload(&marked(descent)),
             controls: Controls::new(gpu, particles)?,
             kernels,
         })
@@ -362,4 +362,11 @@ pub(super) fn target_words(targets: &Targets, rows: Range<usize>) -> Vec<u32> {
         Targets::Classes { labels, .. } => labels[rows].to_vec(),
         Targets::Values(values) => values[rows].iter().map(|value| value.to_bits()).collect(),
     }
+}
+
+/// The prior precisions, negative where a parameter stays.
+fn marked(descent: &Descent<'_>) -> Vec<f32> {
+    let held = descent.held.unwrap_or_default().iter().copied().chain(std::iter::repeat(false));
+    let each = descent.prior_precision.iter().zip(held);
+    each.map(|(&precision, held)| if held { -precision } else { precision }).collect()
 }

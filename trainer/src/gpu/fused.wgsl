@@ -145,6 +145,9 @@ fn adam(particle: u32, parameter: u32, gradient: f32) {
     if DRIFT {
         slope -= drift[index];
     }
+    if prior[parameter] < 0.0 {
+        slope = 0.0;
+    }
     let old = moments[index];
     let moment = vec2<f32>(
         BETA1 * old.x + (1.0 - BETA1) * slope,

@@ -440,6 +440,7 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
         set: &TrainingSet::new(&[], architecture.inputs(), &Targets::Values(Vec::new()), 1, 5),
         likelihood: Likelihood::Gaussian { noise_std: 0.3 },
         prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
+        held: None,
         schedule: Schedule { steps: 1, learning_rate: 0.01 },
     };
     let start = vec![0.0; architecture.parameters()];
@@ -477,7 +478,9 @@ fn the_first_steps_are_those_of_the_processor() {
     let mut rng = random(4);
     let maps: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
     let prior = architecture.per_parameter(&[1.0, 0.3]);
-    for batch_rows in [100, 500, 2000] {
+    // The first layer stays once.
+    let first: Vec<bool> = (0..prior.len()).map(|index| index < 6 * 20 + 20).collect();
+    for (batch_rows, held) in [(100, None), (500, Some(first.as_slice())), (2000, None)] {
         let set = TrainingSet::new(&x, 6, &targets, batch_rows, 5);
         let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
         let controls: Vec<_> = maps.iter().map(control).collect();
@@ -494,6 +497,7 @@ fn the_first_steps_are_those_of_the_processor() {
             set: &set,
             likelihood,
             prior_precision: &prior,
+            held,
             schedule,
         };
         let checkpoints = Checkpoints::of(schedule.steps);
@@ -551,6 +555,7 @@ fn the_first_steps_of_convolutions_are_those_of_the_processor() {
         set: &set,
         likelihood,
         prior_precision: &architecture.per_parameter(&[1.0, 0.3, 2.0, 0.5]),
+        held: None,
         schedule,
     };
     let checkpoints = Checkpoints::of(schedule.steps);
@@ -619,6 +624,7 @@ fn fused_steps_are_those_of_the_processor_and_of_products() {
             set: &set,
             likelihood,
             prior_precision: &architecture.per_parameter(&[1.0, 0.3, 2.0, 0.7][..widths.len() - 1]),
+            held: None,
             schedule: Schedule { steps: 8, learning_rate: 0.01 },
         };
         let what = format!("ends of {widths:?}, {rows} rows");
@@ -645,6 +651,7 @@ fn large_networks_have_no_fused_step() {
         set: &TrainingSet::new(&x, 100, &targets, 1000, 5),
         likelihood,
         prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
+        held: None,
         schedule: Schedule { steps: 1, learning_rate: 0.01 },
     };
     assert!(FusedStep::new(gpu(), &descent).is_none());
@@ -663,7 +670,7 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
         drift: Drift::DataNoise,
         temperature: 0.3,
         schedule: Schedule { steps: 80, learning_rate: 0.04 },
-        first_layer: 0,
+        walked: &vec![true; architecture.depth()],
         seed: 8,
     };
     let map = vec![architecture.initialise(&mut random(9))];

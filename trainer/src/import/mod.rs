@@ -142,6 +142,11 @@ impl ImportedNetwork {
         &self.about.architecture
     }
 
+    /// What the source called the layers.
+    pub fn layers(&self) -> &[String] {
+        &self.about.layers
+    }
+
     /// `config` for this network: its hidden layers, its activation, and particles that start from it
     /// alone.
     ///

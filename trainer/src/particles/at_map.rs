@@ -26,6 +26,8 @@ pub struct RunAtMap {
     pub record: DataRecord,
     /// Network.
     pub architecture: Architecture,
+    /// Of each of its layers whether it is walked.
+    pub walked: Vec<bool>,
     /// Hash of all that its particles depend on, hexadecimal.
     pub identity: String,
 }
@@ -48,6 +50,7 @@ impl RunAtMap {
         let config = Config::read(&dir.path(REQUESTED))?;
         let record: DataRecord = dir.read_json(DATA)?;
         let architecture = record.architecture(&config)?;
+        let walked = record.walked(&config, &architecture)?;
         let mut hash = Sha256::new();
         // The rows follow from the record, which has the hash of the CSV file.
         for name in [REQUESTED, DATA, CHOICES, MAP] {
@@ -56,7 +59,7 @@ impl RunAtMap {
             hash.update(bytes);
         }
         let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { dir, config, record, architecture, identity })
+        Ok(Self { dir, config, record, architecture, walked, identity })
     }
 
     /// Number of particles.

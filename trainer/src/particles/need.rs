@@ -13,7 +13,7 @@ const THREAD: usize = 4 << 20;
 pub struct Need {
     /// Parameters of the network, P.
     pub parameters: usize,
-    /// Parameters that are walked, Q.
+    /// Parameters that are walked.
     pub walked: usize,
     /// Particles to walk.
     pub particles: usize,
@@ -30,6 +30,8 @@ pub struct Need {
 /// What the memory of a walk depends on besides the network and the particles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
+    /// Parameters that are walked: of those of the layers from the first one on, Q, some may stay.
+    pub(super) moved: usize,
     /// MAPs, M.
     pub(super) maps: usize,
     /// Training rows, n.
@@ -68,7 +70,8 @@ impl Need {
         particles: usize,
         setting: Setting,
     ) -> Self {
-        let Setting { maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } = setting;
+        let Setting { moved, maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } =
+            setting;
         let (parameters, own) = (architecture.parameters(), walked.parameters());
         let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
         let values = walked.tape_values();
@@ -83,7 +86,7 @@ impl Need {
         let host = PROGRAM + threads * THREAD + numbers * size_of::<f32>();
         let under_way = at_once * (5 * own + tape) * size_of::<f32>();
         let (bytes, gpu_bytes) = if on_gpu { (host, under_way) } else { (host + under_way, 0) };
-        Self { parameters, walked: own, particles, steps, at_once, bytes, gpu_bytes }
+        Self { parameters, walked: moved, particles, steps, at_once, bytes, gpu_bytes }
     }
 
     /// Gradient steps of all particles together.

@@ -16,6 +16,7 @@ use crate::data::Targets;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::progress::{Progress, Stage};
+use crate::run_data::first_of;
 use crate::run_dir::RunDir;
 use crate::validation::{Finished, Validation};
 use crate::walk::{Diagnostics, Walk};
@@ -59,9 +60,10 @@ impl WalkStage {
         Ok(Self { run, choices, maps, prior_precision, set, baseline_nll })
     }
 
-    /// Index of the first layer that is walked.
-    fn first_walked(&self) -> usize {
-        self.run.config.walk.layers.first(self.run.architecture.depth())
+    /// Parameters that are walked.
+    fn moved(&self) -> usize {
+        let layers = self.run.architecture.layers().zip(&self.run.walked);
+        layers.filter(|(_, walked)| **walked).map(|(layer, _)| layer.parameters().len()).sum()
     }
 
     fn walk(&self) -> Walk<'_> {
@@ -73,7 +75,7 @@ impl WalkStage {
             drift: self.choices.chosen.drift,
             temperature: self.choices.chosen.temperature,
             schedule: self.run.config.walk.schedule(),
-            first_layer: self.first_walked(),
+            walked: &self.run.walked,
             seed: self.run.record.seed,
         }
     }
@@ -131,7 +133,7 @@ impl WalkStage {
             groups(particles.clone()).partition(|group| dir.has(&group.file));
         let threads = rayon::current_num_threads();
         debug!(?particles, threads, groups_left = missing.len(), "to walk");
-        let (_, walked) = self.run.architecture.split_at(self.first_walked());
+        let (_, walked) = self.run.architecture.split_at(first_of(&self.run.walked));
         let largest_tile = self.set.largest_tile(&walked);
         let at_once = device.particles_at_once(&walked, largest_tile);
         // As many groups together as the device walks at the same time.
@@ -142,6 +144,7 @@ impl WalkStage {
             &walked,
             left,
             Setting {
+                moved: self.moved(),
                 maps: self.maps.len(),
                 rows: self.set.rows(),
                 parts: self.set.parts(),

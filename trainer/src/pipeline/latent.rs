@@ -15,6 +15,7 @@ use crate::latent::{
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
+use crate::run_data::first_of;
 use crate::trace::{Checkpoints, Trace, curves};
 
 /// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways.
@@ -47,7 +48,7 @@ impl Training<'_> {
             None => affordable_structures(
                 self.networks(),
                 config.latent.dim,
-                config.walk.layers.first(self.architecture.depth()),
+                first_of(&self.walked),
                 self.network_bytes(choices, &maps[0])?,
                 &config.export,
             ),

@@ -84,6 +84,8 @@ struct Training<'a> {
     target: Target,
     rows: Rows,
     architecture: Architecture,
+    /// Of each of its layers whether it is walked.
+    walked: Vec<bool>,
     /// The network that the decoder makes.
     decoded: Architecture,
     /// The parameters of a network trained elsewhere, `[P]`.
@@ -168,6 +170,7 @@ impl<'a> Training<'a> {
             seed: options.seed,
             schema,
             split,
+            layers: imported.map(|network| network.layers().to_vec()),
         };
         let architecture =
             record.architecture(&options.config).with_context(|| path.display().to_string())?;
@@ -175,13 +178,7 @@ impl<'a> Training<'a> {
             .decoded_architecture(&options.config)
             .with_context(|| path.display().to_string())?;
         options.config.check_depth(architecture.depth(), decoded.depth())?;
-        let first_walked = options.config.walk.layers.first(architecture.depth());
-        if !architecture.can_split_at(first_walked) {
-            bail!(
-                "walk.layers: a layer from {first_walked} on adds the output of one before: walk {} layers",
-                architecture.depth() - architecture.last_split(first_walked)
-            );
-        }
+        let walked = record.walked(&options.config, &architecture)?;
 
         let progress = options.progress;
         notes.iter().for_each(|note| progress.note(note));
@@ -211,7 +208,18 @@ impl<'a> Training<'a> {
             .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
         let dir = open_run(options, &record, imported.as_deref())?;
         let rows = Rows { groups, ..record.schema.rows(&raw, &target) };
-        Ok(Self { options, dir, record, raw, target, rows, architecture, decoded, imported })
+        Ok(Self {
+            options,
+            dir,
+            record,
+            raw,
+            target,
+            rows,
+            architecture,
+            walked,
+            decoded,
+            imported,
+        })
     }
 
     /// Whether to stop here; says how to go on.
@@ -279,7 +287,7 @@ impl<'a> Training<'a> {
             map_schedule: config.map.schedule(),
             walk_schedule: config.walk.schedule(),
             batch_rows: config.walk.batch_rows,
-            first_walked: config.walk.layers.first(depth),
+            walked: &self.walked,
             seed: self.options.seed,
             device: &self.options.device,
         };
@@ -320,6 +328,7 @@ impl<'a> Training<'a> {
             set: &set,
             likelihood: choices.likelihood(),
             prior_precision: &prior,
+            held: None,
             schedule,
         };
         let starts = match &self.imported {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::evidence::{Evidence, classifies};
 use crate::choose::FullWalk;
-use crate::config::{Choice, CodesChoice, Config, PerLayer, WalkedLayers};
+use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::latent::structure_name;
 
 /// One setting.
@@ -129,10 +129,7 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
         ),
         decision(
             "layers that are walked",
-            match used.walk.layers {
-                WalkedLayers::All => "all".to_owned(),
-                WalkedLayers::Last(count) => format!("the last {count}"),
-            },
+            used.walk.layers.to_string(),
             given("walk.layers", used.walk.layers == default.walk.layers),
         ),
         decision(
