@@ -86,10 +86,10 @@ const MODELS: [Model<Widths>; 36] = [
 #[rustfmt::skip] // A table.
 const CONVOLUTIONS: [Model<Maps>; 7] = [
     (([12, 12, 1], &["conv 5x5x4", "max 2", "10"], 5), Tanh, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
-    (([12, 12, 1], &["conv 3x3x8", "max 2"], 4), Relu, &["frozen", "low-rank:4"], &[8, 8], 8, Whole, 4),
-    (([10, 10, 2], &["conv 3x3x4 stride 2", "conv 3x3x8", "8"], 6), Tanh, &["frozen", "frozen", "frozen", "low-rank:8"], &[8, 8, 8, 8], 8, Float, 4),
+    (([10, 10, 1], &["conv 3x3x8", "max 2"], 4), Relu, &["frozen", "low-rank:4"], &[8, 8], 8, Whole, 4),
+    (([10, 10, 2], &["conv 3x3x4 stride 2", "conv 3x3x6", "8"], 6), Tanh, &["frozen", "frozen", "frozen", "low-rank:8"], &[8, 8, 8, 8], 8, Float, 4),
     (([8, 8, 4], &["conv 3x3x4 padding 1 groups 4", "conv 1x1x12", "average"], 3), Relu, &["frozen", "frozen", "low-rank:4"], &[8, 8, 8], 8, Whole, 4),
-    (([8, 8, 8], &["conv 3x3x8 padding 1", "conv 3x3x8 padding 1 skip 0", "max 2"], 3), Relu, &["frozen", "frozen", "low-rank:2"], &[8, 8, 8], 8, Whole, 4),
+    (([8, 8, 6], &["conv 3x3x6 padding 1", "conv 3x3x6 padding 1 skip 0", "max 2"], 3), Relu, &["frozen", "frozen", "low-rank:2"], &[8, 8, 8], 8, Whole, 4),
     (([6, 6, 2], &["conv 3x3x4"], 3), Tanh, &["low-rank:2", "low-rank:2"], &[8, 8], 8, Whole, 4),
     (([1, 20, 2], &["conv 3x6", "max 2"], 1), Relu, &["low-rank:3", "low-rank:4"], &[8, 8], 8, Float, 4),
 ];

@@ -179,6 +179,14 @@ impl Convolution<'_, '_> {
         let top = (y * usize::from(stride.0)) as i32 - i32::from(top);
         let left = (x * usize::from(stride.1)) as i32 - i32::from(left);
         let column = |x: i32| x.clamp(0, width.into()) as usize * channels;
+        let (bottom, right) = (top + i32::from(height), left + i32::from(width));
+        let inside = top >= 0 && left >= 0;
+        if inside && bottom <= input.height.into() && right <= input.width.into() {
+            let (row, line) = (usize::from(input.width) * channels, usize::from(width) * channels);
+            let first = top as usize * row + left as usize * channels;
+            let map = self.input.get(first..).unwrap_or_default();
+            return copy_lines(map, row, line, height.into(), patch);
+        }
         // Where the map begins and ends in a row of the window.
         let (start, end) = (column(-left), column(i32::from(input.width) - left));
         let row = usize::from(input.width) * channels;
@@ -195,6 +203,32 @@ impl Convolution<'_, '_> {
             copy(bytes, line.get_mut(start..end).unwrap_or_default());
             line.iter_mut().skip(end).for_each(|byte| *byte = self.zero);
         }
+    }
+}
+
+/// Copies `count` lines of `line` bytes, the starts of rows in `map`, to `patch`, one after another. Those of
+/// 3 × 3 and 5 × 5 windows over the one or three channels of an image are so short that a call to copy them
+/// would take as long as their products, and there are many.
+fn copy_lines(map: &[u8], row: usize, line: usize, count: usize, patch: &mut [u8]) {
+    match line {
+        3 => short_lines::<3>(map, row, count, patch),
+        5 => short_lines::<5>(map, row, count, patch),
+        9 => short_lines::<9>(map, row, count, patch),
+        15 => short_lines::<15>(map, row, count, patch),
+        _ => {
+            let rows = map.chunks(row.max(1));
+            let lines = patch.chunks_exact_mut(line.max(1)).take(count);
+            lines.zip(rows).for_each(|(line, row)| copy(row, line));
+        }
+    }
+}
+
+#[inline(always)]
+fn short_lines<const LINE: usize>(mut map: &[u8], row: usize, count: usize, patch: &mut [u8]) {
+    for line in patch.as_chunks_mut::<LINE>().0.iter_mut().take(count) {
+        let Some(bytes) = map.first_chunk() else { return };
+        *line = *bytes;
+        map = map.get(row..).unwrap_or_default();
     }
 }
 

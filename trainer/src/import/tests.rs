@@ -672,7 +672,7 @@ fn networks_of_convolutions_give_the_original_function() {
             let batch = Batch::from_rows(&data.standardise(&own), length);
             let found = outputs(network.architecture(), &theta, &batch);
             let found = found.into_iter().map(f64::from).collect();
-            close(&[found], &[expected.clone()]);
+            close(&[found], std::slice::from_ref(expected));
         }
         let columns = Schema { shape: None, ..data };
         let message = network.fitted_to(&columns, &[]).expect_err("no images").to_string();
@@ -703,7 +703,7 @@ fn what_is_wrong_with_convolutions_is_named() {
         ("shape = [4, 6, 2]", "", "inputs.shape"),
         ("\"b\", \"c\"", "\"c\"", "found 2 names"),
         (" skip 0", "", "row 0, output 0"),
-        ("norm = \"norm\"", "norm = \"b\"", "no tensor `b.running_mean`"),
+        ("norm = \"norm\"", "norm = \"n\"", "no tensor `n.weight`"),
         ("mean = [0.3, -1.0]", "mean = [0.3]", "inputs.mean: found 1 values, expected 1 or 2"),
     ] {
         let arch = CONVOLUTIONS.replace(change, to);
