@@ -146,7 +146,8 @@ fn layer(
         Ok(values)
     };
     let biases = tensors.bias.as_ref().map_or(Ok(vec![0.0; outputs]), vector)?;
-    let short = name.strip_suffix(".weight").unwrap_or(name).to_owned();
+    let short = [".weight", ".kernel"].iter().find_map(|end| name.strip_suffix(end));
+    let short = short.unwrap_or(name).to_owned();
     let mut layer = Layer { name: short, block: *place.block, weights, biases };
     if let Some(norm) = &tensors.norm {
         let norm = norm.tensors();
