@@ -48,7 +48,7 @@ pub fn costs<F: Feature>(model: &Model<'_>, input: &[F], counter: &Counter) {
     });
     println!("  scratch {} bytes", 4 * model.scratch_len());
     println!("  one deterministic pass: {pass} instructions");
-    for samples in SAMPLES {
+    for samples in SAMPLES.into_iter().filter(|&samples| samples <= model.samples()) {
         let spent = counter.instructions(|| {
             black_box(model.predict(input, &mut Stored, samples, &mut scratch)).ok();
         });

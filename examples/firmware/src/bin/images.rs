@@ -1,5 +1,5 @@
-//! Clothes, and digits that are none, on a bare board: what small convolutional networks think of a few
-//! images, and what that costs.
+//! Clothes and digits on a bare board: what small convolutional networks think of a few images, of their own kind
+//! and of the other, and what that costs.
 #![no_std]
 #![no_main]
 
@@ -32,13 +32,27 @@ macro_rules! file {
     };
 }
 
-const EXAMPLES: [Example; 2] = [
+const EXAMPLES: [Example; 4] = [
+    Example {
+        name: "clothes, the small network alone",
+        file: file!("alone.fwk"),
+        known: file!("fashion-images-idx3-ubyte"),
+        labels: file!("fashion-labels-idx1-ubyte"),
+        foreign: file!("mnist-images-idx3-ubyte"),
+    },
     Example {
         name: "clothes, the small network",
         file: file!("fashion.fwk"),
         known: file!("fashion-images-idx3-ubyte"),
         labels: file!("fashion-labels-idx1-ubyte"),
         foreign: file!("mnist-images-idx3-ubyte"),
+    },
+    Example {
+        name: "digits, the small network",
+        file: file!("mnist.fwk"),
+        known: file!("mnist-images-idx3-ubyte"),
+        labels: file!("mnist-labels-idx1-ubyte"),
+        foreign: file!("fashion-images-idx3-ubyte"),
     },
     Example {
         name: "clothes, LeNet",
