@@ -18,9 +18,12 @@ use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, cand
 use crate::run_data::first_of;
 use crate::trace::{Checkpoints, Trace, curves};
 
-/// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways.
+/// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways and of which
+/// there are as many as keep the decoder from learning them by heart.
 const POOL: usize = 16_384;
-const POOL_OF_MAPS: usize = 65_536;
+const POOL_OF_MAPS: std::ops::RangeInclusive<usize> = 65_536..=524_288;
+/// Of maps so many for each training row.
+const PROBES_A_ROW: usize = 8;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
@@ -75,8 +78,13 @@ impl Training<'_> {
                 &mut rng,
             )
         };
-        let is_map = self.architecture.input.positions() > 1;
-        let size = if is_map { POOL_OF_MAPS } else { POOL };
+        let size = match self.architecture.input.positions() {
+            1 => POOL,
+            _ => {
+                let (least, most) = POOL_OF_MAPS.into_inner();
+                (PROBES_A_ROW * rows.n).next_power_of_two().clamp(least, most)
+            }
+        };
         let (training, fresh) = (pool(size, 0)?, pool(TEST_POOL, 1)?);
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
