@@ -73,11 +73,28 @@ fn run(folder: &Path, arguments: &str) -> Finished {
 }
 
 /// Share of the test rows that an engine gets right.
-fn accuracy(folder: &Path, engine: &str) -> f64 {
-    let shown =
-        run(folder, &format!("evaluate run test.csv --target digit --engine {engine}")).stdout;
+fn accuracy(folder: &Path, test: &str, engine: &str) -> f64 {
+    let shown = run(folder, &format!("evaluate run {test} --engine {engine}")).stdout;
     let line = shown.lines().find(|line| line.starts_with("accuracy")).expect("it has a score");
     line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number")
+}
+
+/// Imports a network that is summed up so, and that gives what the original gives.
+fn import(folder: &Path, model: &str, name: &str, summary: &str) {
+    let imported = run(folder, &format!("import {model} --arch {name}.toml")).stdout;
+    assert!(imported.contains(summary), "{imported}");
+    assert!(
+        imported.contains("its outputs for 100 reference rows differ by at most"),
+        "{imported}"
+    );
+}
+
+/// Every engine of the run gets nearly all test rows right.
+fn check_accuracy(folder: &Path, test: &str, name: &str) {
+    for engine in ["map", "particles", "runtime"] {
+        let accuracy = accuracy(folder, test, engine);
+        assert!(accuracy > 0.93, "{name}, {engine}: {accuracy}");
+    }
 }
 
 /// Imports the network that a block of the page leaves, walks from it, and compares what comes of it.
@@ -85,12 +102,7 @@ fn from_library(heading: &str, model: &str, name: &str) {
     let folder = folder();
     let folder = folder.path();
     run_python(folder, &block(heading));
-    let imported = run(folder, &format!("import {model} --arch {name}.toml")).stdout;
-    assert!(imported.contains("64-50-10, tanh, 3760 parameters"), "{imported}");
-    assert!(
-        imported.contains("its outputs for 100 reference rows differ by at most"),
-        "{imported}"
-    );
+    import(folder, model, name, "64-50-10, tanh, 3760 parameters");
     let network = format!("--network {name}-network.safetensors");
     run(
         folder,
@@ -98,10 +110,7 @@ fn from_library(heading: &str, model: &str, name: &str) {
     );
     let report = fs::read_to_string(folder.join("run/report.html")).expect("training leaves it");
     assert!(report.contains("a network trained elsewhere") && !report.contains("Loss of MAP"));
-    for engine in ["map", "particles", "runtime"] {
-        let accuracy = accuracy(folder, engine);
-        assert!(accuracy > 0.93, "{heading}, {engine}: {accuracy}");
-    }
+    check_accuracy(folder, "test.csv --target digit", heading);
 }
 
 #[test]
@@ -119,7 +128,7 @@ fn small_convolutions() -> String {
     SMALL.replace("[\"frozen\", \"low-rank:4\"]", "[\"frozen\", \"frozen\", \"low-rank:4\"]")
 }
 
-/// Imports the network of convolutions that the `block`-th piece of Python of the page leaves, and walks from it.
+/// Imports the network that piece number `place` of the page's Python about convolutions leaves, and walks from it.
 fn convolutions_from_library(
     place: usize,
     model: &str,
@@ -130,17 +139,9 @@ fn convolutions_from_library(
     let folder = owned.path();
     fs::write(folder.join("small.toml"), small_convolutions()).expect("writable");
     run_python(folder, &blocks("Convolutions")[place]);
-    let imported = run(folder, &format!("import {model} --arch {name}.toml")).stdout;
-    assert!(
-        imported.contains(
-            "maps of 8 × 8 × 1: conv 3x3x8 padding 1 relu, max 2, 16 relu, 10, 2314 parameters"
-        ),
-        "{imported}"
-    );
-    assert!(
-        imported.contains("its outputs for 100 reference rows differ by at most"),
-        "{imported}"
-    );
+    let summary =
+        "maps of 8 × 8 × 1: conv 3x3x8 padding 1 relu, max 2, 16 relu, 10, 2314 parameters";
+    import(folder, model, name, summary);
     let network = format!("--network {name}-network.safetensors");
     run(
         folder,
@@ -157,14 +158,7 @@ np.savez('test.npz', x=data[:, :-1].reshape(-1, *shape[1:]), y=data[:, -1].astyp
     );
     // A run remembers which layers walk, but not how arrays lie.
     let reading = if options.starts_with("--channels") { options } else { "" };
-    for engine in ["map", "particles", "runtime"] {
-        let shown =
-            run(folder, &format!("evaluate run test.npz {reading} --engine {engine}")).stdout;
-        let line = shown.lines().find(|line| line.starts_with("accuracy")).expect("it has a score");
-        let accuracy: f64 =
-            line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number");
-        assert!(accuracy > 0.93, "{name}, {engine}: {accuracy}");
-    }
+    check_accuracy(folder, &format!("test.npz {reading}"), name);
     owned
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::data::Task;
 use crate::engine::{Engine, Predictor};
 use crate::import::{Layers, Order};
-use crate::network::{Activation, Architecture, LayerSpec, Place, Shape};
+use crate::network::{Activation, Architecture, LayerSpec, Place};
 use crate::predictive::Calibration;
 use crate::run_dir::write_atomically;
 
@@ -69,7 +69,7 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         padding = layers.padding().map(<[f64]>::to_vec);
         let each = layers.layers.iter().zip(&places).zip(tensors.chunks_exact_mut(2));
         for ((layer, place), tensors) in each {
-            let weights = Order::ChannelsFirst.of_channels_last(&layer.weights, read_by(place));
+            let weights = Order::ChannelsFirst.of_channels_last(&layer.weights, place.reads());
             for (values, tensor) in [&weights, &layer.biases].into_iter().zip(tensors) {
                 tensor.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes()));
             }
@@ -83,7 +83,7 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         let outputs = place.layer.outputs;
         let reads = match place.block.window {
             None => vec![place.layer.inputs],
-            Some(_) => Order::ChannelsFirst.dimensions(read_by(place)),
+            Some(_) => Order::ChannelsFirst.dimensions(place.reads()),
         };
         let weights = [stacked.as_slice(), &[outputs], &reads].concat();
         let biases = [stacked.as_slice(), &[outputs]].concat();
@@ -118,17 +118,6 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
     let note = HashMap::from([(NOTE.to_owned(), serde_json::to_string(&about)?)]);
     let bytes = safetensors::serialize(views, Some(note)).context("cannot write the tensors")?;
     write_atomically(path, &bytes)
-}
-
-/// What a unit of a layer reads: the map under a convolution's window, or the whole one.
-fn read_by(place: &Place<'_>) -> Shape {
-    match place.block.window {
-        None => place.input,
-        Some(window) => {
-            let [height, width] = window.size;
-            Shape { height, width, channels: place.input.channels / window.groups }
-        }
-    }
 }
 
 /// The layers' indices in a `Sequential` where activations, pooling and the flattening count too.

@@ -11,6 +11,7 @@ use crate::data::{Rows, Schema, Split, Target, Targets, Task};
 use crate::network::{Architecture, LayerSpec, Shape};
 use crate::run_dir::RunDir;
 use crate::tensors::TensorFile;
+use crate::walk::first_of;
 
 /// Name of the record.
 pub const DATA: &str = "data.json";
@@ -146,11 +147,6 @@ impl DataRecord {
         };
         Ok((file.values("raw", 0..n)?, target))
     }
-}
-
-/// Index of the first layer that is walked.
-pub fn first_of(walked: &[bool]) -> usize {
-    walked.iter().position(|&walked| walked).unwrap_or(0)
 }
 
 /// Writes the calibration rows `raw: [n, features]` with their targets.

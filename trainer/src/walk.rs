@@ -16,7 +16,6 @@ use crate::descent::{
 use crate::device::Device;
 use crate::network::{Architecture, Likelihood, Tape};
 use crate::random::{Purpose, stream};
-use crate::run_data::first_of;
 use crate::trace::Checkpoints;
 
 /// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
@@ -70,6 +69,11 @@ pub struct Diagnostics {
     /// Whether the particle explains the training rows at least half as well as θ* does, measured
     /// from a model that ignores the inputs.
     pub in_valley: bool,
+}
+
+/// Index of the first layer that is walked.
+pub fn first_of(walked: &[bool]) -> usize {
+    walked.iter().position(|&walked| walked).unwrap_or(0)
 }
 
 impl Walk<'_> {
@@ -155,9 +159,8 @@ impl Walk<'_> {
                 Particle { start, drift, control: controls[map].as_ref(), watch: None }
             })
             .collect();
-        let stays: Vec<f32> = self.walked.iter().map(|&walked| f32::from(!walked)).collect();
-        let stays = self.architecture.per_parameter(&stays);
-        let held: Vec<bool> = stays.into_iter().map(|stays| stays > 0.0).collect();
+        let stays: Vec<bool> = self.walked.iter().map(|walked| !walked).collect();
+        let held = self.architecture.per_parameter(&stays);
         let descent = Descent {
             architecture: self.architecture,
             set: self.set,
@@ -399,7 +402,7 @@ mod tests {
                     architecture: &after,
                     set: &set.behind(&before, kept),
                     prior_precision: &prior_precision[fixed..],
-                    walked: &vec![true; architecture.depth()],
+                    walked: &[true],
                     ..walk
                 };
                 let range = particle..particle + 1;

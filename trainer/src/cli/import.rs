@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::import::import;
-use fiberwalk::network::{Activation, Architecture, LayerSpec};
+use fiberwalk::import::{import, listed};
+use fiberwalk::network::{Activation, Architecture};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -56,9 +56,8 @@ fn summary(network: &Architecture) -> String {
             format!("{}, {activation}", widths.join("-"))
         }
         None => {
-            let layers: Vec<String> =
-                network.hidden(Activation::Identity).iter().map(LayerSpec::to_string).collect();
-            format!("maps of {}: {}, {}", network.input, layers.join(", "), network.outputs())
+            let layers = listed(&network.hidden(Activation::Identity));
+            format!("maps of {}: {layers}, {}", network.input, network.outputs())
         }
     }
 }

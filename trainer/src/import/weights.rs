@@ -1,7 +1,7 @@
 //! Layers out of a safetensors file, joined as the description says.
 
 use anyhow::{Context, bail, ensure};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::description::{Description, LayerName, LayerTensors, NormName, NormTensors};
 use super::layers::{Layer, Layers, Order};
@@ -54,8 +54,9 @@ fn architecture(
     tensors: &[LayerTensors],
 ) -> anyhow::Result<Architecture> {
     let matrix = |tensors: &LayerTensors| {
-        let (shape, _) = tensor(file, &tensors.weight)?;
-        let &[rows, columns] = shape.as_slice() else {
+        let view = view(file, &tensors.weight)?;
+        let shape = view.shape();
+        let &[rows, columns] = shape else {
             bail!(
                 "{}: found the shape {shape:?}, expected [outputs, inputs] of a dense layer; a network of \
                  others is said by `hidden` and inputs.shape",
@@ -71,11 +72,12 @@ fn architecture(
     };
     let (last, before) = tensors.split_last().context("there is a layer")?;
     let [outputs, _] = matrix(last)?;
-    let need = "the description (--arch) names no activation: activation = \"tanh\" or another";
     let activation = match about.activation {
         Some(activation) => activation,
         None if about.hidden.is_some() || before.is_empty() => Activation::Tanh,
-        None => bail!(need),
+        None => {
+            bail!("the description (--arch) names no activation: activation = \"tanh\" or another")
+        }
     };
     let shape = about.shape()?;
     if let Some(hidden) = &about.hidden {
@@ -103,17 +105,10 @@ fn layer(
     let name = &tensors.weight;
     let (shape, values) = tensor(file, name)?;
     let outputs = place.block.outputs;
-    let (window, fan_in) = (place.block.window, place.layer.inputs);
+    let (window, reads) = (place.block.window, place.reads());
     let dimensions = match window {
-        None => vec![fan_in],
-        Some(window) => {
-            let [height, width] = window.size;
-            order.dimensions(Shape {
-                height,
-                width,
-                channels: place.input.channels / window.groups,
-            })
-        }
+        None => vec![reads.len()],
+        Some(_) => order.dimensions(reads),
     };
     let expected = match tensors.transposed {
         false => [vec![outputs], dimensions].concat(),
@@ -121,8 +116,7 @@ fn layer(
     };
     // Keras has the outputs of a depthwise convolution by the channel that they read.
     let depthwise = |groups: usize| {
-        let [height, width] = window.map_or([1, 1], |window| window.size);
-        let map = Shape { height, width, channels: groups };
+        let map = Shape { channels: groups, ..reads };
         [Order::ChannelsLast.dimensions(map), vec![outputs / groups]].concat()
     };
     let grouped =
@@ -131,14 +125,9 @@ fn layer(
         shape == expected || grouped.is_some_and(|window| shape == depthwise(window.groups)),
         "{name}: found the shape {shape:?}, expected {expected:?}"
     );
-    let weights = match (tensors.transposed, window) {
-        (true, _) => transposed(&values, outputs),
-        (false, None) => order.channels_last(&values, place.input),
-        (false, Some(window)) => {
-            let [height, width] = window.size;
-            let channels = place.input.channels / window.groups;
-            order.channels_last(&values, Shape { height, width, channels })
-        }
+    let weights = match tensors.transposed {
+        true => transposed(&values, outputs),
+        false => order.channels_last(&values, reads),
     };
     let vector = |name: &String| {
         let (shape, values) = tensor(file, name)?;
@@ -161,7 +150,8 @@ fn layer(
             variance: vector(&norm.variance)?,
             epsilon: norm.epsilon,
         };
-        norm.fold(&mut layer);
+        let (scale, shift) = norm.units();
+        layer.rescale(&scale, &shift);
     }
     Ok(layer)
 }
@@ -205,12 +195,6 @@ impl Norm {
         let shift = shift.map(|((bias, mean), scale)| bias - scale * mean).collect();
         (scale, shift)
     }
-
-    /// Makes it a part of the layer before it.
-    pub fn fold(&self, layer: &mut Layer) {
-        let (scale, shift) = self.units();
-        layer.rescale(&scale, &shift);
-    }
 }
 
 /// The transposed of a row-major matrix of so many columns.
@@ -220,9 +204,7 @@ pub fn transposed(values: &[f64], columns: usize) -> Vec<f64> {
 
 /// Shape and values of a tensor of floats.
 pub fn tensor(file: &SafeTensors<'_>, name: &str) -> anyhow::Result<(Vec<usize>, Vec<f64>)> {
-    let view = file
-        .tensor(name)
-        .map_err(|_| anyhow::anyhow!("there is no tensor `{name}`; found {}", names(file)))?;
+    let view = view(file, name)?;
     let data = view.data();
     let values = match view.dtype() {
         Dtype::F32 => singles(data),
@@ -230,6 +212,11 @@ pub fn tensor(file: &SafeTensors<'_>, name: &str) -> anyhow::Result<(Vec<usize>,
         other => bail!("{name}: found values of {other:?}, expected F32 or F64"),
     };
     Ok((view.shape().to_vec(), values))
+}
+
+fn view<'f>(file: &SafeTensors<'f>, name: &str) -> anyhow::Result<TensorView<'f>> {
+    file.tensor(name)
+        .map_err(|_| anyhow::anyhow!("there is no tensor `{name}`; found {}", names(file)))
 }
 
 /// Little-endian single-precision values.

@@ -144,12 +144,13 @@ fn dearest(
         without.iter().for_each(|&operation| counts[operation as usize] = 0);
         PRICED_ON.instructions(&counts)
     };
-    let frozen = vec![LayerDecoder::Frozen; walked.depth()];
-    let other_pass =
-        Operations::planned(walked, &frozen, &Precision::eight(walked.depth()), whole).pass;
+    let other_pass = (walked != decoded).then(|| {
+        let frozen = vec![LayerDecoder::Frozen; walked.depth()];
+        Operations::planned(walked, &frozen, &Precision::eight(walked.depth()), whole).pass
+    });
     let passes = |precision: &Precision| {
         let operations = Operations::planned(decoded, structure, precision, whole);
-        let pass = if walked == decoded { operations.pass } else { other_pass };
+        let pass = other_pass.unwrap_or(operations.pass);
         price(operations.of_samples(export.samples)) / price(pass)
     };
     open_precisions(export, decoded.depth()).iter().map(passes).fold(0.0, f64::max)

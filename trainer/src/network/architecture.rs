@@ -94,6 +94,16 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// What a unit reads: the map under a convolution's window, or the whole one.
+    pub fn reads(&self) -> Shape {
+        match self.block.window {
+            None => self.input,
+            Some(Window { size: [height, width], groups, .. }) => {
+                Shape { height, width, channels: self.input.channels / groups }
+            }
+        }
+    }
+
     /// Multiply-accumulates of its weights, for one row.
     pub fn products(&self) -> usize {
         self.sums.positions() * self.layer.weights().len()
@@ -260,7 +270,7 @@ impl Architecture {
     }
 
     /// Spreads one value per layer over the parameter vector: `[P]`.
-    pub fn per_parameter(&self, per_layer: &[f32]) -> Vec<f32> {
+    pub fn per_parameter<T: Copy>(&self, per_layer: &[T]) -> Vec<T> {
         let mut values = Vec::with_capacity(self.parameters());
         for (layer, &value) in self.layers().zip(per_layer) {
             values.resize(layer.parameters().end, value);

@@ -16,10 +16,9 @@ use crate::data::Targets;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::progress::{Progress, Stage};
-use crate::run_data::first_of;
 use crate::run_dir::RunDir;
 use crate::validation::{Finished, Validation};
-use crate::walk::{Diagnostics, Walk};
+use crate::walk::{Diagnostics, Walk, first_of};
 
 /// `walk.json`: where the particles ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,8 +15,8 @@ use crate::latent::{
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
-use crate::run_data::first_of;
 use crate::trace::{Checkpoints, Trace, curves};
+use crate::walk::first_of;
 
 /// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways and of which
 /// there are as many as keep the decoder from learning them by heart.

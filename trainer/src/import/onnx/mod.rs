@@ -35,7 +35,8 @@ enum Stage {
 }
 
 /// What is read of the network so far.
-struct Tracer {
+struct Tracer<'s> {
+    source: &'s Source<'s>,
     /// Shape of the input, if that is known: where it is not, it is a row for the first layer.
     input: Option<Shape>,
     /// Order of the input's maps.
@@ -65,6 +66,7 @@ pub fn read(bytes: &[u8], folder: &Path, shape: Option<Shape>) -> anyhow::Result
     };
     let (rank, input_shape) = dimensions(input)?;
     let mut tracer = Tracer {
+        source: &source,
         input: shape.or(input_shape),
         order: Order::ChannelsFirst,
         layers: Vec::new(),
@@ -95,7 +97,7 @@ pub fn read(bytes: &[u8], folder: &Path, shape: Option<Shape>) -> anyhow::Result
             end = Some(value);
             break;
         }
-        let next = tracer.add(&source, node, &known).with_context(|| place(node))?;
+        let next = tracer.add(node, &known).with_context(|| place(node))?;
         let name =
             node.output.first().with_context(|| format!("{}: it has no output", place(node)))?;
         values.insert(name, next);
@@ -151,14 +153,9 @@ fn place(node: &Node<'_>) -> String {
     format!("node `{}` ({})", node.name, node.op_type.as_str())
 }
 
-impl Tracer {
+impl Tracer<'_> {
     /// Adds a node that reads these values; returns its own.
-    fn add(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        known: &[Value],
-    ) -> anyhow::Result<Value> {
+    fn add(&mut self, node: &Node<'_>, known: &[Value]) -> anyhow::Result<Value> {
         let &[value] = known else {
             ensure!(
                 node.op_type == OpType::Add && known.len() == 2,
@@ -176,14 +173,12 @@ impl Tracer {
                 Ok(value)
             }
             OpType::Flatten => Ok(Value { flat: true, ..value }),
-            OpType::Reshape => self.reshape(source, node, value),
+            OpType::Reshape => self.reshape(node, value),
             OpType::Transpose => self.transpose(node, value),
-            OpType::Conv => self.convolution(source, node, value),
-            OpType::Gemm | OpType::MatMul => self.dense(source, node, value),
-            OpType::BatchNormalization => self.normalise(source, node, value),
-            OpType::Add | OpType::Sub | OpType::Mul | OpType::Div => {
-                self.constant(source, node, value)
-            }
+            OpType::Conv => self.convolution(node, value),
+            OpType::Gemm | OpType::MatMul => self.dense(node, value),
+            OpType::BatchNormalization => self.normalise(node, value),
+            OpType::Add | OpType::Sub | OpType::Mul | OpType::Div => self.constant(node, value),
             OpType::Custom("Scaler") => {
                 let floats = |name: &str| {
                     let values = attribute(node, name).map_or(&[][..], |found| &found.floats);
@@ -202,7 +197,7 @@ impl Tracer {
             OpType::Clip => {
                 let bound = |index: usize, name: &str| match attribute(node, name) {
                     Some(found) => Ok(vec![f64::from(found.f)]),
-                    None => values_of(source, node, index),
+                    None => values_of(self.source, node, index),
                 };
                 let (low, high) = (bound(1, "min")?, bound(2, "max")?);
                 ensure!(
@@ -215,7 +210,7 @@ impl Tracer {
             OpType::AveragePool => self.pool(node, value, PoolKind::Average),
             OpType::GlobalMaxPool => self.pool_all(value, PoolKind::Max),
             OpType::GlobalAveragePool => self.pool_all(value, PoolKind::Average),
-            OpType::ReduceMean => self.mean(source, node, value),
+            OpType::ReduceMean => self.mean(node, value),
             _ => bail!(
                 "this operator is not supported; supported are Conv, Gemm, MatMul, BatchNormalization, Add, \
                  Sub, Mul, Div, Scaler, Tanh, Relu, Clip, HardSwish, MaxPool, AveragePool, GlobalMaxPool, \
@@ -276,13 +271,8 @@ impl Tracer {
         Value { place: [self.layers.len(), 0], ..value }
     }
 
-    fn dense(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
-        let (shape, values) = constant(source, node.input.get(1).copied().unwrap_or_default())
+    fn dense(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
+        let (shape, values) = constant(self.source, node.input.get(1).copied().unwrap_or_default())
             .context("the weights are expected on the right")?;
         let [rows, columns] = matrix(&shape)?;
         let number =
@@ -301,17 +291,7 @@ impl Tracer {
             false => (columns, transposed(&values, columns)),
         };
         let fan_in = weights.len() / outputs;
-        let biases = match node.input.get(2).filter(|name| gemm && !name.is_empty()) {
-            None => vec![0.0; outputs],
-            Some(name) => {
-                let (shape, biases) = constant(source, name)?;
-                ensure!(
-                    biases.len() == outputs,
-                    "the bias has the shape {shape:?}, expected [{outputs}]"
-                );
-                biases
-            }
-        };
+        let biases = if gemm { self.biases(node, outputs)? } else { vec![0.0; outputs] };
         if self.layers.is_empty() && self.input.is_none_or(|_| value.flat && self.is_row()) {
             self.input = Some(Shape::flat(fan_in));
         }
@@ -326,23 +306,29 @@ impl Tracer {
         Ok(self.push(node, block, weights, biases, Value { flat: true, ..value }))
     }
 
+    /// The third input of a layer, 0 where it has none.
+    fn biases(&self, node: &Node<'_>, outputs: usize) -> anyhow::Result<Vec<f64>> {
+        let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
+            return Ok(vec![0.0; outputs]);
+        };
+        let (shape, biases) = constant(self.source, name)?;
+        ensure!(biases.len() == outputs, "the bias has the shape {shape:?}, expected [{outputs}]");
+        Ok(biases)
+    }
+
     /// Whether the input is of no more than one position.
     fn is_row(&self) -> bool {
         self.input.is_none_or(|input| input.positions() == 1)
     }
 
-    fn convolution(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
+    fn convolution(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
         let map = self.map()?;
         ensure!(
             !value.flat && value.order == Order::ChannelsFirst,
             "found no map with its channels first"
         );
-        let (shape, values) = constant(source, node.input.get(1).copied().unwrap_or_default())?;
+        let (shape, values) =
+            constant(self.source, node.input.get(1).copied().unwrap_or_default())?;
         let (outputs, channels, size) = match *shape.as_slice() {
             [outputs, channels, width] => (outputs, channels, [1, width]),
             [outputs, channels, height, width] => (outputs, channels, [height, width]),
@@ -350,10 +336,6 @@ impl Tracer {
         };
         ensure!(!values.is_empty(), "found weights of the shape {shape:?}");
         let window = window(node, map, size)?;
-        let biases = match node.input.get(2).filter(|name| !name.is_empty()) {
-            None => vec![0.0; outputs],
-            Some(name) => constant(source, name)?.1,
-        };
         let (groups, all) = (window.groups, map.channels);
         ensure!(
             all.is_multiple_of(groups)
@@ -361,7 +343,7 @@ impl Tracer {
                 && outputs.is_multiple_of(groups),
             "found weights of the shape {shape:?} in {groups} groups, the map before it has {all} channels"
         );
-        ensure!(biases.len() == outputs, "found {} biases, expected {outputs}", biases.len());
+        let biases = self.biases(node, outputs)?;
         let taps = Shape { height: size[0], width: size[1], channels };
         let weights = Order::ChannelsFirst.channels_last(&values, taps);
         let block = Block { window: Some(window), ..Block::dense(outputs, Activation::Identity) };
@@ -449,16 +431,11 @@ impl Tracer {
     }
 
     /// The mean over all positions of a map.
-    fn mean(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
+    fn mean(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
         let map = self.map()?;
         let axes = match attribute(node, "axes") {
             Some(found) => found.ints.clone(),
-            None => integers(source, node.input.get(1).copied().unwrap_or_default())?,
+            None => integers(self.source, node.input.get(1).copied().unwrap_or_default())?,
         };
         let along: &[&[i64]] = match (value.order, map.height) {
             (Order::ChannelsFirst, 1) => &[&[2], &[-1], &[3], &[2, 3], &[-1, -2], &[-2, -1]],
@@ -475,14 +452,10 @@ impl Tracer {
         Ok(Value { flat: !keeps, ..pooled })
     }
 
-    fn reshape(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
+    fn reshape(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
         // A shape that is computed flattens: it keeps the number of rows.
-        let Ok(sides) = integers(source, node.input.get(1).copied().unwrap_or_default()) else {
+        let Ok(sides) = integers(self.source, node.input.get(1).copied().unwrap_or_default())
+        else {
             return Ok(Value { flat: true, ..value });
         };
         let side = |side: i64| usize::try_from(side).ok().filter(|&side| side > 0);
@@ -512,7 +485,8 @@ impl Tracer {
     }
 
     fn transpose(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
-        let to = match numbers(node, "perm")?.as_slice() {
+        let perm = numbers(node, "perm")?;
+        let to = match perm.as_slice() {
             [0, 2, 3, 1] => Order::ChannelsLast,
             [0, 3, 1, 2] => Order::ChannelsFirst,
             // The same both ways.
@@ -530,7 +504,7 @@ impl Tracer {
             // So the input has its channels last: its sides were read as if they were first.
             self.order = Order::ChannelsLast;
             if let Some(Shape { height, width, channels }) = self.input {
-                self.input = Some(match numbers(node, "perm")?.len() {
+                self.input = Some(match perm.len() {
                     4 => Shape { height: channels, width: height, channels: width },
                     _ => Shape { height, width: channels, channels: width },
                 });
@@ -542,14 +516,9 @@ impl Tracer {
     }
 
     /// Batch normalisation with the statistics of training, a part of the layer before it.
-    fn normalise(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
+    fn normalise(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
         let [weight, bias, mean, variance] =
-            [1, 2, 3, 4].map(|index| values_of(source, node, index));
+            [1, 2, 3, 4].map(|index| values_of(self.source, node, index));
         let norm = Norm {
             weight: weight?,
             bias: bias?,
@@ -565,19 +534,14 @@ impl Tracer {
     }
 
     /// A constant that is added to a value, or that multiplies it.
-    fn constant(
-        &mut self,
-        source: &Source<'_>,
-        node: &Node<'_>,
-        value: Value,
-    ) -> anyhow::Result<Value> {
-        let first = !is_constant(source, node.input.first().copied().unwrap_or_default());
+    fn constant(&mut self, node: &Node<'_>, value: Value) -> anyhow::Result<Value> {
+        let first = !is_constant(self.source, node.input.first().copied().unwrap_or_default());
         let commutes = matches!(node.op_type, OpType::Add | OpType::Mul);
         ensure!(
             first || commutes,
             "found a constant less or over the input, expected the input first"
         );
-        let values = values_of(source, node, usize::from(first))?;
+        let values = values_of(self.source, node, usize::from(first))?;
         let with = |change: fn(f64) -> f64| values.iter().copied().map(change).collect::<Vec<_>>();
         match node.op_type {
             OpType::Add => self.rescale(value, &[1.0], &values),
@@ -590,14 +554,6 @@ impl Tracer {
     /// The last layer, or the input before the first one, becomes scale · y + shift: one for each of its
     /// channels, or one for all.
     fn rescale(&mut self, value: Value, scale: &[f64], shift: &[f64]) -> anyhow::Result<Value> {
-        let fits = |count: usize, values: &[f64]| {
-            ensure!(
-                values.len() == count || values.len() == 1,
-                "found {} values, expected 1 or {count}",
-                values.len()
-            );
-            Ok(())
-        };
         if self.layers.is_empty() {
             let width = self.offset.len().max(scale.len()).max(shift.len());
             let lengths = [self.offset.len(), scale.len(), shift.len()];
@@ -622,8 +578,13 @@ impl Tracer {
         }
         let last = self.last(Stage::Sums, "a scale or a shift")?;
         let outputs = last.block.outputs;
-        fits(outputs, scale)?;
-        fits(outputs, shift)?;
+        for values in [scale, shift] {
+            ensure!(
+                values.len() == outputs || values.len() == 1,
+                "found {} values, expected 1 or {outputs}",
+                values.len()
+            );
+        }
         ensure!(
             last.block.skip.is_none() || scale.iter().all(|&scale| scale == 1.0),
             "found it after a sum, expected it before"
