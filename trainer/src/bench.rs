@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::Targets;
+use crate::data::{Inputs, Targets};
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::Device;
 use crate::network::{
@@ -341,7 +341,8 @@ fn random_rows(case: &Case) -> TrainingSet {
     let classes = case.architecture.outputs();
     let class = Uniform::new(0, classes as u32).expect("a case has classes");
     let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
-    TrainingSet::new(&x, features, &Targets::Classes { labels, classes }, case.batch, 0)
+    let x = Inputs::standardised(x, features);
+    TrainingSet::new(&x, &Targets::Classes { labels, classes }, case.batch, 0)
 }
 
 /// [`best_time`] of what cannot fail.

@@ -199,7 +199,7 @@ impl Search<'_> {
         let walked = scoring * self.scoring_schedule().steps + full * self.walk_schedule.steps;
         let most = counts.iter().max().copied().unwrap_or(1);
         let trained = (noise + 2 * priors + drifts / 2 + most) * self.map_schedule.steps;
-        fold_count(self.rows.n) * (trained + walked)
+        fold_count(self.rows.len()) * (trained + walked)
     }
 
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
@@ -207,8 +207,7 @@ impl Search<'_> {
     /// # Errors
     /// The device fails.
     pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Choices> {
-        let features = self.architecture.inputs();
-        let folds = cross_validation(self.rows, features, self.batch_rows, self.seed);
+        let folds = cross_validation(self.rows, self.batch_rows, self.seed);
         let context = Context { held_out: held_out_targets(&folds), folds, report };
         let mut noise_std = match &self.rows.targets {
             Targets::Classes { .. } => None,

@@ -398,11 +398,14 @@ impl Split {
         let (run, at_map) = (Run::open(&train.out)?, RunAtMap::open(&train.out)?);
         let schema = &at_map.record.schema;
         let (test, truth) = match test {
-            TestRows::In(source) => schema.read_labelled(&source, &options.target)?,
+            TestRows::In(source) => {
+                let (test, truth) = schema.read_labelled(&source, &options.target)?;
+                (test.to_floats(), truth)
+            }
             TestRows::Among(rows) => data.subset(&rows),
         };
         let foreign = match &options.ood {
-            Some(path) => schema.read(&beside(path), &options.target)?,
+            Some(path) => schema.read(&beside(path), &options.target)?.to_floats(),
             None => schema.foreign(truth.len(), &mut stream(seed, Purpose::Foreign, 0)),
         };
         Ok(Self {
@@ -522,7 +525,7 @@ impl Split {
         let (architecture, config) = (&self.at_map.architecture, &self.at_map.config);
         let (features, batch_rows) = (architecture.inputs(), config.walk.batch_rows);
         let Rows { x, targets, .. } = &self.rows;
-        let set = TrainingSet::new(x, features, targets, batch_rows, self.seed);
+        let set = TrainingSet::new(x, targets, batch_rows, self.seed);
         let problem = Problem {
             architecture,
             set: &set,
@@ -532,7 +535,7 @@ impl Split {
             seed: self.seed,
             device: &options.device,
         };
-        let folds = cross_validation(&self.rows, features, batch_rows, self.seed);
+        let folds = cross_validation(&self.rows, batch_rows, self.seed);
         let (baseline, calibration) = calibrate(settings, &problem, &folds)?;
         let started = Instant::now();
         let fitted = baseline.fit(&problem)?;

@@ -292,7 +292,7 @@ pub struct Latent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
-    /// Share of the rows that thresholds are set on.
+    /// Share of the rows that thresholds are set on, which are 10,000 at most.
     pub fraction: f64,
     /// Coverage of prediction sets and intervals.
     pub coverage: f64,

@@ -206,7 +206,8 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
 }
 
 fn read(predictor: &Predictor, path: &Path) -> anyhow::Result<(Vec<f32>, Target)> {
-    Ok(predictor.schema.read_labelled(&path.into(), TARGET)?)
+    let (raw, target) = predictor.schema.read_labelled(&path.into(), TARGET)?;
+    Ok((raw.to_floats(), target))
 }
 
 /// Five test digits, the last the one in most doubt, and three things that are no digits.

@@ -1,14 +1,18 @@
 //! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use crate::data::Targets;
+use crate::data::{Inputs, Targets};
 use crate::device::Device;
 use crate::network::{
-    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs,
+    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs, tiles,
 };
 use crate::random::{Purpose, stream};
+use crate::store::Writer;
 use crate::trace::Checkpoints;
 
 /// Steps between two reports of progress.
@@ -81,104 +85,154 @@ impl Adam {
     }
 }
 
+/// Most bytes of mini-batches that are kept: of more rows they are made anew in every step.
+pub(crate) const KEPT: usize = 512 << 20;
+
+/// Rows that pass through a network together, with their targets.
+#[derive(Clone, Debug)]
+pub struct MiniBatch {
+    /// Inputs, `[features, rows]`.
+    pub batch: Batch,
+    /// Targets, `[rows]`.
+    pub targets: Targets,
+}
+
 /// Training rows, whole or in mini-batches of a fixed partition that every particle shares.
 pub struct TrainingSet {
-    parts: Vec<(Batch, Targets)>,
-    rows: usize,
+    x: Inputs,
+    targets: Targets,
+    /// The rows of all mini-batches, one after another.
+    order: Vec<usize>,
+    /// Number of mini-batches.
+    count: usize,
+    /// All of them, if that is not too much.
+    kept: Option<Vec<MiniBatch>>,
     seed: u64,
 }
 
 impl TrainingSet {
     /// Cuts the rows into mini-batches of about `batch_rows`; one batch where they all fit.
-    /// `x` is row-major `[rows, features]`.
-    pub fn new(
-        x: &[f32],
-        features: usize,
-        targets: &Targets,
-        batch_rows: usize,
-        seed: u64,
-    ) -> Self {
-        let all = Batch::from_rows(x, features);
-        let rows = all.rows();
+    pub fn new(x: &Inputs, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
+        Self::keeping(KEPT, x, targets, batch_rows, seed)
+    }
+
+    /// The same, keeping mini-batches of up to so many bytes.
+    fn keeping(most: usize, x: &Inputs, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
+        let rows = targets.len();
         let count = rows.div_ceil(batch_rows.max(1)).max(1);
-        if count == 1 {
-            return Self { parts: vec![(all, targets.clone())], rows, seed };
-        }
         let mut order: Vec<usize> = (0..rows).collect();
-        order.shuffle(&mut stream(seed, Purpose::Batches, u64::MAX));
-        let parts = (0..count)
-            .map(|part| {
-                let chosen = &order[part * rows / count..(part + 1) * rows / count];
-                (all.select(chosen), targets.subset(chosen))
-            })
-            .collect();
-        Self { parts, rows, seed }
+        if count > 1 {
+            order.shuffle(&mut stream(seed, Purpose::Batches, u64::MAX));
+        }
+        let (x, targets) = (x.clone(), targets.clone());
+        Self { x, targets, order, count, kept: None, seed }.kept(most)
+    }
+
+    /// Of row-major standardised `x: [rows, features]`.
+    #[cfg(test)]
+    pub fn of(x: &[f32], features: usize, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
+        Self::new(&Inputs::standardised(x.to_vec(), features), targets, batch_rows, seed)
+    }
+
+    fn kept(mut self, most: usize) -> Self {
+        let bytes = size_of::<f32>() * self.rows() * self.x.features();
+        self.kept = (bytes <= most).then(|| (0..self.count).map(|part| self.make(part)).collect());
+        self
     }
 
     /// The same rows and mini-batches behind the layers of `before` with the parameters `theta`.
-    #[must_use]
-    pub fn behind(&self, before: &Architecture, theta: &[f32]) -> Self {
-        let part = |(batch, targets): &(Batch, Targets)| {
-            let hidden = outputs(before, theta, batch);
-            (Batch::from_features(hidden, before.outputs()), targets.clone())
+    ///
+    /// # Errors
+    /// There are too many for memory, and no room elsewhere.
+    pub fn behind(&self, before: &Architecture, theta: &[f32]) -> std::io::Result<Self> {
+        let mut hidden = Writer::default();
+        for part in 0..self.count {
+            let values = outputs(before, theta, &self.mini_batch(part).batch);
+            hidden.extend(&Batch::from_features(values, before.outputs()).to_rows())?;
+        }
+        let set = Self {
+            x: Inputs::standardised(hidden.finish()?, before.outputs()),
+            targets: self.targets.subset(&self.order),
+            order: (0..self.rows()).collect(),
+            count: self.count,
+            kept: None,
+            seed: self.seed,
         };
-        Self { parts: self.parts.iter().map(part).collect(), rows: self.rows, seed: self.seed }
+        Ok(set.kept(KEPT))
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.order.len()
     }
 
     /// Number of mini-batches; 1 means full batches.
     pub fn parts(&self) -> usize {
-        self.parts.len()
+        self.count
     }
 
-    /// All inputs, row-major `[rows, features]`.
-    pub(crate) fn to_rows(&self) -> Vec<f32> {
-        self.parts.iter().flat_map(|(batch, _)| batch.to_rows()).collect()
+    /// All inputs, in the order of the mini-batches.
+    pub(crate) fn inputs(&self) -> Inputs {
+        self.x.subset(&self.order)
+    }
+
+    /// Rows of a mini-batch, as places in the order.
+    fn range(&self, part: usize) -> Range<usize> {
+        part * self.rows() / self.count..(part + 1) * self.rows() / self.count
+    }
+
+    fn make(&self, part: usize) -> MiniBatch {
+        let chosen = &self.order[self.range(part)];
+        MiniBatch { batch: self.x.batch(chosen), targets: self.targets.subset(chosen) }
     }
 
     /// Inputs and targets of a mini-batch.
-    pub(crate) fn mini_batch(&self, part: usize) -> (&Batch, &Targets) {
-        let (batch, targets) = &self.parts[part];
-        (batch, targets)
+    pub(crate) fn mini_batch(&self, part: usize) -> Cow<'_, MiniBatch> {
+        match &self.kept {
+            Some(kept) => Cow::Borrowed(&kept[part]),
+            None => Cow::Owned(self.make(part)),
+        }
+    }
+
+    /// Rows of the largest mini-batch.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn largest_part(&self) -> usize {
+        (0..self.count).map(|part| self.range(part).len()).max().unwrap_or(0)
     }
 
     /// Most rows that pass through the network together.
     pub(crate) fn largest_tile(&self, architecture: &Architecture) -> usize {
-        let tiles = self.parts.iter().flat_map(|(batch, _)| batch.tiles(architecture));
+        let tiles = (0..self.count).flat_map(|part| tiles(self.range(part).len(), architecture));
         tiles.map(|tile| tile.len()).max().unwrap_or(0)
     }
 
     /// All rows over those of a mini-batch.
     pub(crate) fn scale(&self, part: usize) -> f32 {
-        self.rows as f32 / self.parts[part].0.rows() as f32
+        self.rows() as f32 / self.range(part).len() as f32
     }
 
-    /// The objective of each mini-batch.
-    pub fn objectives<'a>(
-        &'a self,
-        architecture: &'a Architecture,
+    /// What `f` makes of the objective of each mini-batch.
+    pub fn each<R>(
+        &self,
+        architecture: &Architecture,
         likelihood: Likelihood,
-    ) -> impl Iterator<Item = Objective<'a>> {
-        self.parts.iter().map(move |(batch, targets)| Objective {
-            architecture,
-            batch,
-            targets,
-            likelihood,
-        })
+        mut f: impl FnMut(Objective<'_>) -> R,
+    ) -> Vec<R> {
+        let of = |part| {
+            let MiniBatch { batch, targets } = &*self.mini_batch(part);
+            f(Objective { architecture, batch, targets, likelihood })
+        };
+        (0..self.count).map(of).collect()
     }
 
     /// Σ −log p(y | x, θ) over all rows, in nats.
     pub fn nll(&self, architecture: &Architecture, likelihood: Likelihood, theta: &[f32]) -> f64 {
-        self.objectives(architecture, likelihood).map(|objective| objective.nll(theta)).sum()
+        self.each(architecture, likelihood, |objective| objective.nll(theta)).iter().sum()
     }
 
     /// The mini-batch of a step: every epoch visits all of them in a new order.
     pub(crate) fn part(&self, step: usize) -> usize {
-        let count = self.parts.len();
+        let count = self.count;
         if count == 1 {
             return 0;
         }
@@ -208,15 +262,12 @@ impl ControlVariate {
         }
         let mut tape = Tape::default();
         let mut total = vec![0.0; anchor.len()];
-        let parts = set
-            .objectives(architecture, likelihood)
-            .map(|objective| {
-                let mut gradient = vec![0.0; anchor.len()];
-                objective.nll_gradient(anchor, &mut tape, &mut gradient);
-                total.iter_mut().zip(&gradient).for_each(|(sum, &g)| *sum += g);
-                gradient
-            })
-            .collect();
+        let parts = set.each(architecture, likelihood, |objective| {
+            let mut gradient = vec![0.0; anchor.len()];
+            objective.nll_gradient(anchor, &mut tape, &mut gradient);
+            total.iter_mut().zip(&gradient).for_each(|(sum, &g)| *sum += g);
+            gradient
+        });
         Some(Self { parts, total })
     }
 
@@ -382,10 +433,10 @@ impl Descent<'_> {
         if let Some(watch) = particle.watch {
             watch(theta);
         }
-        let objective = self.objective(0);
-        let nll = nll.unwrap_or_else(|| objective.nll(theta));
+        let first = self.set.mini_batch(0);
+        let nll = nll.unwrap_or_else(|| self.objective(&first).nll(theta));
         Measured {
-            nll: nll / objective.batch.rows() as f64,
+            nll: nll / first.batch.rows() as f64,
             prior: penalty(theta, self.prior_precision),
             distance: distance(theta, particle.start),
         }
@@ -398,8 +449,7 @@ impl Descent<'_> {
     }
 
     /// The objective of a mini-batch.
-    fn objective(&self, part: usize) -> Objective<'_> {
-        let (batch, targets) = self.set.mini_batch(part);
+    fn objective<'m>(&'m self, MiniBatch { batch, targets }: &'m MiniBatch) -> Objective<'m> {
         Objective { architecture: self.architecture, batch, targets, likelihood: self.likelihood }
     }
 
@@ -413,7 +463,8 @@ impl Descent<'_> {
         gradient: &mut [f32],
     ) -> f64 {
         gradient.fill(0.0);
-        let nll = self.objective(part).nll_gradient(theta, tape, gradient);
+        let mini_batch = self.set.mini_batch(part);
+        let nll = self.objective(&mini_batch).nll_gradient(theta, tape, gradient);
         let scale = self.set.scale(part);
         if let Some(control) = particle.control {
             for ((g, &own), &all) in
@@ -447,4 +498,40 @@ pub(crate) fn penalty(theta: &[f32], prior_precision: &[f32]) -> f64 {
 pub(crate) fn distance(one: &[f32], other: &[f32]) -> f64 {
     let squares = one.iter().zip(other).map(|(&a, &b)| f64::from(a - b).powi(2));
     squares.sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Activation;
+
+    #[test]
+    fn mini_batches_that_are_made_anew_are_those_that_are_kept() {
+        let x: Vec<f32> = (0..90).map(|value| (value as f32 * 0.7).sin()).collect();
+        let x = Inputs::standardised(x, 3).subset(&(0..30).rev().collect::<Vec<_>>());
+        let targets = Targets::Values((0..30).map(|row| row as f32 / 15.0 - 1.0).collect());
+        let architecture = Architecture::perceptron(&[3, 4, 1], Activation::Tanh);
+        let likelihood = Likelihood::Gaussian { noise_std: 0.3 };
+        let start = architecture.initialise(&mut stream(1, Purpose::Initialisation, 0));
+        for batch_rows in [7, 30] {
+            let ends = [KEPT, 0].map(|most| {
+                let set = TrainingSet::keeping(most, &x, &targets, batch_rows, 5);
+                assert_eq!(set.kept.is_some(), most > 0);
+                let descent = Descent {
+                    architecture: &architecture,
+                    set: &set,
+                    likelihood,
+                    prior_precision: &vec![1.0; start.len()],
+                    held: None,
+                    schedule: Schedule { steps: 20, learning_rate: 0.01 },
+                };
+                let control = ControlVariate::at(&start, &set, &architecture, likelihood);
+                let particle =
+                    Particle { start: &start, drift: None, control: control.as_ref(), watch: None };
+                let checkpoints = Checkpoints::of(20);
+                descent.run_traced(&Device::Cpu, &[particle], &checkpoints, &|_| {}).expect("done")
+            });
+            assert_eq!(ends[0], ends[1]);
+        }
+    }
 }

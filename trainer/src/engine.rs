@@ -12,7 +12,7 @@ use fiberwalk_formats::{
 use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
-use crate::data::{Features, Schema, Series, Task};
+use crate::data::{Features, Schema, Series, Task, Values};
 use crate::latent::DecoderShape;
 use crate::network::{Architecture, Batch, Shape};
 use crate::pipeline::Run;
@@ -121,8 +121,30 @@ impl Predictor {
     /// # Errors
     /// More samples than stored codes, or drawn codes without a trunk.
     pub fn predict(&self, raw: &[f32]) -> anyhow::Result<Predictions> {
+        self.predict_from(0, raw)
+    }
+
+    /// Predicts all of `values: [n, features]`, original units, some thousand rows at a time.
+    ///
+    /// # Errors
+    /// Those of [`Self::predict`].
+    pub fn predict_all(&self, values: &Values) -> anyhow::Result<Predictions> {
+        let features = self.schema.features.0.len();
+        let rows = |start: usize| {
+            let end = (start + AT_ONCE).min(values.len() / features);
+            self.predict_from(start, &values.floats(start * features..end * features))
+        };
+        let mut all = rows(0)?;
+        for start in (AT_ONCE..values.len() / features).step_by(AT_ONCE) {
+            all.append(rows(start)?);
+        }
+        Ok(all)
+    }
+
+    /// Predicts rows of which the first has this number.
+    fn predict_from(&self, first: usize, raw: &[f32]) -> anyhow::Result<Predictions> {
         match &self.engine {
-            Engine::Runtime { bytes, draws } => predict_with_runtime(bytes, *draws, raw),
+            Engine::Runtime { bytes, draws } => predict_with_runtime(bytes, *draws, first, raw),
             Engine::Networks { architecture, thetas, thresholds } => {
                 let x = self.schema.standardise(raw);
                 let batch = Batch::from_rows(&x, architecture.inputs());
@@ -212,10 +234,18 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
     }
 }
 
+/// Rows that an engine predicts at a time.
+const AT_ONCE: usize = 16_384;
+
 /// Rows that one task of the thread pool predicts.
 const CHUNK_ROWS: usize = 64;
 
-fn predict_with_runtime(bytes: &[u8], draws: Draws, raw: &[f32]) -> anyhow::Result<Predictions> {
+fn predict_with_runtime(
+    bytes: &[u8],
+    draws: Draws,
+    first: usize,
+    raw: &[f32],
+) -> anyhow::Result<Predictions> {
     let model = Model::from_bytes(bytes)?;
     let features = model.input_len();
     let chunks: Vec<anyhow::Result<Vec<Row>>> = raw
@@ -226,7 +256,7 @@ fn predict_with_runtime(bytes: &[u8], draws: Draws, raw: &[f32]) -> anyhow::Resu
             rows.chunks_exact(features)
                 .enumerate()
                 .map(|(index, x)| {
-                    let row = (chunk * CHUNK_ROWS + index) as u64;
+                    let row = (first + chunk * CHUNK_ROWS + index) as u64;
                     predict_row(&model, draws, row, x, &mut scratch)
                 })
                 .collect()

@@ -1,6 +1,6 @@
 //! Cross-validation: what is chosen or calibrated on rows that were not trained on.
 
-use crate::data::{Rows, Targets, folds};
+use crate::data::{Rows, Targets, evenly, folds};
 use crate::descent::TrainingSet;
 use crate::network::Batch;
 use crate::predictive::Predictive;
@@ -18,6 +18,9 @@ pub struct Fold {
     pub targets: Targets,
 }
 
+/// Most rows that a fold holds out and evaluates.
+const MOST_HELD_OUT: usize = 20_000;
+
 /// Folds that are evaluated: with many rows a few parts say enough.
 pub fn fold_count(rows: usize) -> usize {
     match rows {
@@ -29,22 +32,24 @@ pub fn fold_count(rows: usize) -> usize {
 }
 
 /// Cuts `rows` into folds, the same for the same seed. `batch_rows` is that of a [`TrainingSet`].
-pub fn cross_validation(rows: &Rows, features: usize, batch_rows: usize, seed: u64) -> Vec<Fold> {
+pub fn cross_validation(rows: &Rows, batch_rows: usize, seed: u64) -> Vec<Fold> {
     let parts = folds(rows, PARTS, seed);
     parts
         .iter()
-        .take(fold_count(rows.n))
+        .take(fold_count(rows.len()))
         // Few groups leave some empty.
         .filter(|part| !part.is_empty())
         .map(|part| {
-            let mut inside = vec![false; rows.n];
+            let mut inside = vec![false; rows.len()];
             part.iter().for_each(|&row| inside[row] = true);
-            let rest: Vec<usize> = (0..rows.n).filter(|&row| !inside[row]).collect();
-            let (training, held_out) = (rows.subset(&rest), rows.subset(part));
+            let rest: Vec<usize> = (0..rows.len()).filter(|&row| !inside[row]).collect();
+            let evaluated: Vec<usize> =
+                evenly(part.len(), MOST_HELD_OUT).into_iter().map(|at| part[at]).collect();
+            let (training, held_out) = (rows.subset(&rest), rows.subset(&evaluated));
             let targets = &training.targets;
             Fold {
-                training: TrainingSet::new(&training.x, features, targets, batch_rows, seed),
-                held_out: Batch::from_rows(&held_out.x, features),
+                training: TrainingSet::new(&training.x, targets, batch_rows, seed),
+                held_out: held_out.x.to_batch(),
                 targets: held_out.targets,
             }
         })

@@ -41,6 +41,7 @@ pub mod report;
 pub mod reuse;
 pub mod run_data;
 pub mod run_dir;
+pub mod store;
 pub mod tensors;
 pub mod trace;
 pub mod validation;

@@ -97,6 +97,55 @@ impl Predictions {
         }
     }
 
+    /// Appends the rows of `other`, which is of the same model.
+    pub fn append(&mut self, other: Self) {
+        match (self, other) {
+            (
+                Self::Classification {
+                    probabilities,
+                    entropy,
+                    mutual_information,
+                    sets,
+                    out_of_distribution,
+                    ..
+                },
+                Self::Classification {
+                    probabilities: p,
+                    entropy: h,
+                    mutual_information: i,
+                    sets: set,
+                    out_of_distribution: foreign,
+                    ..
+                },
+            ) => {
+                probabilities.extend(p);
+                entropy.extend(h);
+                mutual_information.extend(i);
+                sets.extend(set);
+                out_of_distribution.extend(foreign);
+            }
+            (
+                Self::Regression { mean, std, epistemic_std, lower, upper, out_of_distribution },
+                Self::Regression {
+                    mean: m,
+                    std: s,
+                    epistemic_std: e,
+                    lower: l,
+                    upper: u,
+                    out_of_distribution: foreign,
+                },
+            ) => {
+                mean.extend(m);
+                std.extend(s);
+                epistemic_std.extend(e);
+                lower.extend(l);
+                upper.extend(u);
+                out_of_distribution.extend(foreign);
+            }
+            _ => unreachable!("a model has one task"),
+        }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.doubt().len()

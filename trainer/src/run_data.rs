@@ -7,10 +7,10 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::data::{Rows, Schema, Split, Target, Targets, Task};
+use crate::data::{Inputs, Rows, Schema, Split, Target, Targets, Task};
 use crate::network::{Architecture, LayerSpec, Shape};
 use crate::run_dir::RunDir;
-use crate::tensors::TensorFile;
+use crate::tensors::{TensorFile, header};
 use crate::walk::first_of;
 
 /// Name of the record.
@@ -125,7 +125,7 @@ impl DataRecord {
             // As exact as a float counts.
             Some(groups.into_iter().map(|group| group as u32).collect())
         };
-        Ok(Rows { x: file.values("x", 0..n)?, n, targets, groups })
+        Ok(Rows { x: Inputs::standardised(file.store("x")?, features), targets, groups })
     }
 
     /// Reads the calibration rows: raw features `[n, features]` and their targets.
@@ -173,18 +173,26 @@ pub fn write_rows(dir: &RunDir, rows: &Rows) -> anyhow::Result<()> {
     if dir.has(ROWS) {
         return Ok(());
     }
-    let features = rows.x.len() / rows.n.max(1);
-    let x: Vec<Vec<f32>> = rows.x.chunks(features.max(1)).map(<[f32]>::to_vec).collect();
-    let targets: Vec<Vec<f32>> = match &rows.targets {
-        // There are at most as many classes as outputs, which a float tells apart.
-        Targets::Classes { labels, .. } => labels.iter().map(|&label| vec![label as f32]).collect(),
-        Targets::Values(values) => values.iter().map(|&value| vec![value]).collect(),
-    };
-    let mut tensors = vec![("x", &x[..]), ("targets", &targets[..])];
-    let groups: Option<Vec<Vec<f32>>> =
-        rows.groups.as_ref().map(|groups| groups.iter().map(|&group| vec![group as f32]).collect());
-    tensors.extend(groups.as_deref().map(|groups| ("groups", groups)));
-    dir.write_tensors(ROWS, &tensors)
+    let n = rows.len();
+    let column = |name| (name, [n, 1]);
+    let mut matrices = vec![("x", [n, rows.x.features()]), column("targets")];
+    matrices.extend(rows.groups.as_ref().map(|_| column("groups")));
+    let header = header(&matrices, None)?;
+    dir.write_with(ROWS, &mut |file| {
+        file.write_all(&header)?;
+        let mut write = |value: f32| file.write_all(&value.to_le_bytes());
+        for row in 0..n {
+            rows.x.row(row).into_iter().try_for_each(&mut write)?;
+        }
+        match &rows.targets {
+            // There are at most as many classes as outputs, which a float tells apart.
+            Targets::Classes { labels, .. } => {
+                labels.iter().try_for_each(|&label| write(label as f32))?;
+            }
+            Targets::Values(values) => values.iter().try_for_each(|&value| write(value))?,
+        }
+        rows.groups.iter().flatten().try_for_each(|&group| write(group as f32))
+    })
 }
 
 /// Indices of `classes` classes, as they were written.

@@ -1,7 +1,7 @@
 //! The directory of a training run: every stage's result, each written whole or not at all.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
@@ -36,14 +36,21 @@ pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
 /// # Errors
 /// The file cannot be written; then nothing is left of it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    write(path, &mut |file| file.write_all(bytes))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// What writes a file's bytes.
+type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
+
+fn write(path: &Path, fill: Fill<'_>) -> anyhow::Result<()> {
+    filled(path, fill).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn filled(path: &Path, fill: Fill<'_>) -> io::Result<()> {
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(std::io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if !found.is_file() => {
-            return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+            return fill(&mut fs::OpenOptions::new().write(true).open(path)?);
         }
         _ => {}
     }
@@ -59,11 +66,12 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let _written = WRITES.read().unwrap_or_else(PoisonError::into_inner);
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut file = BufWriter::new(builder.tempfile_in(folder)?);
+    fill(&mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.as_file().sync_all()?;
-    file.persist(&path)?;
-    debug!(path = %path.display(), bytes = bytes.len(), "wrote");
+    let file = file.persist(&path)?;
+    debug!(path = %path.display(), bytes = file.metadata()?.len(), "wrote");
     Ok(())
 }
 
@@ -155,12 +163,20 @@ impl RunDir {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.write_with(name, &mut |file| file.write_all(bytes))
+    }
+
+    /// Writes a file, whole or not at all, whose bytes come one after another.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_with(&self, name: &str, fill: Fill<'_>) -> anyhow::Result<()> {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        write_atomically(&path, bytes)
+        write(&path, fill)
     }
 
     /// Reads a file.

@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tracing::debug;
 
+use crate::store::{IN_MEMORY, Store};
+
 /// Bytes before the header: its length.
 const PREFIX: usize = 8;
 /// Bytes of a header at most.
@@ -20,11 +22,14 @@ const CHUNK: usize = 1 << 18;
 
 /// What a file of `matrices`, named and `[rows, columns]`, starts with; their values follow, one matrix
 /// after another, row by row, each value in four bytes, least first. `note` is a named text for the
-/// reader.
+/// reader, if there is one.
 ///
 /// # Errors
 /// The matrices have more bytes than can be counted.
-pub fn header(matrices: &[(&str, [usize; 2])], note: (&str, String)) -> anyhow::Result<Vec<u8>> {
+pub fn header(
+    matrices: &[(&str, [usize; 2])],
+    note: Option<(&str, String)>,
+) -> anyhow::Result<Vec<u8>> {
     let mut end = 0;
     let infos = matrices.iter().map(|&(name, [rows, columns])| {
         let start = end;
@@ -33,8 +38,8 @@ pub fn header(matrices: &[(&str, [usize; 2])], note: (&str, String)) -> anyhow::
         (name.to_owned(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
     });
     let infos = infos.collect();
-    let notes = HashMap::from([(note.0.to_owned(), note.1)]);
-    let metadata = Metadata::new(Some(notes), infos)?;
+    let notes = note.map(|(name, text)| HashMap::from([(name.to_owned(), text)]));
+    let metadata = Metadata::new(notes, infos)?;
     let mut text = serde_json::to_vec(&metadata)?;
     text.resize(text.len().next_multiple_of(PREFIX), b' ');
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
@@ -119,6 +124,21 @@ impl TensorFile {
         read().with_context(|| unreadable(&self.path))
     }
 
+    /// All values of a matrix, in memory unless they are many.
+    ///
+    /// # Errors
+    /// As [`Self::values`].
+    pub fn store(&self, tensor: &str) -> anyhow::Result<Store<f32>> {
+        let ([rows, columns], first) = self.matrix(tensor)?;
+        let bytes = rows * columns * size_of::<f32>();
+        if bytes <= IN_MEMORY {
+            return Ok(self.values(tensor, 0..rows)?.into());
+        }
+        let start = self.start + first;
+        let map = || Store::in_file(&File::open(&self.path)?, start..start + bytes);
+        map().with_context(|| unreadable(&self.path))
+    }
+
     /// Some rows of a matrix, each apart.
     ///
     /// # Errors
@@ -157,7 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("matrix");
         let values: Vec<f32> = (0..12).map(|value| value as f32 - 5.5).collect();
-        let mut bytes = header(&[("theta", [4, 3])], ("made", "here".to_owned())).expect("small");
+        let mut bytes =
+            header(&[("theta", [4, 3])], Some(("made", "here".to_owned()))).expect("small");
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         std::fs::write(&path, &bytes).expect("writable");
         let file = TensorFile::open(&path).expect("as written");
@@ -174,7 +195,8 @@ mod tests {
     fn a_file_that_is_cut_or_something_else_is_refused() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("matrix");
-        let mut whole = header(&[("theta", [1, 2])], ("made", "here".to_owned())).expect("small");
+        let mut whole =
+            header(&[("theta", [1, 2])], Some(("made", "here".to_owned()))).expect("small");
         whole.extend([0; 8]);
         for bytes in [&whole[..whole.len() - 1], &whole[..20], &whole[..3], b"a,b,class\n1,2,x\n"] {
             std::fs::write(&path, bytes).expect("writable");

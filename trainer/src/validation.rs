@@ -19,7 +19,7 @@ impl<'a> Validation<'a> {
     pub fn new(architecture: &'a Architecture, rows: &Rows, named: &[usize]) -> Self {
         let places = evenly(named.len(), MOST_ROWS);
         let rows = rows.subset(&places.into_iter().map(|place| named[place]).collect::<Vec<_>>());
-        let batch = Batch::from_rows(&rows.x, architecture.inputs());
+        let batch = rows.x.to_batch();
         Self { architecture, batch, targets: rows.targets }
     }
 
@@ -69,6 +69,7 @@ impl<'a> Finished<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Inputs;
     use crate::network::Activation;
     use crate::random::{Purpose, stream};
 
@@ -81,7 +82,7 @@ mod tests {
             [(classes, 3, Calibration::Temperature(0.8)), (values, 1, Calibration::NoiseStd(0.5))]
         {
             let architecture = Architecture::perceptron(&[3, 5, outputs], Activation::Tanh);
-            let rows = Rows { x: x.clone(), n: 20, targets, groups: None };
+            let rows = Rows { x: Inputs::standardised(x.clone(), 3), targets, groups: None };
             let named: Vec<usize> = (5..20).collect();
             let validation = Validation::new(&architecture, &rows, &named);
             let mut rng = stream(1, Purpose::Probes, 0);

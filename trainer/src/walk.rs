@@ -120,7 +120,7 @@ impl Walk<'_> {
                 range.clone().filter(|particle| particle % maps.len() == index).collect();
             let walk = Walk {
                 architecture: &after,
-                set: &self.set.behind(&before, kept),
+                set: &self.set.behind(&before, kept)?,
                 prior_precision: &self.prior_precision[fixed..],
                 walked: &self.walked[first..],
                 ..*self
@@ -227,12 +227,12 @@ impl Walk<'_> {
     /// Adds Σ_n ∇θ −log p(ỹ_n | x_n, θ) with labels ỹ_n drawn from the predictive at θ.
     fn add_data_noise(&self, theta: &[f32], rng: &mut Xoshiro256PlusPlus, drift: &mut [f32]) {
         let mut tape = Tape::default();
-        for objective in self.set.objectives(self.architecture, self.likelihood) {
+        self.set.each(self.architecture, self.likelihood, |objective| {
             objective.pull_back(theta, &mut tape, drift, |tile, outputs| {
                 sampled_gradient(self.likelihood, outputs, tile.len(), rng);
                 0.0
-            });
-        }
+            })
+        });
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
         let (x, targets, maps) = three_classes(&architecture);
         let prior_precision = vec![1.0; architecture.parameters()];
         for batch_rows in [15, 40] {
-            let set = TrainingSet::new(&x, 2, &targets, batch_rows, 7);
+            let set = TrainingSet::of(&x, 2, &targets, batch_rows, 7);
             let walk = Walk {
                 architecture: &architecture,
                 set: &set,
@@ -329,7 +329,7 @@ mod tests {
         let targets = Targets::Classes { labels, classes: 2 };
         let prior_precision = vec![1.0; architecture.parameters()];
         let (device, likelihood) = (Device::Cpu, Likelihood::Categorical);
-        let [full, parts] = [400, 100].map(|rows| TrainingSet::new(&x, 2, &targets, rows, 7));
+        let [full, parts] = [400, 100].map(|rows| TrainingSet::of(&x, 2, &targets, rows, 7));
         let schedule = |steps| Schedule { steps, learning_rate: 0.02 };
         let prior_precision = prior_precision.as_slice();
         let descent = Descent {
@@ -379,7 +379,7 @@ mod tests {
         let prior_precision = architecture.per_parameter(&[1.0, 2.0, 3.0]);
         let (device, checkpoints) = (Device::Cpu, Checkpoints::of(50));
         for (drift, batch_rows) in [(Drift::DataNoise, 40), (Drift::Isotropic, 15)] {
-            let set = TrainingSet::new(&x, 2, &targets, batch_rows, 7);
+            let set = TrainingSet::of(&x, 2, &targets, batch_rows, 7);
             let walk = Walk {
                 architecture: &architecture,
                 set: &set,
@@ -400,7 +400,7 @@ mod tests {
                 let (kept, start) = maps[particle % 2].split_at(fixed);
                 let own = Walk {
                     architecture: &after,
-                    set: &set.behind(&before, kept),
+                    set: &set.behind(&before, kept).expect("few rows"),
                     prior_precision: &prior_precision[fixed..],
                     walked: &[true],
                     ..walk
@@ -425,7 +425,7 @@ mod tests {
     fn layers_between_others_stay() {
         let architecture = Architecture::perceptron(&[2, 5, 4, 3], Activation::Tanh);
         let (x, targets, maps) = three_classes(&architecture);
-        let set = TrainingSet::new(&x, 2, &targets, 15, 7);
+        let set = TrainingSet::of(&x, 2, &targets, 15, 7);
         let prior_precision = architecture.per_parameter(&[1.0, 2.0, 0.5]);
         let walk = Walk {
             architecture: &architecture,

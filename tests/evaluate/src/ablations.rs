@@ -290,7 +290,7 @@ impl<'a> Base<'a> {
                 let (test, truth) = schema.read_labelled(&file, &target)?;
                 let mut rng = stream(self.seed, Purpose::Foreign, 0);
                 let foreign = predictor.predict(&schema.foreign(truth.len(), &mut rng))?;
-                anyhow::Ok(Scores::of(&predictor.predict(&test)?, &truth, Some(&foreign)))
+                anyhow::Ok(Scores::of(&predictor.predict_all(&test)?, &truth, Some(&foreign)))
             });
             Ok(Measured {
                 particles: particles?,

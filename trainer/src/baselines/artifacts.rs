@@ -13,7 +13,7 @@ use crate::engine::{Draws, Predictor};
 use crate::export::NetworkExport;
 use crate::footprint::Work;
 use crate::instructions::{Core, Operations};
-use crate::latent::ProbePool;
+use crate::latent::ProbeSource;
 use crate::network::Batch;
 use crate::predictive::{Calibration, Predictive};
 use crate::run_dir::write_atomically;
@@ -58,8 +58,9 @@ impl Baseline for EnsembleArtifact {
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         let thetas = problem.maps(self.ensemble.members)?;
         let Problem { architecture, set, likelihood, device, seed, .. } = *problem;
-        let rows = set.to_rows();
-        let pool = ProbePool::for_ranges(device, &rows, architecture, likelihood, &thetas, seed)?;
+        let x = &set.inputs();
+        let source = ProbeSource { device, x, architecture, likelihood, particles: &thetas, seed };
+        let pool = source.for_ranges()?;
         let file = |theta: &Vec<f32>| self.file(theta, problem, &pool.probes.batch);
         let files = thetas.iter().map(file).collect::<anyhow::Result<_>>()?;
         Ok(Fitted::Artifacts(Artifacts { files, schema: self.schema.clone() }))
@@ -173,7 +174,7 @@ mod tests {
         let architecture = Architecture::perceptron(&[2, 8, 2], Activation::Tanh);
         let problem = Problem {
             architecture: &architecture,
-            set: &TrainingSet::new(&x, 2, &targets, 1000, 0),
+            set: &TrainingSet::of(&x, 2, &targets, 1000, 0),
             likelihood: Likelihood::Categorical,
             prior_precision: &[1.0, 1.0],
             schedule: Schedule { steps: 200, learning_rate: 0.02 },

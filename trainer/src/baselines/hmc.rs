@@ -93,12 +93,10 @@ impl<'a> Potential<'a> {
         self.theta.iter_mut().zip(theta).for_each(|(narrow, &wide)| *narrow = wide as f32);
         self.gradient.fill(0.0);
         let Problem { set, architecture, likelihood, .. } = *self.problem;
-        let nll: f64 = set
-            .objectives(architecture, likelihood)
-            .map(|objective| {
-                objective.nll_gradient(&self.theta, &mut self.tape, &mut self.gradient)
-            })
-            .sum();
+        let nll = set.each(architecture, likelihood, |objective| {
+            objective.nll_gradient(&self.theta, &mut self.tape, &mut self.gradient)
+        });
+        let nll: f64 = nll.iter().sum();
         let mut prior = 0.0;
         let parts = theta.iter().zip(&self.prior_precision).zip(&self.gradient);
         for (g, ((&value, &alpha), &own)) in gradient.iter_mut().zip(parts) {
@@ -290,7 +288,7 @@ impl Baseline for Hmc {
 
 /// Outputs of every draw at some training rows, logits centred over the classes, `[draws][functions]`.
 fn functions(problem: &Problem<'_>, draws: &[Vec<f32>]) -> Vec<Vec<f64>> {
-    let (batch, _) = problem.set.mini_batch(0);
+    let batch = &problem.set.mini_batch(0).batch;
     let rows = batch.rows().min(JUDGED_ROWS);
     let judged = batch.select(&(0..rows).collect::<Vec<_>>());
     let of_draw = |theta: &Vec<f32>| {

@@ -93,7 +93,8 @@ impl Curvature {
     pub(super) fn at(theta: Vec<f32>, range: Range<usize>, problem: &Problem<'_>) -> Self {
         let Problem { architecture, set, likelihood, .. } = *problem;
         let mut ggn = DMatrix::zeros(range.len(), range.len());
-        for (batch, _) in (0..set.parts()).map(|part| set.mini_batch(part)) {
+        for part in 0..set.parts() {
+            let batch = &set.mini_batch(part).batch;
             let outputs = outputs(architecture, &theta, batch);
             for rows in chunks(batch.rows()) {
                 let mut roots = jacobians(architecture, &theta, batch, rows.clone(), &range);

@@ -25,7 +25,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::data::Targets;
-use crate::descent::{Descent, Schedule, TrainingSet};
+use crate::descent::{Descent, MiniBatch, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
 use crate::footprint::{int8_bytes, pass_products};
@@ -180,7 +180,8 @@ fn mini_batches(
     rng: &mut Xoshiro256PlusPlus,
 ) -> Vec<(Batch, Targets)> {
     let mut all = Vec::new();
-    for (batch, targets) in (0..set.parts()).map(|part| set.mini_batch(part)) {
+    for part in 0..set.parts() {
+        let MiniBatch { batch, targets } = &*set.mini_batch(part);
         let mut order: Vec<usize> = (0..batch.rows()).collect();
         order.shuffle(rng);
         let count = order.len().div_ceil(rows).max(1);
@@ -268,7 +269,7 @@ pub(crate) mod linear {
             let mean = &covariance * design.tr_mul(&y) / f64::from(NOISE_STD).powi(2);
             Self {
                 architecture: Architecture::perceptron(&[2, 1], Activation::Tanh),
-                set: TrainingSet::new(&x, 2, &Targets::Values(values), ROWS, 0),
+                set: TrainingSet::of(&x, 2, &Targets::Values(values), ROWS, 0),
                 design,
                 values: y,
                 mean,

@@ -78,7 +78,7 @@ fn for_each_task(check: impl Fn(&Figures, &OfTask, &Problem<'_>)) {
         widths.push(classes.unwrap_or(1));
         let problem = Problem {
             architecture: &Architecture::perceptron(&widths, Activation::Tanh),
-            set: &TrainingSet::new(&task.x, 2, &targets, task.y.len(), 0),
+            set: &TrainingSet::of(&task.x, 2, &targets, task.y.len(), 0),
             likelihood,
             prior_precision: &figures.precision.map(|alpha| alpha as f32),
             schedule: Schedule { steps: 500, learning_rate: 0.02 },

@@ -40,10 +40,13 @@ impl Arguments {
         let name = self.target.as_deref().unwrap_or(&schema.target);
         let source = self.source.at(&self.test);
         let (raw, target) = schema.read_labelled(&source, name)?;
-        let predictions = predictor.predict(&raw)?;
+        let predictions = predictor.predict_all(&raw)?;
         let foreign = match &self.ood {
             None => None,
-            Some(path) => Some(predictor.predict(&schema.read(&source.beside(path), name)?)?),
+            Some(path) => {
+                let foreign = schema.read(&source.beside(path), name)?;
+                Some(predictor.predict_all(&foreign)?)
+            }
         };
         let scores = Scores::of(&predictions, &target, foreign.as_ref());
         let mut shown = std::io::stdout().lock();

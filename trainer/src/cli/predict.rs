@@ -28,6 +28,6 @@ impl Arguments {
         let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
         let source = self.source.at(&self.data);
         let raw = predictor.schema.read(&source, &predictor.schema.target)?;
-        predictor.predict(&raw)?.write_csv(&self.out)
+        predictor.predict_all(&raw)?.write_csv(&self.out)
     }
 }

@@ -54,12 +54,12 @@ impl Arguments {
 
 fn read_held_out(run: &Run, source: &Source, target: &str) -> anyhow::Result<HeldOut> {
     let (raw, target) = run.record().schema.read_labelled(source, target)?;
-    Ok(HeldOut { target, raw, file: Some(name(&source.path)) })
+    Ok(HeldOut { target, raw: raw.to_floats(), file: Some(name(&source.path)) })
 }
 
 fn read_foreign(run: &Run, source: &Source, target: &str) -> anyhow::Result<Foreign> {
     let raw = run.record().schema.read(source, target)?;
-    Ok(Foreign { raw, file: name(&source.path) })
+    Ok(Foreign { raw: raw.to_floats(), file: name(&source.path) })
 }
 
 /// The file's name without its folders, which are the reader's own business.

@@ -1,12 +1,18 @@
 //! An array of a file: its shape and elements.
 
+use std::sync::Arc;
+
 use super::block::{Block, Shape, Values};
+use crate::store::{Store, Writer};
 
 /// Where an array's labels come from, for a message.
 pub(super) const LABELS_OPTION: &str = "give them by --labels FILE";
 
+/// Elements that are read at once.
+pub(super) const CHUNK: usize = 1 << 16;
+
 /// An array in the order of C: the last axis is the fastest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Array {
     /// Lengths of the axes.
     pub shape: Vec<usize>,
@@ -17,16 +23,16 @@ pub(super) struct Array {
 }
 
 /// Elements of an array, as exactly as they are stored.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Elements {
     /// u8.
-    Bytes(Vec<u8>),
+    Bytes(Store<u8>),
     /// Other whole numbers.
-    Whole(Vec<i64>),
+    Whole(Store<i64>),
     /// f32.
-    Single(Vec<f32>),
+    Single(Store<f32>),
     /// f64.
-    Double(Vec<f64>),
+    Double(Store<f64>),
     /// Text.
     Text(Vec<String>),
 }
@@ -58,15 +64,23 @@ impl Elements {
     }
 
     fn into_values(self) -> Result<Values, String> {
-        let floats: Vec<f32> = match self {
-            Self::Bytes(bytes) => return Ok(Values::Bytes(bytes)),
-            Self::Whole(elements) => elements.into_iter().map(|x| x as f32).collect(),
-            Self::Single(elements) => elements,
-            Self::Double(elements) => elements.into_iter().map(|x| x as f32).collect(),
-            Self::Text(_) => return Err("found text, expected numbers".to_owned()),
-        };
-        Ok(Values::Floats(floats))
+        match self {
+            Self::Bytes(bytes) => Ok(Values::Bytes(bytes)),
+            Self::Whole(elements) => singles(&elements, |x| x as f32),
+            Self::Single(elements) => Ok(Values::Floats(elements)),
+            Self::Double(elements) => singles(&elements, |x| x as f32),
+            Self::Text(_) => Err("found text, expected numbers".to_owned()),
+        }
     }
+}
+
+fn singles<T: Copy>(elements: &[T], single: impl Fn(T) -> f32) -> Result<Values, String> {
+    let mut floats = Writer::default();
+    for chunk in elements.chunks(CHUNK) {
+        let chunk: Vec<f32> = chunk.iter().copied().map(&single).collect();
+        floats.extend(&chunk).map_err(|error| error.to_string())?;
+    }
+    Ok(Values::Floats(floats.finish().map_err(|error| error.to_string())?))
 }
 
 impl Array {
@@ -118,9 +132,9 @@ impl Array {
         if fortran || channels_first {
             let strides = strides(&shape, fortran);
             let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
-            values = values.along(&axes);
+            values = values.along(&axes).map_err(|error| error.to_string())?;
         }
-        let block = Block { names, shape: map, values, labels };
+        let block = Block { names, shape: map, values: Arc::new(values), labels };
         match block.not_finite() {
             None => Ok(block),
             Some((row, feature, found)) => Err(format!(
@@ -135,7 +149,7 @@ impl Array {
 impl Block {
     /// Row, feature and value of the first number that is none.
     fn not_finite(&self) -> Option<(usize, usize, f32)> {
-        let Values::Floats(floats) = &self.values else { return None };
+        let Values::Floats(floats) = &*self.values else { return None };
         let index = floats.iter().position(|x| !x.is_finite())?;
         Some((index / self.names.len(), index % self.names.len(), floats[index]))
     }
@@ -156,7 +170,8 @@ mod tests {
     use super::*;
 
     fn array(shape: &[usize]) -> Array {
-        let elements = Elements::Whole((0..shape.iter().product::<usize>() as i64).collect());
+        let elements: Vec<i64> = (0..shape.iter().product::<usize>() as i64).collect();
+        let elements = Elements::Whole(elements.into());
         Array { shape: shape.to_vec(), elements, fortran: false }
     }
 
@@ -164,7 +179,7 @@ mod tests {
     fn channels_go_last() {
         let block = array(&[1, 2, 1, 3]).into_block(true, "").expect("a map");
         assert_eq!(block.shape, Some(Shape { height: 1, width: 3, channels: 2 }));
-        assert_eq!(block.values.floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(block.values.to_floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         let series = array(&[1, 2, 3]).into_block(true, "").expect("a series");
         assert_eq!((series.shape, &series.values), (block.shape, &block.values));
     }
@@ -177,7 +192,7 @@ mod tests {
             (block.shape, &block.names[..]),
             (None, &["x0", "x1", "x2"].map(String::from)[..])
         );
-        assert_eq!(block.values.floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        assert_eq!(block.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
     }
 
     #[test]
@@ -186,7 +201,7 @@ mod tests {
         assert!(block(array(&[4]), false).contains("found an array [4], expected rows"));
         assert!(block(array(&[4, 2]), true).contains("[n, channels, height, width]"));
         assert!(block(array(&[4, 0]), false).contains("empty"));
-        let elements = Elements::Double(vec![0.0, 1.0, f64::NAN, 3.0]);
+        let elements = Elements::Double(vec![0.0, 1.0, f64::NAN, 3.0].into());
         let nan = Array { shape: vec![2, 2], elements, fortran: false };
         assert!(block(nan, false).contains("row 2, `x0`: found NaN"));
         assert!(array(&[4, 2]).into_fields().expect_err("two").contains("one label a row"));

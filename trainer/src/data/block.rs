@@ -1,6 +1,14 @@
 //! Numbers that belong to the rows of a table.
 
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytemuck::Pod;
+
 pub(super) use crate::network::Shape;
+use crate::store::{Store, Writer};
 
 /// A part of every row that is numbers from the start: an image, a window of a series, an array's columns.
 #[derive(Clone, Debug)]
@@ -10,18 +18,18 @@ pub(super) struct Block {
     /// The map that the features are; none for a flat array.
     pub shape: Option<Shape>,
     /// Original units, row-major `[n, features]`, all finite.
-    pub values: Values,
+    pub values: Arc<Values>,
     /// Where labels were looked for.
     pub labels: &'static str,
 }
 
 /// Numbers, one byte each as long as bytes are what they are.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+#[derive(Debug, PartialEq)]
+pub enum Values {
     /// Pixels.
-    Bytes(Vec<u8>),
+    Bytes(Store<u8>),
     /// Anything else.
-    Floats(Vec<f32>),
+    Floats(Store<f32>),
 }
 
 impl Shape {
@@ -48,49 +56,85 @@ impl Values {
         }
     }
 
-    /// The values as floats.
-    pub fn floats(&self) -> Vec<f32> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All values in their order.
+    pub fn iter(&self) -> impl Iterator<Item = f32> {
+        let (bytes, floats): (&[u8], &[f32]) = match self {
+            Self::Bytes(bytes) => (bytes, &[]),
+            Self::Floats(floats) => (&[], floats),
+        };
+        bytes.iter().copied().map(f32::from).chain(floats.iter().copied())
+    }
+
+    /// Some of the values as floats.
+    pub fn floats(&self, range: Range<usize>) -> Cow<'_, [f32]> {
         match self {
-            Self::Bytes(bytes) => bytes.iter().copied().map(f32::from).collect(),
-            Self::Floats(floats) => floats.clone(),
+            Self::Bytes(bytes) => bytes[range].iter().copied().map(f32::from).collect(),
+            Self::Floats(floats) => Cow::Borrowed(&floats[range]),
         }
+    }
+
+    /// All values as floats, in memory.
+    pub fn to_floats(&self) -> Vec<f32> {
+        self.floats(0..self.len()).into_owned()
     }
 
     /// The values along the `axes`, each a length and the distance of its neighbours here, the last axis
     /// fastest.
-    pub fn along(&self, axes: &[(usize, usize)]) -> Self {
-        match self {
-            Self::Bytes(bytes) => Self::Bytes(gather(bytes, axes)),
-            Self::Floats(floats) => Self::Floats(gather(floats, axes)),
-        }
+    ///
+    /// # Errors
+    /// Like the next, where a temporary file cannot be written.
+    pub(super) fn along(&self, axes: &[(usize, usize)]) -> io::Result<Self> {
+        Ok(match self {
+            Self::Bytes(bytes) => Self::Bytes(gather(bytes, axes)?),
+            Self::Floats(floats) => Self::Floats(gather(floats, axes)?),
+        })
     }
 
     /// The named rows of `width` values each.
-    pub fn rows(&self, rows: &[usize], width: usize) -> Self {
-        match self {
-            Self::Bytes(bytes) => Self::Bytes(chosen(bytes, rows, width)),
-            Self::Floats(floats) => Self::Floats(chosen(floats, rows, width)),
-        }
+    pub(super) fn rows(&self, rows: &[usize], width: usize) -> io::Result<Self> {
+        Ok(match self {
+            Self::Bytes(bytes) => Self::Bytes(chosen(bytes, rows, width)?),
+            Self::Floats(floats) => Self::Floats(chosen(floats, rows, width)?),
+        })
     }
 }
 
-fn chosen<T: Copy>(values: &[T], rows: &[usize], width: usize) -> Vec<T> {
-    rows.iter().flat_map(|&row| &values[row * width..(row + 1) * width]).copied().collect()
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Floats(values.into())
+    }
 }
 
-fn gather<T: Copy>(values: &[T], axes: &[(usize, usize)]) -> Vec<T> {
-    fn append<T: Copy>(out: &mut Vec<T>, values: &[T], axes: &[(usize, usize)]) {
+fn chosen<T: Pod>(values: &[T], rows: &[usize], width: usize) -> io::Result<Store<T>> {
+    let mut out = Writer::default();
+    for row in rows {
+        out.extend(&values[row * width..(row + 1) * width])?;
+    }
+    out.finish()
+}
+
+fn gather<T: Pod>(values: &[T], axes: &[(usize, usize)]) -> io::Result<Store<T>> {
+    fn append<T: Pod>(
+        out: &mut Writer<T>,
+        values: &[T],
+        axes: &[(usize, usize)],
+    ) -> io::Result<()> {
         match axes {
-            [] => out.extend(values.first()),
-            [(length, 1)] => out.extend_from_slice(&values[..*length]),
+            [] => out.extend(&values[..1]),
+            [(length, 1)] => out.extend(&values[..*length]),
             [(length, stride), rest @ ..] => {
-                (0..*length).for_each(|index| append(out, &values[index * stride..], rest));
+                (0..*length).try_for_each(|index| append(out, &values[index * stride..], rest))
             }
         }
     }
-    let mut out = Vec::with_capacity(values.len());
-    append(&mut out, values, axes);
-    out
+    let mut out = Writer::default();
+    append(&mut out, values, axes)?;
+    out.finish()
 }
 
 #[cfg(test)]
@@ -106,8 +150,10 @@ mod tests {
 
     #[test]
     fn axes_are_exchanged() {
-        let values = Values::Bytes((0..6).collect());
-        assert_eq!(values.along(&[(3, 1), (2, 3)]), Values::Bytes(vec![0, 3, 1, 4, 2, 5]));
-        assert_eq!(values.along(&[(2, 3), (3, 1)]), values);
+        let bytes = |bytes: &[u8]| Values::Bytes(bytes.to_vec().into());
+        let values = bytes(&[0, 1, 2, 3, 4, 5]);
+        let along = |axes| values.along(axes).expect("few");
+        assert_eq!(along(&[(3, 1), (2, 3)]), bytes(&[0, 3, 1, 4, 2, 5]));
+        assert_eq!(along(&[(2, 3), (3, 1)]), values);
     }
 }

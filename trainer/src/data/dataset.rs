@@ -1,10 +1,13 @@
 //! A data file as it is trained on.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::series::windows;
 use super::split::stratified;
-use super::{Features, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind};
+use super::{
+    Features, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
+};
 use crate::random::Purpose;
 
 /// Features, targets and groups of the rows of a file, or of windows cut from them.
@@ -14,7 +17,7 @@ pub struct Dataset {
     /// The features' names.
     pub features: Features,
     /// Features, original units, row-major `[n, features]`.
-    pub raw: Vec<f32>,
+    pub raw: Arc<Values>,
     /// Name of the target column.
     pub target_name: String,
     /// Targets, `[n]`.
@@ -64,7 +67,7 @@ impl Dataset {
             }
         };
         if let Some(rows) = &chosen {
-            table = table.select(rows);
+            table = table.select(rows)?;
         }
         let target = Target::read(&table, target_name, task)?;
         let features = Features::of(&table, &besides)?;
@@ -101,8 +104,8 @@ impl Dataset {
     /// Features, `[n, features]`, and targets of the named rows.
     pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Target) {
         let width = self.features.0.len();
-        let raw = rows.iter().flat_map(|&row| &self.raw[row * width..(row + 1) * width]);
-        (raw.copied().collect(), self.target.subset(rows))
+        let raw = rows.iter().map(|&row| self.raw.floats(row * width..(row + 1) * width));
+        (raw.collect::<Vec<_>>().concat(), self.target.subset(rows))
     }
 
     /// What reads the named rows of these from the file again.
@@ -127,7 +130,8 @@ impl Dataset {
         match self.table.block() {
             None => Ok(self.table.bad_field(row, self.table.column(name)?, expected)),
             Some(_) => {
-                let found = self.raw[row * self.features.0.len() + feature];
+                let index = row * self.features.0.len() + feature;
+                let found = self.raw.floats(index..index + 1)[0];
                 Ok(self.table.bad_number(row, name, found, expected))
             }
         }

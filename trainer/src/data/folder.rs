@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use png::{BitDepth, ColorType, Decoder, Transformations};
 use sha2::{Digest, Sha256};
 
 use super::block::{Block, Shape, Values};
 use super::table::TableError;
+use crate::store::Writer;
 
 /// Images of one size, in the order of their paths.
 pub(super) struct Images {
@@ -21,6 +23,7 @@ pub(super) struct Images {
 /// Reads all images below `folder`; `hash` takes their names and bytes.
 pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableError> {
     let unusable = |message| TableError::Unusable { path: folder.to_owned(), message };
+    let unreadable = |error| TableError::Unreadable { path: folder.to_owned(), error };
     let entries = entries(folder)?;
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
         entries.into_iter().partition(|path| path.is_dir());
@@ -37,7 +40,7 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
         images.extend(self::entries(&class)?.into_iter().map(|file| (file, name(&class))));
     }
     let mut first: Option<(&Path, Shape)> = None;
-    let mut pixels = Vec::new();
+    let mut pixels = Writer::default();
     for (path, class) in &images {
         let malformed = |message| TableError::Malformed { path: path.clone(), message };
         let bytes = read_file(path)?;
@@ -53,7 +56,7 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        pixels.extend(image);
+        pixels.extend(&image).map_err(unreadable)?;
     }
     let Some((_, shape)) = first else {
         return Err(unusable("found no image, expected PNG files in one subfolder a class".into()));
@@ -61,7 +64,7 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
     let block = Block {
         names: shape.names(),
         shape: Some(shape),
-        values: Values::Bytes(pixels),
+        values: Arc::new(Values::Bytes(pixels.finish().map_err(unreadable)?)),
         labels: "expected one subfolder a class",
     };
     let classes = images.into_iter().map(|(_, class)| class).collect();
@@ -153,11 +156,11 @@ mod tests {
         ];
         let Images { block, classes } = images(&files).expect("images");
         assert_eq!(classes.expect("labelled"), ["ant", "cat", "cat"]);
-        assert_eq!(block.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4]));
+        assert_eq!(*block.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4].into()));
         assert_eq!(block.shape, Some(Shape { height: 1, width: 2, channels: 1 }));
         let colour = png(1, 1, ColorType::Rgb, &[7, 8, 9]);
         let Images { block, classes } = images(&[("a.png", colour)]).expect("an image");
-        assert_eq!((classes, block.values), (None, Values::Bytes(vec![7, 8, 9])));
+        assert_eq!((classes, &*block.values), (None, &Values::Bytes(vec![7, 8, 9].into())));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The idx format of MNIST and its relatives: a magic number, lengths of the axes, elements, all big-endian.
 
-use super::array::{Array, Elements};
+use std::io::{self, Read};
 
-/// Reads an array from the bytes of an idx file.
-pub(super) fn read(bytes: &[u8]) -> Result<Array, String> {
-    let Some((&[0, 0, kind, axes], rest)) = bytes.split_first_chunk() else {
+use super::array::{Array, CHUNK, Elements};
+use crate::store::{Store, Writer};
+
+/// Reads an array from an idx file, to its end.
+pub(super) fn read(mut file: impl Read) -> Result<Array, String> {
+    let header = up_to(&mut file, 4)?;
+    let &[0, 0, kind, axes] = &header[..] else {
         return Err(format!(
-            "the first bytes are {:02x?}, expected those of an idx file: two zeros, type, number of axes",
-            &bytes[..bytes.len().min(4)]
+            "the first bytes are {header:02x?}, expected those of an idx file: two zeros, type, number of axes"
         ));
     };
     let size = match kind {
@@ -18,32 +21,74 @@ pub(super) fn read(bytes: &[u8]) -> Result<Array, String> {
         _ => return Err(format!("found elements of type 0x{kind:02x}, which idx does not have")),
     };
     let axes = usize::from(axes);
-    let ends = || format!("the file ends after {} bytes, within its header", bytes.len());
-    let (lengths, data) = rest.split_at_checked(4 * axes).ok_or_else(ends)?;
+    let lengths = up_to(&mut file, 4 * axes)?;
+    if lengths.len() < 4 * axes {
+        let bytes = header.len() + lengths.len();
+        return Err(format!("the file ends after {bytes} bytes, within its header"));
+    }
     let shape: Vec<usize> =
         lengths.as_chunks().0.iter().map(|&length| u32::from_be_bytes(length) as usize).collect();
     let expected =
         shape.iter().try_fold(size, |product: usize, &length| product.checked_mul(length));
-    if expected != Some(data.len()) {
+    let mut data = Data { file, expected: expected.unwrap_or(usize::MAX), found: 0 };
+    let elements = match kind {
+        0x08 => data.elements(u8::from_be_bytes).map(Elements::Bytes),
+        0x09 => data.elements(|[byte]| i64::from(byte as i8)).map(Elements::Whole),
+        0x0b => data.elements(|bytes| i16::from_be_bytes(bytes).into()).map(Elements::Whole),
+        0x0c => data.elements(|bytes| i32::from_be_bytes(bytes).into()).map(Elements::Whole),
+        0x0d => data.elements(f32::from_be_bytes).map(Elements::Single),
+        _ => data.elements(f64::from_be_bytes).map(Elements::Double),
+    };
+    let elements = elements.map_err(|error| error.to_string())?;
+    if expected != Some(data.found) {
         return Err(format!(
             "found {} bytes of elements, expected {} for {shape:?} of {size} bytes each",
-            data.len(),
+            data.found,
             expected.map_or("more than fit".to_owned(), |expected| expected.to_string())
         ));
     }
-    let elements = match kind {
-        0x08 => Elements::Bytes(data.to_vec()),
-        0x09 => Elements::Whole(data.iter().map(|&byte| i64::from(byte as i8)).collect()),
-        0x0b => Elements::Whole(each(data, |bytes| i16::from_be_bytes(bytes).into())),
-        0x0c => Elements::Whole(each(data, |bytes| i32::from_be_bytes(bytes).into())),
-        0x0d => Elements::Single(each(data, f32::from_be_bytes)),
-        _ => Elements::Double(each(data, f64::from_be_bytes)),
-    };
     Ok(Array { shape, elements, fortran: false })
 }
 
-fn each<const N: usize, T>(data: &[u8], element: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks().0.iter().map(|&bytes| element(bytes)).collect()
+/// The next `count` bytes, or as many as there are.
+fn up_to(file: &mut impl Read, count: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = file.take(count as u64).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// What follows the header.
+struct Data<R> {
+    file: R,
+    /// Bytes there should be.
+    expected: usize,
+    /// Bytes there are.
+    found: usize,
+}
+
+impl<R: Read> Data<R> {
+    /// Elements of N bytes, as many as there should be; counts the bytes up to the end of the file.
+    fn elements<const N: usize, T: bytemuck::Pod>(
+        &mut self,
+        element: impl Fn([u8; N]) -> T,
+    ) -> io::Result<Store<T>> {
+        let mut elements = Writer::default();
+        let mut bytes = Vec::new();
+        while self.found < self.expected {
+            bytes.clear();
+            let most = (CHUNK * N).min(self.expected - self.found);
+            (&mut self.file).take(most as u64).read_to_end(&mut bytes)?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.found += bytes.len();
+            let values: Vec<T> = bytes.as_chunks().0.iter().map(|&bytes| element(bytes)).collect();
+            elements.extend(&values)?;
+        }
+        self.found += io::copy(&mut self.file, &mut io::sink())? as usize;
+        elements.finish()
+    }
 }
 
 /// The bytes of an idx file.
@@ -63,13 +108,13 @@ mod tests {
 
     #[test]
     fn arrays_are_read() {
-        let array = read(&bytes(&[2, 1, 2], &[1, 2, 3, 4])).expect("idx");
+        let array = read(&bytes(&[2, 1, 2], &[1, 2, 3, 4])[..]).expect("idx");
         assert_eq!(array.shape, [2, 1, 2]);
-        assert_eq!(array.elements, Elements::Bytes(vec![1, 2, 3, 4]));
-        let shorts = read(&[0, 0, 0x0b, 1, 0, 0, 0, 2, 0xff, 0xfe, 1, 0]).expect("idx");
-        assert_eq!(shorts.elements, Elements::Whole(vec![-2, 256]));
-        let floats = read(&[0, 0, 0x0d, 1, 0, 0, 0, 1, 0x3f, 0x80, 0, 0]).expect("idx");
-        assert_eq!(floats.elements, Elements::Single(vec![1.0]));
+        assert_eq!(array.elements, Elements::Bytes(vec![1, 2, 3, 4].into()));
+        let shorts = read(&[0, 0, 0x0b, 1, 0, 0, 0, 2, 0xff, 0xfe, 1, 0][..]).expect("idx");
+        assert_eq!(shorts.elements, Elements::Whole(vec![-2, 256].into()));
+        let floats = read(&[0, 0, 0x0d, 1, 0, 0, 0, 1, 0x3f, 0x80, 0, 0][..]).expect("idx");
+        assert_eq!(floats.elements, Elements::Single(vec![1.0].into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod block;
 mod dataset;
 mod folder;
 mod idx;
+mod inputs;
 mod numpy;
 mod rows;
 mod schema;
@@ -15,7 +16,9 @@ mod split;
 mod table;
 
 pub use crate::network::Shape;
+pub use block::Values;
 pub use dataset::Dataset;
+pub use inputs::Inputs;
 pub use rows::{Rows, Targets};
 pub use schema::{Features, Schema, Target, Task, TaskKind};
 pub use series::Series;

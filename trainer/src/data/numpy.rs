@@ -1,25 +1,26 @@
 //! Arrays of NumPy: `.npy`, and `.npz`, a zip archive of them.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Read, Seek};
 
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, npz};
 use zip::ZipArchive;
 
-use super::array::{Array, Elements};
+use super::array::{Array, CHUNK, Elements};
+use crate::store::{Store, Writer};
 
 /// Names that an archive's features go by, and those of its labels.
 const FEATURES: [&str; 5] = ["x", "X", "images", "data", "features"];
 const LABELS: [&str; 6] = ["y", "Y", "labels", "label", "target", "targets"];
 
 /// An archive of arrays.
-pub(super) struct Archive<'b> {
-    zip: ZipArchive<Cursor<&'b [u8]>>,
+pub(super) struct Archive<R> {
+    zip: ZipArchive<R>,
     names: Vec<String>,
 }
 
-/// Reads an array from the bytes of an `.npy` file.
-pub(super) fn read(bytes: &[u8]) -> Result<Array, String> {
-    let npy = NpyFile::new(bytes).map_err(|error| format!("no array of NumPy: {error}"))?;
+/// Reads an array from an `.npy` file, to its end.
+pub(super) fn read(mut file: impl Read) -> Result<Array, String> {
+    let npy = NpyFile::new(&mut file).map_err(|error| format!("no array of NumPy: {error}"))?;
     let length = |&length: &u64| usize::try_from(length).map_err(|error| error.to_string());
     let shape = npy.shape().iter().map(length).collect::<Result<Vec<_>, _>>()?;
     let fortran = npy.order() == Order::Fortran;
@@ -28,6 +29,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Array, String> {
     if expected != Some(elements.len()) {
         return Err(format!("found {} elements of an array {shape:?}", elements.len()));
     }
+    io::copy(&mut file, &mut io::sink()).map_err(|error| error.to_string())?;
     Ok(Array { shape, elements, fortran })
 }
 
@@ -35,15 +37,31 @@ fn elements<R: Read>(npy: NpyFile<R>) -> Result<Elements, String> {
     fn all<T: Deserialize, R: Read>(npy: NpyFile<R>) -> Result<Vec<T>, String> {
         npy.into_vec().map_err(|error| format!("cannot read the elements: {error}"))
     }
+    fn stored<T: Deserialize, U: bytemuck::Pod, R: Read>(
+        npy: NpyFile<R>,
+        element: impl Fn(T) -> U,
+    ) -> Result<Store<U>, String> {
+        let cannot = |error: io::Error| format!("cannot read the elements: {error}");
+        let mut elements = Writer::default();
+        let mut data = npy.data::<T>().map_err(|error| format!("found other elements: {error}"))?;
+        loop {
+            let chunk = data.by_ref().take(CHUNK).map(|read| read.map(&element));
+            let chunk = chunk.collect::<io::Result<Vec<U>>>().map_err(cannot)?;
+            if chunk.is_empty() {
+                return elements.finish().map_err(cannot);
+            }
+            elements.extend(&chunk).map_err(cannot)?;
+        }
+    }
     fn whole<T: Deserialize + Into<i64>, R: Read>(npy: NpyFile<R>) -> Result<Elements, String> {
-        Ok(Elements::Whole(all::<T, R>(npy)?.into_iter().map(Into::into).collect()))
+        Ok(Elements::Whole(stored(npy, T::into)?))
     }
     let kind = match npy.dtype() {
         DType::Plain(kind) => (kind.type_char(), kind.size_field()),
         other => return Err(format!("found elements of type {}", other.descr())),
     };
     match kind {
-        (TypeChar::Uint, 1) => Ok(Elements::Bytes(all(npy)?)),
+        (TypeChar::Uint, 1) => Ok(Elements::Bytes(stored(npy, |x: u8| x)?)),
         (TypeChar::Bool, _) => whole::<bool, R>(npy),
         (TypeChar::Int, 1) => whole::<i8, R>(npy),
         (TypeChar::Int, 2) => whole::<i16, R>(npy),
@@ -51,8 +69,8 @@ fn elements<R: Read>(npy: NpyFile<R>) -> Result<Elements, String> {
         (TypeChar::Int, 4) => whole::<i32, R>(npy),
         (TypeChar::Uint, 4) => whole::<u32, R>(npy),
         (TypeChar::Int, 8) => whole::<i64, R>(npy),
-        (TypeChar::Float, 4) => Ok(Elements::Single(all(npy)?)),
-        (TypeChar::Float, 8) => Ok(Elements::Double(all(npy)?)),
+        (TypeChar::Float, 4) => Ok(Elements::Single(stored(npy, |x: f32| x)?)),
+        (TypeChar::Float, 8) => Ok(Elements::Double(stored(npy, |x: f64| x)?)),
         (TypeChar::UnicodeStr, _) => Ok(Elements::Text(all(npy)?)),
         _ => Err(format!(
             "found elements of type {}, expected whole numbers, float32, float64 or text; convert them \
@@ -62,11 +80,11 @@ fn elements<R: Read>(npy: NpyFile<R>) -> Result<Elements, String> {
     }
 }
 
-impl<'b> Archive<'b> {
-    /// Opens an archive by its bytes.
-    pub fn open(bytes: &'b [u8]) -> Result<Self, String> {
-        let zip = ZipArchive::new(Cursor::new(bytes))
-            .map_err(|error| format!("cannot read the archive: {error}"))?;
+impl<R: Read + Seek> Archive<R> {
+    /// Opens an archive.
+    pub fn open(file: R) -> Result<Self, String> {
+        let zip =
+            ZipArchive::new(file).map_err(|error| format!("cannot read the archive: {error}"))?;
         let mut names = Vec::new();
         for file in zip.file_names() {
             let file = file.map_err(|error| format!("cannot read the archive: {error}"))?;
@@ -80,14 +98,10 @@ impl<'b> Archive<'b> {
         if !self.names.iter().any(|other| other == name) {
             return Err(format!("there is no array `{name}`; {}", self.held()));
         }
-        let mut bytes = Vec::new();
-        let mut unpack = || -> anyhow::Result<()> {
-            // To the end, where the checksum is compared.
-            self.zip.by_name(&npz::file_name_from_array_name(name))?.read_to_end(&mut bytes)?;
-            Ok(())
-        };
-        unpack().map_err(|error| format!("array `{name}`: {error}"))?;
-        read(&bytes).map_err(|error| format!("array `{name}`: {error}"))
+        // To the end, where the checksum is compared.
+        let file = self.zip.by_name(&npz::file_name_from_array_name(name));
+        let array = file.map_err(|error| error.to_string()).and_then(read);
+        array.map_err(|error| format!("array `{name}`: {error}"))
     }
 
     /// Names of the arrays of features and, where there is one, of labels: as given, or the only ones that
@@ -137,7 +151,7 @@ pub(super) fn npy<T: npyz::AutoSerialize + Copy>(shape: &[u64], elements: &[T]) 
 #[cfg(test)]
 pub(super) fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     use std::io::Write;
-    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
     for (name, bytes) in arrays {
         let options = zip::write::SimpleFileOptions::default();
         zip.start_file(format!("{name}.npy"), options).expect("a vector grows");
@@ -152,14 +166,14 @@ mod tests {
 
     #[test]
     fn elements_keep_their_values() {
-        let read = |bytes: Vec<u8>| read(&bytes).expect("npy").elements;
-        assert_eq!(read(npy(&[2], &[1u8, 255])), Elements::Bytes(vec![1, 255]));
-        assert_eq!(read(npy(&[2], &[-1i8, 1])), Elements::Whole(vec![-1, 1]));
-        assert_eq!(read(npy(&[1], &[-300i16])), Elements::Whole(vec![-300]));
-        assert_eq!(read(npy(&[1], &[-70_000i32])), Elements::Whole(vec![-70_000]));
-        assert_eq!(read(npy(&[1], &[1i64 << 40])), Elements::Whole(vec![1 << 40]));
-        assert_eq!(read(npy(&[1], &[0.1f32])), Elements::Single(vec![0.1]));
-        assert_eq!(read(npy(&[1], &[0.1f64])), Elements::Double(vec![0.1]));
+        let read = |bytes: Vec<u8>| read(&bytes[..]).expect("npy").elements;
+        assert_eq!(read(npy(&[2], &[1u8, 255])), Elements::Bytes(vec![1, 255].into()));
+        assert_eq!(read(npy(&[2], &[-1i8, 1])), Elements::Whole(vec![-1, 1].into()));
+        assert_eq!(read(npy(&[1], &[-300i16])), Elements::Whole(vec![-300].into()));
+        assert_eq!(read(npy(&[1], &[-70_000i32])), Elements::Whole(vec![-70_000].into()));
+        assert_eq!(read(npy(&[1], &[1i64 << 40])), Elements::Whole(vec![1 << 40].into()));
+        assert_eq!(read(npy(&[1], &[0.1f32])), Elements::Single(vec![0.1].into()));
+        assert_eq!(read(npy(&[1], &[0.1f64])), Elements::Double(vec![0.1].into()));
     }
 
     #[test]
@@ -169,7 +183,7 @@ mod tests {
             read(bad).expect_err("damaged");
         }
         let archive = npz(&[("x", good)]);
-        assert!(Archive::open(&archive[..archive.len() / 2]).is_err());
+        assert!(Archive::open(io::Cursor::new(&archive[..archive.len() / 2])).is_err());
     }
 
     #[test]
@@ -178,7 +192,7 @@ mod tests {
             let arrays: Vec<_> = names.iter().map(|&name| (name, npy(&[1], &[0u8]))).collect();
             let bytes = npz(&arrays);
             let given: Vec<_> = given.iter().map(|&name| name.to_owned()).collect();
-            Archive::open(&bytes).expect("an archive").pair(&given)
+            Archive::open(io::Cursor::new(bytes)).expect("an archive").pair(&given)
         };
         let found = |x: &str, y: Option<&str>| Ok((x.to_owned(), y.map(str::to_owned)));
         assert_eq!(pair(&["x", "y"], &[]), found("x", Some("y")));
@@ -190,7 +204,10 @@ mod tests {
         assert!(message.contains("`x_train`") && message.contains("--arrays"), "{message}");
         assert!(pair(&["x", "X", "y"], &[]).is_err());
         let bytes = npz(&[("x", npy(&[1], &[0u8]))]);
-        let message = Archive::open(&bytes).expect("an archive").array("z").expect_err("no z");
+        let message = Archive::open(io::Cursor::new(bytes))
+            .expect("an archive")
+            .array("z")
+            .expect_err("no z");
         assert!(message.contains("no array `z`") && message.contains("`x`"), "{message}");
     }
 }

@@ -1,5 +1,7 @@
 //! Standardised rows.
 
+use super::Inputs;
+
 /// Targets, one a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
@@ -15,12 +17,10 @@ pub enum Targets {
 }
 
 /// Inputs and targets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rows {
-    /// Standardised and clipped features, row-major `[n, features]`.
-    pub x: Vec<f32>,
-    /// Number of rows.
-    pub n: usize,
+    /// Standardised and clipped features, `[n, features]`.
+    pub x: Inputs,
     /// Targets, one a row.
     pub targets: Targets,
     /// Group of each row, `[n]`, if rows belong together: a group is held out as a whole.
@@ -73,13 +73,20 @@ impl Targets {
 }
 
 impl Rows {
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// The named rows.
     pub fn subset(&self, rows: &[usize]) -> Self {
-        let features = self.x.len() / self.n.max(1);
-        let x = rows.iter().flat_map(|&row| &self.x[row * features..(row + 1) * features]);
         Self {
-            x: x.copied().collect(),
-            n: rows.len(),
+            x: self.x.subset(rows),
             targets: self.targets.subset(rows),
             groups: self
                 .groups

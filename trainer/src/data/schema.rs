@@ -1,6 +1,7 @@
 //! What the columns of a data file mean, and their normalisation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rand_distr::{Distribution, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -11,7 +12,8 @@ use fiberwalk_formats::INPUT_CLIP;
 
 use super::series::windows;
 use super::table::list;
-use super::{Dataset, Rows, Series, Shape, Source, Table, TableError, Targets};
+use super::{Dataset, Inputs, Rows, Series, Shape, Source, Table, TableError, Targets, Values};
+use crate::store::Writer;
 
 /// A text column with more categories than this is no feature but an identifier.
 const MAX_CATEGORIES: usize = 32;
@@ -138,7 +140,7 @@ impl Features {
     /// # Errors
     /// Missing and unknown columns, and fields that are no numbers or unknown categories; another number of
     /// features.
-    pub fn read(&self, table: &Table, besides: &[&str]) -> Result<Vec<f32>, TableError> {
+    pub fn read(&self, table: &Table, besides: &[&str]) -> Result<Arc<Values>, TableError> {
         if let Some(block) = table.block() {
             let (found, expected) = (block.names.len(), self.0.len());
             if found != expected {
@@ -146,7 +148,7 @@ impl Features {
                     "found {found} features a row, expected {expected} as the model was trained with"
                 )));
             }
-            return Ok(block.values.floats());
+            return Ok(block.values.clone());
         }
         let sources: Vec<_> = self.0.iter().map(|name| self.source(table, name)).collect();
         let missing: Vec<&String> = self
@@ -174,18 +176,19 @@ impl Features {
                 list(&extra)
             )));
         }
-        let n = table.len();
-        let mut x = vec![0.0; n * self.0.len()];
-        for (feature, (column, category)) in sources.iter().enumerate() {
-            let values = match category {
-                None => table.numbers(*column)?,
-                Some(category) => self.indicators(table, *column, category)?,
-            };
-            for (row, value) in values.into_iter().enumerate() {
-                x[row * self.0.len() + feature] = value;
+        let unreadable = |error| TableError::Unreadable { path: table.path.clone(), error };
+        let mut values = Writer::default();
+        let mut x = vec![0.0; self.0.len()];
+        for row in 0..table.len() {
+            for (x, &(column, category)) in x.iter_mut().zip(&sources) {
+                *x = match category {
+                    None => table.number(row, column)?,
+                    Some(category) => self.indicator(table, row, column, category)?,
+                };
             }
+            values.extend(&x).map_err(unreadable)?;
         }
-        Ok(x)
+        Ok(Arc::new(Values::Floats(values.finish().map_err(unreadable)?)))
     }
 
     /// The column behind a feature, and its category where the column is text.
@@ -198,27 +201,26 @@ impl Features {
         splits.find_map(|(column, category)| Some((find(column)?, Some(category))))
     }
 
-    fn indicators(
+    /// Whether a field is a category; any of those seen in training is one.
+    fn indicator(
         &self,
         table: &Table,
+        row: usize,
         column: usize,
         category: &str,
-    ) -> Result<Vec<f32>, TableError> {
+    ) -> Result<f32, TableError> {
+        let field = table.field(row, column);
+        if field == category {
+            return Ok(1.0);
+        }
         let prefix = format!("{}=", table.columns[column]);
-        let known: Vec<&str> =
-            self.0.iter().filter_map(|name| name.strip_prefix(prefix.as_str())).collect();
-        table
-            .fields(column)
-            .enumerate()
-            .map(|(row, field)| {
-                if known.contains(&field) {
-                    Ok(if field == category { 1.0 } else { 0.0 })
-                } else {
-                    let expected = format!("a category seen in training: {}", list(&known));
-                    Err(table.bad_field(row, column, expected))
-                }
-            })
-            .collect()
+        let known = || self.0.iter().filter_map(|name| name.strip_prefix(prefix.as_str()));
+        if known().any(|known| known == field) {
+            return Ok(0.0);
+        }
+        let known: Vec<&str> = known().collect();
+        let expected = format!("a category seen in training: {}", list(&known));
+        Err(table.bad_field(row, column, expected))
     }
 }
 
@@ -266,7 +268,7 @@ impl Target {
         if !table.is_numeric(column) {
             return classification("text".to_owned());
         }
-        let values: BTreeSet<&str> = table.fields(column).collect();
+        let values = table.different(column, MAX_AUTO_CLASSES);
         let whole = values.iter().all(|value| value.parse::<i64>().is_ok());
         if whole && values.len() <= MAX_AUTO_CLASSES {
             return classification(format!("{} different whole numbers", values.len()));
@@ -281,8 +283,7 @@ impl Target {
     pub fn read(table: &Table, target: &str, task: TaskKind) -> Result<Self, TableError> {
         let (task, _) = Self::decide(table, target, task)?;
         let column = table.column(target)?;
-        let values: BTreeSet<&str> = table.fields(column).collect();
-        if values.len() < 2 {
+        if table.different(column, 1).len() < 2 {
             let only = table.fields(column).next().unwrap_or_default();
             return Err(table.unusable(format!(
                 "the target `{target}` is `{only}` in every row: there is nothing to learn"
@@ -291,7 +292,8 @@ impl Target {
         if task == TaskKind::Regression {
             return Ok(Self::Values(table.numbers(column)?));
         }
-        let mut classes: Vec<String> = values.into_iter().map(str::to_owned).collect();
+        let classes = table.different(column, usize::MAX);
+        let mut classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
         if table.is_numeric(column) {
             let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
             classes.sort_by(|a, b| number(a).total_cmp(&number(b)));
@@ -324,8 +326,6 @@ impl Schema {
     ) -> Result<Self, TableError> {
         let Dataset { table, features, raw, target, target_name, .. } = data;
         let (width, shape) = (features.0.len(), data.shape());
-        let (mut means, mut stds) = (Vec::with_capacity(width), Vec::with_capacity(width));
-        let mut constant = 0;
         let channels = shape.map_or(width, |shape| shape.channels);
         if let Some(centre) = centre.filter(|centre| centre.len() != channels) {
             let found = centre.len();
@@ -333,17 +333,17 @@ impl Schema {
                 "the imported network reads {found} channels, the data have {channels}"
             )));
         }
-        for channel in 0..channels {
-            let row = |&row: &usize| raw[row * width..(row + 1) * width].iter().skip(channel);
-            let (mean, std) =
-                mean_std(rows.iter().flat_map(|at| row(at).step_by(channels)).copied());
-            // A value that moves by less than its own rounding does not vary.
-            let varies = std > 1e-6 * mean.abs() && std > 0.0;
-            constant += usize::from(!varies);
-            let zero = centre.map_or(mean, |centre| centre[channel]);
-            means.push(zero);
-            stds.push(if varies { std.hypot(mean - zero) } else { 1.0 });
-        }
+        let mut constant = 0;
+        let moments = moments(raw, rows, width, channels).into_iter().enumerate();
+        let (means, stds) = moments
+            .map(|(channel, (mean, std))| {
+                // A value that moves by less than its own rounding does not vary.
+                let varies = std > 1e-6 * mean.abs() && std > 0.0;
+                constant += usize::from(!varies);
+                let zero = centre.map_or(mean, |centre| centre[channel]);
+                (zero, if varies { std.hypot(mean - zero) } else { 1.0 })
+            })
+            .unzip();
         if constant == channels {
             let what = if shape.is_some() { "channel" } else { "feature column" };
             return Err(
@@ -376,15 +376,23 @@ impl Schema {
 
     /// Names of the features that did not vary in the training rows `rows` of `x`; none of a map, where
     /// pixels that are always dark are no mistake.
-    pub fn constant_features(&self, x: &[f32], rows: &[usize]) -> Vec<&str> {
+    pub fn constant_features(&self, x: &Values, rows: &[usize]) -> Vec<&str> {
         if self.shape.is_some() {
             return Vec::new();
         }
-        let width = self.features.0.len();
-        let constant = |feature: &usize| {
-            rows.iter().all(|&row| x[row * width + feature] == x[rows[0] * width + feature])
-        };
-        (0..width).filter(constant).map(|feature| self.features.0[feature].as_str()).collect()
+        let names = &self.features.0;
+        let row = |&row: &usize| x.floats(row * names.len()..(row + 1) * names.len());
+        let mut constant = vec![true; names.len()];
+        if let Some((first, others)) = rows.split_first() {
+            let first = row(first);
+            for other in others {
+                let other = row(other);
+                let both = first.iter().zip(&*other);
+                constant.iter_mut().zip(both).for_each(|(constant, (a, b))| *constant &= a == b);
+            }
+        }
+        let constant = names.iter().zip(constant).filter(|(_, constant)| *constant);
+        constant.map(|(name, _)| name.as_str()).collect()
     }
 
     /// Standardises raw features `[n, features]` and clips them to ± [`INPUT_CLIP`].
@@ -412,7 +420,7 @@ impl Schema {
     }
 
     /// Standardised rows with their targets, no group among them.
-    pub fn rows(&self, raw: &[f32], target: &Target) -> Rows {
+    pub fn rows(&self, raw: &Arc<Values>, target: &Target) -> Rows {
         let targets = match (target, &self.task) {
             (Target::Values(values), Task::Regression { mean, std }) => {
                 Targets::Values(values.iter().map(|value| (value - mean) / std).collect())
@@ -424,7 +432,7 @@ impl Schema {
                 unreachable!("the task was learned from this target")
             }
         };
-        Rows { x: self.standardise(raw), n: targets.len(), targets, groups: None }
+        Rows { x: Inputs::of_raw(raw.clone(), &self.mean, &self.std), targets, groups: None }
     }
 
     /// Number of network outputs: classes, or 1.
@@ -440,7 +448,7 @@ impl Schema {
     ///
     /// # Errors
     /// The file cannot be read, or holds other features than the model was trained with.
-    pub fn read(&self, source: &Source, target: &str) -> Result<Vec<f32>, TableError> {
+    pub fn read(&self, source: &Source, target: &str) -> Result<Arc<Values>, TableError> {
         let (series, table) = self.table(source, target, false)?;
         self.features.read(&table, &series.besides(target))
     }
@@ -454,7 +462,7 @@ impl Schema {
         &self,
         source: &Source,
         target: &str,
-    ) -> Result<(Vec<f32>, Target), TableError> {
+    ) -> Result<(Arc<Values>, Target), TableError> {
         let (series, table) = self.table(source, target, true)?;
         let targets = self.read_target(&table, target)?;
         Ok((self.features.read(&table, &series.besides(target))?, targets))
@@ -527,6 +535,27 @@ impl Schema {
     }
 }
 
+/// Mean and standard deviation (divisor n) of every channel of the named rows of `raw: [n, width]`, in which
+/// the values of all channels take turns.
+fn moments(raw: &Values, rows: &[usize], width: usize, channels: usize) -> Vec<(f32, f32)> {
+    let mean_of = |value: &dyn Fn(usize, f32) -> f64| -> Vec<f64> {
+        let mut sums = vec![0.0; channels];
+        for &row in rows {
+            let values = raw.floats(row * width..(row + 1) * width);
+            for values in values.chunks_exact(channels) {
+                let values = values.iter().enumerate();
+                sums.iter_mut().zip(values).for_each(|(sum, (of, &x))| *sum += value(of, x));
+            }
+        }
+        let count = (rows.len() * width / channels) as f64;
+        sums.into_iter().map(|sum| sum / count).collect()
+    };
+    let means = mean_of(&|_, x| f64::from(x));
+    let variances = mean_of(&|of, x| (f64::from(x) - means[of]).powi(2));
+    let each = means.iter().zip(variances);
+    each.map(|(&mean, variance)| (mean as f32, variance.sqrt() as f32)).collect()
+}
+
 /// Mean and standard deviation (divisor n).
 fn mean_std(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
     let count = values.clone().count() as f64;
@@ -546,7 +575,7 @@ mod tests {
         let features = Features::of(&table, &["y"]).expect("features");
         assert_eq!(features.0, ["c=blue", "c=red", "x"]);
         let other = table_from("x,c\n7,blue\n").expect("table");
-        assert_eq!(features.read(&other, &["y"]).expect("row"), [1.0, 0.0, 7.0]);
+        assert_eq!(features.read(&other, &["y"]).expect("row").to_floats(), [1.0, 0.0, 7.0]);
         let unknown = table_from("x,c\n7,green\n").expect("table");
         let message = features.read(&unknown, &["y"]).expect_err("green").to_string();
         assert!(message.contains("row 1 (line 2), column `c`: found `green`"), "{message}");

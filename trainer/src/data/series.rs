@@ -1,9 +1,12 @@
 //! Rows that belong together, and windows cut from consecutive ones.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::block::{Block, Shape, Values};
 use super::{Features, Table, TableError};
+use crate::store::Writer;
 
 /// Stands between the name of a channel and the number of a reading in the name of a window's feature.
 const AT: char = '@';
@@ -139,17 +142,22 @@ pub(super) fn windows(
         );
     }
     let width = channels.0.len();
-    let values = starts.iter().flat_map(|&start| &raw[start * width..(start + length) * width]);
+    let mut values = Writer::default();
+    let unreadable = |error| TableError::Unreadable { path: table.path.clone(), error };
+    for start in &starts {
+        let window = raw.floats(start * width..(start + length) * width);
+        values.extend(&window).map_err(unreadable)?;
+    }
     let block = Block {
         names: Features::of_windows(&channels.0, length).0,
         shape: Some(Shape { height: 1, width: length, channels: width }),
-        values: Values::Floats(values.copied().collect()),
+        values: Arc::new(Values::Floats(values.finish().map_err(unreadable)?)),
         labels: "expected it among the columns",
     };
     let last: Vec<usize> = starts.iter().map(|start| start + length - 1).collect();
     let target = table.column(target).ok();
     let columns: Vec<usize> = groups.into_iter().chain(target).collect();
-    Ok(Windows { table: table.condensed(&last, &columns, block), note })
+    Ok(Windows { table: table.condensed(&last, &columns, block)?, note })
 }
 
 #[cfg(test)]
@@ -175,9 +183,9 @@ mod tests {
         let block = table.block().expect("numbers");
         assert_eq!(block.names, ["a@0", "b@0", "a@1", "b@1"]);
         assert_eq!(block.shape, Some(Shape { height: 1, width: 2, channels: 2 }));
-        let firsts: Vec<f32> = block.values.floats().chunks(4).map(|window| window[0]).collect();
+        let firsts: Vec<f32> = block.values.to_floats().chunks(4).map(|window| window[0]).collect();
         assert_eq!(firsts, [1.0, 2.0, 4.0, 6.0]);
-        assert_eq!(block.values.floats()[..4], [1.0, 10.0, 2.0, 20.0]);
+        assert_eq!(block.values.to_floats()[..4], [1.0, 10.0, 2.0, 20.0]);
         assert_eq!(table.columns, ["who", "class"]);
         assert_eq!(table.fields(1).collect::<String>(), "uuvv");
         assert_eq!(note, "4 windows of 2 rows every 1");

@@ -1,8 +1,8 @@
 //! Where data are, and how they are read.
 
 use std::borrow::Cow;
-use std::fs;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::array::{Array, LABELS_OPTION};
 use super::block::Block;
-use super::table::{hexadecimal, list};
+use super::table::{Hashing, hexadecimal, list};
 use super::{Series, Table, TableError, folder, idx, numpy};
 
 /// The first bytes of a gzip file.
@@ -98,7 +98,7 @@ impl Source {
                 (images.block, images.classes.map(|classes| (self.path.clone(), classes)))
             }
             Kind::Idx => {
-                let array = self.idx(&mut hash)?;
+                let array = unzipped(&self.path, &mut hash, |file| idx::read(file))?;
                 let hint = "expected a file named -labels-idx1-ubyte or the like beside the images, or --labels \
                             FILE";
                 let labels = self.labels.clone().or_else(|| labels_beside(&self.path));
@@ -108,10 +108,8 @@ impl Source {
                 )
             }
             Kind::Npy => {
-                let bytes = read(&self.path)?;
-                hash.update(&bytes);
-                let array =
-                    numpy::read(&bytes).map_err(|message| malformed(&self.path, message))?;
+                let file = Hashing::new(open(&self.path)?, &mut hash);
+                let array = numpy::read(file).map_err(|message| malformed(&self.path, message))?;
                 let labels = self.labels.clone().map(|path| labels_of(path, &mut hash));
                 (self.block(array, LABELS_OPTION)?, labels.transpose()?)
             }
@@ -144,19 +142,14 @@ impl Source {
         }
     }
 
-    fn idx(&self, hash: &mut Sha256) -> Result<Array, TableError> {
-        let bytes = read_unzipped(&self.path)?;
-        hash.update(&bytes);
-        idx::read(&bytes).map_err(|message| malformed(&self.path, message))
-    }
-
     /// An archive: features, labels, and arrays of groups.
     fn archive(&self, target: &str, mut hash: Sha256) -> Result<Table, TableError> {
-        let bytes = read(&self.path)?;
         let malformed = |message| malformed(&self.path, message);
-        let mut archive = numpy::Archive::open(&bytes).map_err(malformed)?;
+        let unreadable = |error| TableError::Unreadable { path: self.path.clone(), error };
+        let read = io::copy(&mut Hashing::new(open(&self.path)?, &mut hash), &mut io::sink());
+        read.map_err(unreadable)?;
+        let mut archive = numpy::Archive::open(open(&self.path)?).map_err(malformed)?;
         let (features, labels) = archive.pair(&self.arrays).map_err(malformed)?;
-        hash.update(&bytes);
         hash.update([u8::from(self.channels_first)]);
         hash.update(
             [&features, labels.as_ref().unwrap_or(&features)].map(String::as_str).join("\n"),
@@ -239,30 +232,58 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 
 /// Labels of a file of their own, with its path.
 fn labels_of(path: PathBuf, hash: &mut Sha256) -> Result<(PathBuf, Vec<String>), TableError> {
-    let bytes = read_unzipped(&path)?;
-    hash.update(&bytes);
     let npy = path.extension().is_some_and(|extension| extension == "npy");
-    let array = if npy { numpy::read(&bytes) } else { idx::read(&bytes) };
-    let fields = array.and_then(Array::into_fields).map_err(|message| malformed(&path, message))?;
+    let array =
+        unzipped(&path, hash, |file| if npy { numpy::read(file) } else { idx::read(file) })?;
+    let fields = array.into_fields().map_err(|message| malformed(&path, message))?;
     Ok((path, fields))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TableError> {
-    fs::read(path).map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
+fn open(path: &Path) -> Result<BufReader<File>, TableError> {
+    let file = File::open(path).and_then(|file| {
+        // A folder opens and cannot be read.
+        let mut file = BufReader::new(file);
+        file.fill_buf()?;
+        Ok(file)
+    });
+    file.map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
 }
 
-/// The bytes of a file, without the gzip that may be round them.
-fn read_unzipped(path: &Path) -> Result<Vec<u8>, TableError> {
-    let bytes = read(path)?;
-    if !bytes.starts_with(&GZIP) {
-        return Ok(bytes);
+/// What `read` makes of the bytes of a file, without the gzip that may be round them.
+fn unzipped<T>(
+    path: &Path,
+    hash: &mut Sha256,
+    read: impl Fn(&mut dyn Read) -> Result<T, String>,
+) -> Result<T, TableError> {
+    let mut file = open(path)?;
+    let found = match file.fill_buf() {
+        Ok(start) if start.starts_with(&GZIP) => {
+            let mut whole = Whole { file: MultiGzDecoder::new(file), failed: None };
+            let found = read(&mut Hashing::new(&mut whole, hash));
+            match whole.failed {
+                Some(error) => Err(format!("the gzip file is damaged or cut off: {error}")),
+                None => found,
+            }
+        }
+        _ => read(&mut Hashing::new(file, hash)),
+    };
+    found.map_err(|message| malformed(path, message))
+}
+
+/// A reader that remembers why it failed.
+struct Whole<R> {
+    file: R,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            self.failed = Some(error);
+            kind.into()
+        })
     }
-    let mut inside = Vec::new();
-    let unzipped = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut inside);
-    unzipped.map_err(|error| {
-        malformed(path, format!("the gzip file is damaged or cut off: {error}"))
-    })?;
-    Ok(inside)
 }
 
 fn malformed(path: &Path, message: impl Into<Cow<'static, str>>) -> TableError {
@@ -313,8 +334,11 @@ mod tests {
     /// Checks that these are the images of 2 × 3 pixels with their labels.
     fn expect_images(data: &Dataset) {
         assert_eq!(data.shape(), Some(Shape { height: 2, width: 3, channels: 1 }));
-        assert_eq!(data.table.block().map(|block| &block.values), Some(&Values::Bytes(pixels())));
-        assert!(data.raw.iter().copied().eq(pixels().into_iter().map(f32::from)));
+        assert_eq!(
+            data.table.block().map(|block| &*block.values),
+            Some(&Values::Bytes(pixels().into()))
+        );
+        assert!(data.raw.iter().eq(pixels().into_iter().map(f32::from)));
         let Target::Classes(classes, names) = &data.target else { panic!("classes") };
         assert_eq!(names, &["0", "10", "20"]);
         assert!(classes.iter().copied().eq((0..ROWS as u32).map(|row| row % 3)));
@@ -410,7 +434,7 @@ mod tests {
         let first = Source { labels, channels_first: true, ..at("d.npy") };
         let first = train(&first).expect("channels first");
         assert_eq!(first.shape(), Some(Shape { height: 1, width: 2, channels: 3 }));
-        assert_eq!(first.raw[..6], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        assert_eq!(first.raw.floats(0..6)[..], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
         let other = Source { arrays: vec!["x".into(), "z".into()], ..at("c.npz") };
         refused(&other, &["c.npz", "no array `z`", "`who`"]);
     }
@@ -448,7 +472,7 @@ mod tests {
         files = vec![("1.png", png(7)), ("2.png", png(8))];
         let alone = folder_of(&files);
         assert_eq!(
-            schema.read(&alone.path().into(), "label").expect("images"),
+            schema.read(&alone.path().into(), "label").expect("images").to_floats(),
             [7.0, 21.0, 8.0, 24.0]
         );
         let message = schema.read_labelled(&alone.path().into(), "label").expect_err("no labels");
@@ -499,7 +523,7 @@ mod tests {
         // A part of the windows, as `compare` splits them.
         let part = Source { selection: data.selection(&[0, 2, 35, 34]), ..source.clone() };
         let part = Dataset::read(&part, "class", TaskKind::Auto, 0).expect("a part");
-        assert_eq!(part.raw[16..24], data.raw[35 * 8..]);
+        assert_eq!(part.raw.floats(16..24), data.raw.floats(35 * 8..36 * 8));
         assert_ne!(part.table.sha256, data.table.sha256);
     }
 
@@ -522,7 +546,9 @@ mod tests {
         let chosen = data.chosen.expect("a part");
         assert!(
             chosen.is_sorted()
-                && data.raw[6..12]
+                && data
+                    .raw
+                    .floats(6..12)
                     .iter()
                     .zip(&pixels()[6 * chosen[1]..])
                     .all(|(x, &p)| *x == f32::from(p))

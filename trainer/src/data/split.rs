@@ -1,12 +1,17 @@
 //! Rows set aside: for calibration, and for cross-validation.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Rows, Target, Targets};
 use crate::random::{Purpose, stream};
+
+/// Most rows that are set aside for calibration: a threshold is hardly more exact on more.
+const MOST_CALIBRATION_ROWS: usize = 10_000;
 
 /// Fewest rows that anything is trained on.
 const MIN_TRAINING_ROWS: usize = 20;
@@ -20,8 +25,8 @@ pub struct Split {
     pub calibration: Vec<usize>,
 }
 
-/// Sets aside `fraction` of the rows for calibration, at least as many as a conformal threshold at
-/// `coverage` needs; classes keep their shares. A class is never absent from the training part. With
+/// Sets aside `fraction` of the rows for calibration, up to 10,000 and at least as many as a conformal
+/// threshold at `coverage` needs; classes keep their shares. A class is never absent from the training part. With
 /// `groups: [n]` no group is in both parts.
 ///
 /// # Errors
@@ -36,7 +41,8 @@ pub fn split(
     // Rounding must not ask for one row more.
     let needed = (1.0 / (1.0 - coverage) - 1e-6).ceil() as usize;
     let n = target.len();
-    let wanted = ((fraction * n as f64).round() as usize).max(needed);
+    let share = (fraction * n as f64).round() as usize;
+    let wanted = share.min(MOST_CALIBRATION_ROWS).max(needed);
     if n < MIN_TRAINING_ROWS + wanted {
         return Err(format!(
             "found {n} rows, expected at least {}: {MIN_TRAINING_ROWS} to train and {wanted} to \
@@ -246,18 +252,21 @@ pub fn folds(rows: &Rows, count: usize, seed: u64) -> Vec<Vec<usize>> {
         return folds;
     }
     let order = stratified_order(&labels, Purpose::Folds, seed);
-    let width = (rows.x.len() / rows.n.max(1)).max(1);
-    let features = |row: usize| -> Vec<u32> {
-        rows.x[row * width..(row + 1) * width].iter().map(|x| x.to_bits()).collect()
+    // What is the same has the same hash; of a billion rows two others have one with a chance of 3%.
+    let hash = |row: usize| -> u64 {
+        let mut hash = DefaultHasher::new();
+        rows.x.row(row).iter().for_each(|x| hash.write_u32(x.to_bits()));
+        hash.finish()
     };
-    let mut first: HashMap<Vec<u32>, usize> = HashMap::new();
+    let hashes: Vec<u64> = (0..rows.len()).into_par_iter().map(hash).collect();
+    let mut first: HashMap<u64, usize> = HashMap::new();
     for (index, &row) in order.iter().enumerate() {
-        first.entry(features(row)).or_insert(index % count);
+        first.entry(hashes[row]).or_insert(index % count);
     }
-    let together = 2 * first.len() > rows.n;
+    let together = 2 * first.len() > rows.len();
     let mut folds = vec![Vec::new(); count];
     for (index, row) in order.into_iter().enumerate() {
-        let fold = if together { first[&features(row)] } else { index % count };
+        let fold = if together { first[&hashes[row]] } else { index % count };
         folds[fold].push(row);
     }
     folds.iter_mut().for_each(|fold| fold.sort_unstable());
@@ -274,7 +283,13 @@ fn stratified_order(labels: &[u32], purpose: Purpose, seed: u64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Inputs;
     use super::*;
+
+    /// Rows of one feature.
+    fn rows(x: Vec<f32>, targets: Targets, groups: Option<Vec<u32>>) -> Rows {
+        Rows { x: Inputs::standardised(x, 1), targets, groups }
+    }
 
     #[test]
     fn parts_are_disjoint_complete_and_stratified() {
@@ -287,9 +302,8 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..200).collect::<Vec<_>>());
 
-        let x = (0..200).map(|row| row as f32).collect();
-        let rows =
-            Rows { x, n: 200, targets: Targets::Classes { labels, classes: 2 }, groups: None };
+        let x: Vec<f32> = (0..200).map(|row| row as f32).collect();
+        let rows = rows(x, Targets::Classes { labels, classes: 2 }, None);
         let folds = folds(&rows, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 40));
     }
@@ -297,9 +311,9 @@ mod tests {
     #[test]
     fn copies_of_a_row_are_held_out_together_unless_most_rows_are_copies() {
         let spread = |x: &dyn Fn(usize) -> f32| -> Vec<usize> {
-            let x = (0..120).map(x).collect();
+            let x: Vec<f32> = (0..120).map(x).collect();
             let targets = Targets::Values(vec![0.0; 120]);
-            let rows = Rows { x, n: 120, targets, groups: None };
+            let rows = rows(x, targets, None);
             let folds = folds(&rows, 5, 1);
             let mut all = folds.concat();
             all.sort_unstable();
@@ -358,7 +372,7 @@ mod tests {
         assert!(of(&test).iter().all(|group| !of(&rest).contains(group)) && test.len() == 72);
 
         let targets = Targets::Classes { labels, classes: 2 };
-        let rows = Rows { x: vec![0.0; 240], n: 240, targets, groups: Some(groups.clone()) };
+        let rows = rows(vec![0.0; 240], targets, Some(groups.clone()));
         let folds = folds(&rows, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 48 && of(fold).len() == 6), "{folds:?}");
     }
@@ -373,7 +387,7 @@ mod tests {
         let split = split(&target, Some(&groups), 0.2, 0.9, 0).expect("enough groups");
         assert_eq!((split.calibration.len(), ones(&split.calibration)), (16, 8));
         let targets = Targets::Classes { labels: labels.clone(), classes: 2 };
-        let rows = Rows { x: vec![0.0; 80], n: 80, targets, groups: Some(groups) };
+        let rows = rows(vec![0.0; 80], targets, Some(groups));
         for fold in folds(&rows, 5, 0) {
             assert_eq!((fold.len(), ones(&fold)), (16, 8));
         }
@@ -386,7 +400,7 @@ mod tests {
         let message = split(&target, Some(&two), 0.2, 0.9, 0).expect_err("two groups");
         assert!(message.contains("found 2 groups"), "{message}");
         let targets = Targets::Values(vec![0.0; 60]);
-        let rows = Rows { x: vec![0.0; 60], n: 60, targets, groups: Some(two) };
+        let rows = rows(vec![0.0; 60], targets, Some(two));
         let lengths: Vec<usize> = folds(&rows, 5, 0).iter().map(Vec::len).collect();
         assert_eq!(lengths, [30, 30, 0, 0, 0]);
     }

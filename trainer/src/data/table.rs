@@ -1,12 +1,16 @@
 //! What a data file holds: fields of text, checked for shape, and numbers beside them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::block::Block;
+use crate::store::{Store, Writer};
 
 /// What is wrong with a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
@@ -126,9 +130,104 @@ pub struct Table {
     pub columns: Vec<String>,
     /// SHA-256 of what was read, hexadecimal.
     pub sha256: String,
-    rows: Vec<csv::StringRecord>,
+    fields: Fields,
     block: Option<Block>,
 }
+
+/// Fields of text, row by row.
+#[derive(Debug)]
+struct Fields {
+    /// All of them in UTF-8, one after another.
+    text: Store<u8>,
+    /// Where each ends.
+    ends: Store<u64>,
+    /// Line of the file that each row starts in; empty where there are no lines.
+    lines: Store<u64>,
+    /// Fields of a row.
+    columns: usize,
+    rows: usize,
+}
+
+/// Fields that come row by row.
+struct FieldsWriter {
+    text: Writer<u8>,
+    ends: Writer<u64>,
+    lines: Writer<u64>,
+    columns: usize,
+    rows: usize,
+    end: u64,
+}
+
+impl Fields {
+    fn get(&self, row: usize, column: usize) -> &str {
+        let index = row * self.columns + column;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        let text = &self.text[start as usize..self.ends[index] as usize];
+        std::str::from_utf8(text).expect("what was written as text")
+    }
+
+    fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+        (0..self.columns).map(move |column| self.get(row, column))
+    }
+
+    fn line(&self, row: usize) -> Option<u64> {
+        self.lines.get(row).copied()
+    }
+}
+
+impl FieldsWriter {
+    fn new(columns: usize) -> Self {
+        let (text, ends, lines) = (Writer::default(), Writer::default(), Writer::default());
+        Self { text, ends, lines, columns, rows: 0, end: 0 }
+    }
+
+    /// Appends a row, and the line that it starts in if its file has lines.
+    fn push<'t>(
+        &mut self,
+        row: impl Iterator<Item = &'t str>,
+        line: Option<u64>,
+    ) -> io::Result<()> {
+        for field in row {
+            self.end += field.len() as u64;
+            self.text.extend(field.as_bytes())?;
+            self.ends.extend(&[self.end])?;
+        }
+        self.rows += 1;
+        self.lines.extend(line.as_slice())
+    }
+
+    fn finish(self) -> io::Result<Fields> {
+        let Self { text, ends, lines, columns, rows, .. } = self;
+        let (text, ends, lines) = (text.finish()?, ends.finish()?, lines.finish()?);
+        Ok(Fields { text, ends, lines, columns, rows })
+    }
+}
+
+/// A reader that hashes what it reads.
+pub(super) struct Hashing<'h, R> {
+    file: R,
+    hash: &'h mut Sha256,
+    /// Whether there was nothing but white space so far.
+    blank: bool,
+}
+
+impl<'h, R: Read> Hashing<'h, R> {
+    pub fn new(file: R, hash: &'h mut Sha256) -> Self {
+        Self { file, hash, blank: true }
+    }
+}
+
+impl<R: Read> Read for Hashing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.blank &= buffer[..count].iter().all(u8::is_ascii_whitespace);
+        Ok(count)
+    }
+}
+
+/// The mark that some programs begin a file of UTF-8 text with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Table {
     /// Reads and checks a CSV file.
@@ -137,18 +236,21 @@ impl Table {
     /// [`TableError`] names the file and where in it.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let owned = || path.to_owned();
-        let bytes =
-            std::fs::read(path).map_err(|error| TableError::Unreadable { path: owned(), error })?;
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(TableError::Empty(owned()));
+        let unreadable = |error| TableError::Unreadable { path: owned(), error };
+        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        if file.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
+            file.consume(BYTE_ORDER_MARK.len());
         }
-        let sha256 = hexadecimal(Sha256::new_with_prefix(bytes));
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+        let mut hash = Sha256::new();
+        let file = Hashing::new(file, &mut hash);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let malformed =
             |error: csv::Error| TableError::Malformed { path: owned(), message: describe(&error) };
         let columns: Vec<String> =
             reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
+        if reader.get_ref().blank {
+            return Err(TableError::Empty(owned()));
+        }
         if columns.iter().all(|name| name.parse::<f64>().is_ok()) {
             return Err(TableError::NoHeader { path: owned(), first: columns[0].clone() });
         }
@@ -158,13 +260,19 @@ impl Table {
                 return Err(TableError::BadColumnName { path: owned(), index, name: name.clone() });
             }
         }
-        let rows: Vec<_> = reader.records().collect::<Result<_, _>>().map_err(malformed)?;
-        if rows.is_empty() {
+        let mut fields = FieldsWriter::new(columns.len());
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(malformed)? {
+            let line = record.position().map(csv::Position::line);
+            check_missing(path, &columns, fields.rows, line, record.iter())?;
+            fields.push(record.iter(), line).map_err(unreadable)?;
+        }
+        if fields.rows == 0 {
             return Err(TableError::NoRows(owned()));
         }
-        let table = Self { path: owned(), columns, sha256, rows, block: None };
-        table.check_missing()?;
-        Ok(table)
+        drop(reader);
+        let fields = fields.finish().map_err(unreadable)?;
+        Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, block: None })
     }
 
     /// A block of numbers with columns of text beside it, each with as many fields as the block has rows.
@@ -175,41 +283,56 @@ impl Table {
         fields: &[Vec<String>],
         block: Block,
     ) -> Result<Self, TableError> {
-        let n = block.values.len() / block.names.len();
-        let record = |row: usize| fields.iter().map(|fields| &fields[row]).collect();
-        let rows = (0..n).map(record).collect();
-        let table = Self { path: path.to_owned(), columns, sha256, rows, block: Some(block) };
-        table.check_missing()?;
-        Ok(table)
+        let mut rows = FieldsWriter::new(columns.len());
+        for row in 0..block.values.len() / block.names.len() {
+            let fields = || fields.iter().map(|fields| fields[row].as_str());
+            check_missing(path, &columns, row, None, fields())?;
+            rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
+        }
+        let fields = rows.finish().map_err(|error| unreadable(path, error))?;
+        Ok(Self { path: path.to_owned(), columns, sha256, fields, block: Some(block) })
     }
 
     /// The named columns of the named rows, with a block of as many rows.
-    pub(super) fn condensed(&self, rows: &[usize], columns: &[usize], block: Block) -> Self {
-        let record = |&row: &usize| {
-            let fields = columns.iter().map(|&column| &self.rows[row][column]);
-            let mut record: csv::StringRecord = fields.collect();
-            record.set_position(self.rows[row].position().cloned());
-            record
-        };
-        Self {
+    pub(super) fn condensed(
+        &self,
+        rows: &[usize],
+        columns: &[usize],
+        block: Block,
+    ) -> Result<Self, TableError> {
+        let fields = self.chosen(rows, columns);
+        Ok(Self {
             path: self.path.clone(),
             columns: columns.iter().map(|&column| self.columns[column].clone()).collect(),
             sha256: self.sha256.clone(),
-            rows: rows.iter().map(record).collect(),
+            fields: fields.map_err(|error| unreadable(&self.path, error))?,
             block: Some(block),
-        }
+        })
     }
 
     /// The named rows alone, which are other data than all of them.
-    pub(super) fn select(mut self, rows: &[usize]) -> Self {
+    pub(super) fn select(self, rows: &[usize]) -> Result<Self, TableError> {
         let mut hash = Sha256::new_with_prefix(&self.sha256);
         rows.iter().for_each(|&row| hash.update((row as u64).to_le_bytes()));
-        self.sha256 = hexadecimal(hash);
-        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
-        if let Some(block) = &mut self.block {
-            block.values = block.values.rows(rows, block.names.len());
+        let columns: Vec<usize> = (0..self.columns.len()).collect();
+        let chosen = || -> io::Result<_> {
+            let block = self.block.as_ref().map(|block| {
+                let values = block.values.rows(rows, block.names.len())?;
+                io::Result::Ok(Block { values: Arc::new(values), ..block.clone() })
+            });
+            Ok((self.chosen(rows, &columns)?, block.transpose()?))
+        };
+        let (fields, block) = chosen().map_err(|error| unreadable(&self.path, error))?;
+        Ok(Self { sha256: hexadecimal(hash), fields, block, ..self })
+    }
+
+    fn chosen(&self, rows: &[usize], columns: &[usize]) -> io::Result<Fields> {
+        let mut chosen = FieldsWriter::new(columns.len());
+        for &row in rows {
+            let fields = columns.iter().map(|&column| self.field(row, column));
+            chosen.push(fields, self.line(row))?;
         }
-        self
+        chosen.finish()
     }
 
     /// The numbers beside the columns.
@@ -219,12 +342,12 @@ impl Table {
 
     /// Number of data rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.fields.rows
     }
 
     /// Whether there is no data row; reading refuses that.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Index of the column named `name`.
@@ -247,12 +370,23 @@ impl Table {
 
     /// A field.
     pub(super) fn field(&self, row: usize, column: usize) -> &str {
-        &self.rows[row][column]
+        self.fields.get(row, column)
     }
 
     /// Fields of a column.
     pub fn fields(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
-        self.rows.iter().map(move |row| &row[column])
+        (0..self.len()).map(move |row| self.field(row, column))
+    }
+
+    /// Different fields of a column: all of them, or more than `most`.
+    pub(super) fn different(&self, column: usize, most: usize) -> BTreeSet<&str> {
+        let mut different = BTreeSet::new();
+        for field in self.fields(column) {
+            if different.insert(field) && different.len() > most {
+                break;
+            }
+        }
+        different
     }
 
     /// Whether every field of the column is a number, finite or not.
@@ -266,12 +400,10 @@ impl Table {
             return None;
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let records = rows.iter().map(|&row| &self.rows[row]);
-        let header = csv::StringRecord::from(self.columns.clone());
-        for record in [&header].into_iter().chain(records) {
-            writer
-                .write_record(record)
-                .expect("a vector grows, and rows are as long as the header");
+        let grows = "a vector grows, and rows are as long as the header";
+        writer.write_record(&self.columns).expect(grows);
+        for &row in rows {
+            writer.write_record(self.fields.row(row)).expect(grows);
         }
         Some(writer.into_inner().expect("a vector grows"))
     }
@@ -281,11 +413,15 @@ impl Table {
     /// # Errors
     /// [`TableError::BadField`] names the first field that is none.
     pub fn numbers(&self, column: usize) -> Result<Vec<f32>, TableError> {
-        let number = |(row, field): (usize, &str)| match field.parse::<f32>() {
+        (0..self.len()).map(|row| self.number(row, column)).collect()
+    }
+
+    /// A field as a finite number.
+    pub(super) fn number(&self, row: usize, column: usize) -> Result<f32, TableError> {
+        match self.field(row, column).parse::<f32>() {
             Ok(value) if value.is_finite() => Ok(value),
             _ => Err(self.bad_field(row, column, "a finite number".to_owned())),
-        };
-        self.fields(column).enumerate().map(number).collect()
+        }
     }
 
     /// An error about one field.
@@ -295,7 +431,7 @@ impl Table {
             row: row + 1,
             line: self.line(row),
             column: self.columns[column].clone(),
-            found: self.rows[row][column].to_owned(),
+            found: self.field(row, column).to_owned(),
             expected,
         }
     }
@@ -324,24 +460,32 @@ impl Table {
     }
 
     fn line(&self, row: usize) -> Option<u64> {
-        self.rows[row].position().map(csv::Position::line)
+        self.fields.line(row)
     }
+}
 
-    fn check_missing(&self) -> Result<(), TableError> {
-        for (row, record) in self.rows.iter().enumerate() {
-            for (column, field) in record.iter().enumerate() {
-                if MISSING.contains(&field.to_ascii_lowercase().as_str()) {
-                    return Err(TableError::Missing {
-                        path: self.path.clone(),
-                        row: row + 1,
-                        line: self.line(row),
-                        column: self.columns[column].clone(),
-                        found: field.to_owned(),
-                    });
-                }
-            }
-        }
-        Ok(())
+fn unreadable(path: &Path, error: io::Error) -> TableError {
+    TableError::Unreadable { path: path.to_owned(), error }
+}
+
+/// Refuses a row with a field that stands for a missing value.
+fn check_missing<'t>(
+    path: &Path,
+    columns: &[String],
+    row: usize,
+    line: Option<u64>,
+    fields: impl Iterator<Item = &'t str>,
+) -> Result<(), TableError> {
+    let missing = |field: &str| MISSING.iter().any(|text| field.eq_ignore_ascii_case(text));
+    match fields.enumerate().find(|(_, field)| missing(field)) {
+        None => Ok(()),
+        Some((column, field)) => Err(TableError::Missing {
+            path: path.to_owned(),
+            row: row + 1,
+            line,
+            column: columns[column].clone(),
+            found: field.to_owned(),
+        }),
     }
 }
 

@@ -427,15 +427,15 @@ impl Gpu {
     /// asked for ranges of steps one after another and uploads what they read; `look` is called at
     /// every checkpoint, when the steps before it are done and none after it has begun; `report` is
     /// called with the number of steps done since its last call.
-    pub(super) fn run_steps<'a>(
+    pub(super) fn run_steps<'a, E: From<GpuError>>(
         &self,
         count: usize,
         at_once: usize,
         constants: &Buffer,
-        mut prepare: impl FnMut(std::ops::Range<usize>) -> Steps<'a>,
-        (checkpoints, mut look): (&Checkpoints, impl FnMut() -> Result<(), GpuError>),
+        mut prepare: impl FnMut(std::ops::Range<usize>) -> Result<Steps<'a>, E>,
+        (checkpoints, mut look): (&Checkpoints, impl FnMut() -> Result<(), E>),
         report: &dyn Fn(usize),
-    ) -> Result<(), GpuError> {
+    ) -> Result<(), E> {
         if checkpoints.has(0) {
             look()?;
         }
@@ -445,7 +445,7 @@ impl Gpu {
         while done < count {
             let end = checkpoints.after(done).unwrap_or(count);
             let range = done..(done + length).min(end);
-            let steps = prepare(range.clone());
+            let steps = prepare(range.clone())?;
             let stride = self.step_stride();
             let mut bytes = vec![0; range.len() * stride];
             for (slot, step) in bytes.chunks_exact_mut(stride).zip(&steps.values) {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::data::Targets;
-use crate::descent::{AdamBias, ControlVariate, Descended, Descent, Particle};
+use crate::descent::{AdamBias, ControlVariate, Descended, Descent, MiniBatch, Particle};
 use crate::network::Batch;
 use crate::trace::Checkpoints;
 
@@ -83,7 +83,7 @@ impl Gpu {
             Ok(())
         };
         let mut bias = AdamBias::default();
-        let prepare = |range: Range<usize>| {
+        let prepare = |range: Range<usize>| -> Result<_, GpuError> {
             let (mut values, mut chosen) = (Vec::new(), Vec::new());
             for (slot, step) in range.enumerate() {
                 let part = set.part(step);
@@ -92,7 +92,7 @@ impl Gpu {
                 values.push(Step { slot: index(slot), rate, correction, scale });
                 chosen.push(programs[part].as_slice());
             }
-            Steps { values, programs: chosen }
+            Ok(Steps { values, programs: chosen })
         };
         let report = |steps: usize| report(steps * count);
         let steps = descent.schedule.steps;
@@ -274,7 +274,7 @@ impl<'a> Group<'a> {
             prior: &self.prior,
             control: control.as_ref().map(|(gradients, starts)| (gradients, *starts)),
         };
-        step.record(self.gpu, self.count, descent.set.mini_batch(part), &buffers)
+        step.record(self.gpu, self.count, &descent.set.mini_batch(part), &buffers)
     }
 
     fn record_tiled(
@@ -285,7 +285,7 @@ impl<'a> Group<'a> {
         part: usize,
     ) -> Vec<Dispatch> {
         let (gpu, architecture) = (self.gpu, descent.architecture);
-        let (batch, targets) = descent.set.mini_batch(part);
+        let MiniBatch { batch, targets } = &*descent.set.mini_batch(part);
         let inputs = gpu.upload(batch.values());
         let size = architecture.parameters();
         let stride = size;

@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::product::index;
 use crate::data::Targets;
-use crate::descent::Descent;
+use crate::descent::{Descent, MiniBatch};
 use crate::network::{Activation, Architecture, Batch, LayerShape, Likelihood};
 
 /// Threads of a workgroup: one particle's products are small, and several workgroups share a core.
@@ -129,8 +129,7 @@ impl FusedStep {
             _ => return None,
         };
         let most = most_quads(architecture, limits.max_compute_workgroup_storage_size as usize)?;
-        let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0.rows());
-        let rows = batches.max().unwrap_or(0);
+        let rows = descent.set.largest_part();
         let quads = best_quads(architecture, most, rows);
         let step = Self::of(architecture, tanh, descent.likelihood, quads);
         let bytes = 16 * step.tile() * rows.div_ceil(4 * step.quads);
@@ -204,12 +203,12 @@ impl FusedStep {
         &self,
         gpu: &Gpu,
         count: usize,
-        (batch, targets): (&Batch, &Targets),
+        MiniBatch { batch, targets }: &MiniBatch,
         buffers: &FusedBuffers<'_>,
     ) -> Dispatch {
         #[derive(Clone, Copy, Pod, Zeroable)]
         #[repr(C)]
-        struct MiniBatch {
+        struct Words {
             rows: u32,
             inverse_variance: f32,
         }
@@ -220,7 +219,7 @@ impl FusedStep {
         let (control, starts) = buffers.control.unwrap_or((buffers.prior, buffers.prior));
         let bound = [
             buffers.steps,
-            &gpu.uniform(&MiniBatch { rows: index(batch.rows()), inverse_variance }),
+            &gpu.uniform(&Words { rows: index(batch.rows()), inverse_variance }),
             buffers.theta,
             buffers.moments,
             &gpu.upload(&self.rows(batch, targets)),

@@ -39,8 +39,7 @@ impl Gpu {
     /// Particles whose whole steps run at once.
     pub(super) fn fused_at_once(&self, descent: &Descent<'_>) -> usize {
         let parameters = descent.architecture.parameters();
-        let batches = (0..descent.set.parts()).map(|part| descent.set.mini_batch(part).0.rows());
-        let rows = batches.max().unwrap_or(0).max(1);
+        let rows = descent.set.largest_part().max(1);
         // A product forward, one for the gradient of the weights and one for that of the inputs.
         self.at_once(2 * parameters, 6.0 * (parameters * rows) as f64)
     }

@@ -12,7 +12,8 @@ use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
 use crate::descent::AdamBias;
 use crate::latent::{
-    DRAWS, Encoder, Fit, Fitted, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws, columns,
+    DRAWS, Encoder, Fit, Fitted, PARTICLES, PROBES, ProbePool, RECONSTRUCTIONS, Start, StepDraws,
+    columns,
 };
 use crate::network::{Architecture, Likelihood};
 use crate::predictive::Predictive;
@@ -24,7 +25,7 @@ impl Gpu {
     /// number of steps done since its last call.
     ///
     /// # Errors
-    /// The device is lost or out of memory.
+    /// The device is lost or out of memory, or fails where probes are drawn.
     pub(crate) fn fit(
         &self,
         fit: &Fit<'_>,
@@ -32,7 +33,7 @@ impl Gpu {
         checkpoints: &Checkpoints,
         look: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
-    ) -> Result<Fitted, GpuError> {
+    ) -> anyhow::Result<Fitted> {
         self.check_fit(&fit.shape.architecture)?;
         let layout = Layout::of(fit);
         let steps = self.step_constants();
@@ -56,14 +57,16 @@ impl Gpu {
 
         let mut rng = stream(fit.seed, Purpose::LatentFit, 0);
         let mut bias = AdamBias::default();
-        let prepare = |range: Range<usize>| {
+        let mut pools = fit.pools();
+        let prepare = |range: Range<usize>| -> anyhow::Result<_> {
             let mut values = Vec::with_capacity(range.len());
             for (slot, step) in range.clone().enumerate() {
-                self.write(&staging, slot * layout.len, &layout.words(fit, &fit.draw(&mut rng)));
+                let words = layout.words(pools.at(step)?, &fit.draw(&mut rng));
+                self.write(&staging, slot * layout.len, &words);
                 let (rate, correction) = bias.next(fit.schedule.rate(step));
                 values.push(Step { slot: index(slot), rate, correction, scale: 1.0 });
             }
-            Steps { values, programs: vec![program.as_slice(); range.len()] }
+            Ok(Steps { values, programs: vec![program.as_slice(); range.len()] })
         };
         let at_once = self.steps_at_once(layout.len);
         let parameters = |trained: &Trained| self.read(&trained.parameters, 0..trained.size);
@@ -187,18 +190,18 @@ impl Layout {
         }
     }
 
-    /// The draws of a step in this layout.
-    fn words(&self, fit: &Fit<'_>, draws: &StepDraws) -> Vec<f32> {
+    /// The draws of a step on the probes of `pool` in this layout.
+    fn words(&self, pool: &ProbePool, draws: &StepDraws) -> Vec<f32> {
         let mut words = vec![0.0; self.len];
         let mut write = |offset: usize, values: &[f32]| {
             words[offset..offset + values.len()].copy_from_slice(values);
         };
-        let probes = fit.pool.select(&draws.probes);
+        let probes = pool.select(&draws.probes);
         write(self.inputs, probes.batch.values());
         write(self.codes, draws.codes.values());
         write(self.scale, &probes.scale);
-        write(self.particles, &fit.pool.functions_at(&draws.particles, &draws.probes).concat());
-        match fit.pool.predictive.select(&draws.probes[..PROBES / 2]) {
+        write(self.particles, &pool.functions_at(&draws.particles, &draws.probes).concat());
+        match pool.predictive.select(&draws.probes[..PROBES / 2]) {
             Predictive::Classification { probabilities, .. } => {
                 write(self.reference, &probabilities);
             }
@@ -209,7 +212,7 @@ impl Layout {
         }
         if let Some(pairs) = &draws.reconstruction {
             write(self.normals, pairs.normals.values());
-            let targets = fit.pool.functions_at(&pairs.particles, &draws.probes);
+            let targets = pool.functions_at(&pairs.particles, &draws.probes);
             write(self.targets, &targets.concat());
             let indices: Vec<f32> = pairs.particles.iter().map(|&one| one as f32).collect();
             write(self.indices, &indices);

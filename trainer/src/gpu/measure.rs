@@ -6,7 +6,7 @@ use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel};
 use super::descent::{target_words, tile_of};
 use super::network::{Activations, Parameters, Pass};
 use super::product::index;
-use crate::descent::{Descent, Measured, Particle};
+use crate::descent::{Descent, Measured, MiniBatch, Particle};
 use crate::network::Likelihood;
 
 /// Numbers of a particle.
@@ -47,7 +47,7 @@ impl Measure {
     ) -> Result<Self, GpuError> {
         let (architecture, count) = (descent.architecture, particles.len());
         let parameters = architecture.parameters();
-        let (batch, targets) = descent.set.mini_batch(0);
+        let MiniBatch { batch, targets } = &*descent.set.mini_batch(0);
         let (inverse_variance, constant) = match descent.likelihood {
             Likelihood::Categorical => (0.0, 0.0),
             Likelihood::Gaussian { noise_std } => {

@@ -11,12 +11,14 @@ use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
-use crate::data::Targets;
+use crate::data::{Inputs, Targets};
 use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
 use crate::device::{Device, Gpus};
-use crate::latent::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, ProbePool};
+use crate::latent::{
+    DecoderShape, Fit, Fitted, LayerDecoder, Objective, PROBES, PoolUse, ProbeSource, Refresh,
+};
 use crate::network::{
     self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
     Tape, Window,
@@ -437,7 +439,7 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
     let architecture = Architecture { input, blocks };
     let descent = Descent {
         architecture: &architecture,
-        set: &TrainingSet::new(&[], architecture.inputs(), &Targets::Values(Vec::new()), 1, 5),
+        set: &TrainingSet::of(&[], architecture.inputs(), &Targets::Values(Vec::new()), 1, 5),
         likelihood: Likelihood::Gaussian { noise_std: 0.3 },
         prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
         held: None,
@@ -481,7 +483,7 @@ fn the_first_steps_are_those_of_the_processor() {
     // The first layer stays once.
     let first: Vec<bool> = (0..prior.len()).map(|index| index < 6 * 20 + 20).collect();
     for (batch_rows, held) in [(100, None), (500, Some(first.as_slice())), (2000, None)] {
-        let set = TrainingSet::new(&x, 6, &targets, batch_rows, 5);
+        let set = TrainingSet::of(&x, 6, &targets, batch_rows, 5);
         let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
         let controls: Vec<_> = maps.iter().map(control).collect();
         let particles: Vec<_> = (0..5)
@@ -535,7 +537,7 @@ fn the_first_steps_of_convolutions_are_those_of_the_processor() {
     let layers = ["conv 5x5x6 padding 2", "max 2", "conv 3x3x8 relu", "average 2", "12"];
     let architecture = convolutional([12, 12, 1], &layers, Activation::Tanh, 4);
     let (architecture, x, targets, likelihood) = problem_of(architecture, 500, 30);
-    let set = TrainingSet::new(&x, architecture.inputs(), &targets, 250, 5);
+    let set = TrainingSet::of(&x, architecture.inputs(), &targets, 250, 5);
     let mut rng = random(31);
     let maps: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
     let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
@@ -604,7 +606,7 @@ fn fused_steps_are_those_of_the_processor_and_of_products() {
     ];
     for (case, (widths, activation, rows, batch_rows, count)) in cases.into_iter().enumerate() {
         let (architecture, x, targets, likelihood) = problem(widths, activation, rows, case as u64);
-        let set = TrainingSet::new(&x, widths[0], &targets, batch_rows, 5);
+        let set = TrainingSet::of(&x, widths[0], &targets, batch_rows, 5);
         let mut rng = random(50 + case as u64);
         let starts: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
         let control = |start: &Vec<f32>| ControlVariate::at(start, &set, &architecture, likelihood);
@@ -648,7 +650,7 @@ fn large_networks_have_no_fused_step() {
     let (architecture, x, targets, likelihood) = problem(&[100, 200, 3], Activation::Tanh, 10, 1);
     let descent = Descent {
         architecture: &architecture,
-        set: &TrainingSet::new(&x, 100, &targets, 1000, 5),
+        set: &TrainingSet::of(&x, 100, &targets, 1000, 5),
         likelihood,
         prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
         held: None,
@@ -660,7 +662,7 @@ fn large_networks_have_no_fused_step() {
 #[test]
 fn a_walk_ends_where_the_processors_does_however_it_is_split() {
     let (architecture, x, targets, likelihood) = problem(&[4, 12, 3], Activation::Tanh, 150, 6);
-    let set = TrainingSet::new(&x, 4, &targets, 1000, 1);
+    let set = TrainingSet::of(&x, 4, &targets, 1000, 1);
     let prior = architecture.per_parameter(&[1.0, 0.3]);
     let walk = Walk {
         architecture: &architecture,
@@ -696,18 +698,17 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
     assert!((found - expected).abs() < 0.005, "held-out NLL {found} but {expected}");
 }
 
-/// A pool of probes for a network that is walked a little.
-fn pool(architecture: Architecture, rows: usize) -> (Architecture, Vec<f32>, ProbePool) {
-    let (architecture, x, _, likelihood) = problem_of(architecture, rows, 20);
+/// Inputs, a MAP and particles round it.
+fn walked(
+    architecture: Architecture,
+) -> (Architecture, Vec<f32>, Likelihood, Vec<f32>, Vec<Vec<f32>>) {
+    let (architecture, x, _, likelihood) = problem_of(architecture, 60, 20);
     let mut rng = random(21);
     let map = architecture.initialise(&mut rng);
     let particles: Vec<Vec<f32>> = (0..40)
         .map(|_| map.iter().zip(normals(&mut rng, map.len())).map(|(m, e)| m + 0.2 * e).collect())
         .collect();
-    let cpu = Device::Cpu;
-    let pool = ProbePool::new(&cpu, &x, &architecture, likelihood, &particles, 1024, &mut rng)
-        .expect("the processor");
-    (architecture, map, pool)
+    (architecture, x, likelihood, map, particles)
 }
 
 /// The decoder and the encoder after a few steps, for every kind of layer and both likelihoods.
@@ -725,11 +726,21 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
         (image, vec![LowRank(2), Dense(2), Frozen, LowRank(3)], 0.5),
     ];
     for (architecture, structure, reconstruction) in cases {
-        let (architecture, map, pool) = pool(architecture, 60);
-        let shape = DecoderShape { architecture, structure, latent_dim: 3 };
+        let (architecture, x, likelihood, map, particles) = walked(architecture);
+        let source = ProbeSource {
+            device: &Device::Cpu,
+            x: &Inputs::standardised(x, architecture.inputs()),
+            architecture: &architecture,
+            likelihood,
+            particles: &particles,
+            seed: 22,
+        };
+        let pool = source.pool(2 * PROBES, PoolUse::Fit(0)).expect("the processor");
+        let shape = DecoderShape { architecture: architecture.clone(), structure, latent_dim: 3 };
         let fit = Fit {
             shape: &shape,
             pool: &pool,
+            refresh: Some(Refresh { source: &source, meetings: 1 }),
             predictive: 10.0,
             reconstruction,
             schedule: Schedule { steps: 5, learning_rate: 0.01 },

@@ -132,7 +132,7 @@ impl ImportedNetwork {
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let about = serde_json::to_string(&self.about)?;
-        let mut bytes = header(&[(THETA, [1, self.theta.len()])], (NOTE, about))?;
+        let mut bytes = header(&[(THETA, [1, self.theta.len()])], Some((NOTE, about)))?;
         bytes.extend(self.theta.iter().flat_map(|value| value.to_le_bytes()));
         write_atomically(path, &bytes)
     }

@@ -8,7 +8,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::passes::DecodedPass;
-use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
+use super::{
+    DecoderShape, PoolUse, ProbePool, ProbeSource, Probes, columns, energy_score,
+    predictive_divergence,
+};
 use crate::descent::{Adam, Schedule};
 use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, Tape};
@@ -32,8 +35,10 @@ pub(crate) const RECONSTRUCTIONS: usize = 4;
 pub struct Fit<'a> {
     /// Decoder to fit.
     pub shape: &'a DecoderShape,
-    /// Probes and the particles' functions there.
+    /// Probes and the particles' functions there, the first that the decoder meets.
     pub pool: &'a ProbePool,
+    /// Where others are drawn, if any are.
+    pub refresh: Option<Refresh<'a>>,
     /// Weight of the divergence from the particles' predictive near the training inputs, against 1
     /// for the energy score.
     pub predictive: f32,
@@ -43,6 +48,15 @@ pub struct Fit<'a> {
     pub schedule: Schedule,
     /// Seed of initial values and draws.
     pub seed: u64,
+}
+
+/// Probes that take the place of those met before, lest the decoder learn them by heart.
+#[derive(Clone, Copy)]
+pub struct Refresh<'a> {
+    /// Where they are drawn.
+    pub source: &'a ProbeSource<'a>,
+    /// How often each is met, on average.
+    pub meetings: usize,
 }
 
 /// Fitted parameters.
@@ -97,7 +111,7 @@ impl Fit<'_> {
             trace.push(self.objective(decoder, &draws));
         };
         let mut fitted = match device {
-            Device::Cpu => self.run_on_cpu(start, checkpoints, &mut look, report),
+            Device::Cpu => self.run_on_cpu(start, checkpoints, &mut look, report)?,
             #[cfg(feature = "gpu")]
             Device::Gpu(gpus) => gpus.first().fit(self, start, checkpoints, &mut look, report)?,
         };
@@ -111,12 +125,13 @@ impl Fit<'_> {
         checkpoints: &Checkpoints,
         look: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
-    ) -> Fitted {
+    ) -> anyhow::Result<Fitted> {
         let Start { mut decoder, mut encoder } = start;
         let mut adam = Adam::new(decoder.len());
         let parameters = encoder.as_ref().map_or(0, |encoder| encoder.parameters.len());
         let mut encoder_adam = Adam::new(parameters);
         let mut rng = stream(self.seed, Purpose::LatentFit, 0);
+        let mut pools = self.pools();
         for step in 0..self.schedule.steps {
             if checkpoints.has(step) {
                 look(&decoder);
@@ -124,17 +139,11 @@ impl Fit<'_> {
             let rate = self.schedule.rate(step);
             let mut gradient = vec![0.0; decoder.len()];
             let draws = self.draw(&mut rng);
-            let probes = self.pool.select(&draws.probes);
-            self.score_gradient(&decoder, &draws, &probes, &mut gradient);
+            let met = Met::new(pools.at(step)?, &draws.probes);
+            self.score_gradient(&decoder, &draws, &met, &mut gradient);
             if let (Some(encoder), Some(pairs)) = (&mut encoder, &draws.reconstruction) {
-                let d_encoder = self.reconstruction_gradient(
-                    &decoder,
-                    encoder,
-                    pairs,
-                    &draws.probes,
-                    &probes,
-                    &mut gradient,
-                );
+                let d_encoder =
+                    self.reconstruction_gradient(&decoder, encoder, pairs, &met, &mut gradient);
                 encoder_adam.step(&mut encoder.parameters, &d_encoder, rate);
             }
             adam.step(&mut decoder, &gradient, rate);
@@ -151,7 +160,12 @@ impl Fit<'_> {
             columns(codes, self.shape.latent_dim, batch.rows())
         });
         let encoder = encoder.map(|encoder| (encoder.architecture, encoder.parameters));
-        Fitted { decoder, encoder, codes, trace: Vec::new() }
+        Ok(Fitted { decoder, encoder, codes, trace: Vec::new() })
+    }
+
+    /// The pools of all steps.
+    pub(crate) fn pools(&self) -> Pools<'_> {
+        Pools { fit: self, number: 0, fresh: None }
     }
 
     /// What is random in a step.
@@ -199,9 +213,10 @@ impl Fit<'_> {
 
     /// The objective at some draws.
     fn objective(&self, decoder: &[f32], draws: &StepDraws) -> Objective {
-        let probes = self.pool.select(&draws.probes);
-        let (_, outputs) = DecodedPass::forward(self.shape, decoder, draws.codes.clone(), &probes);
-        let [(energy_score, _), (divergence, _)] = self.scores(&outputs, draws, &probes);
+        let met = Met::new(self.pool, &draws.probes);
+        let codes = draws.codes.clone();
+        let (_, outputs) = DecodedPass::forward(self.shape, decoder, codes, &met.probes);
+        let [(energy_score, _), (divergence, _)] = self.scores(&outputs, draws, &met);
         Objective { energy_score, divergence }
     }
 
@@ -211,14 +226,14 @@ impl Fit<'_> {
         &self,
         outputs: &[Vec<f32>],
         draws: &StepDraws,
-        probes: &Probes,
+        met: &Met<'_>,
     ) -> [(f64, Vec<Vec<f32>>); 2] {
-        let indices = &draws.probes;
-        let particles = self.pool.functions_at(&draws.particles, indices);
-        let reference = self.pool.predictive.select(&indices[..indices.len() / 2]);
+        let Met { pool, indices, probes } = met;
+        let particles = pool.functions_at(&draws.particles, indices);
+        let reference = pool.predictive.select(&indices[..indices.len() / 2]);
         [
             energy_score(&standardised(outputs, probes), &particles, indices.len()),
-            predictive_divergence(outputs, indices.len(), &reference, self.pool.likelihood),
+            predictive_divergence(outputs, indices.len(), &reference, pool.likelihood),
         ]
     }
 
@@ -228,13 +243,13 @@ impl Fit<'_> {
         &self,
         decoder: &[f32],
         draws: &StepDraws,
-        probes: &Probes,
+        met: &Met<'_>,
         gradient: &mut [f32],
     ) {
         let codes = draws.codes.clone();
-        let (pass, outputs) = DecodedPass::forward(self.shape, decoder, codes, probes);
-        let [(_, mut d_outputs), (_, divergence)] = self.scores(&outputs, draws, probes);
-        d_outputs.par_iter_mut().for_each(|d_outputs| probes.pull_back(d_outputs));
+        let (pass, outputs) = DecodedPass::forward(self.shape, decoder, codes, &met.probes);
+        let [(_, mut d_outputs), (_, divergence)] = self.scores(&outputs, draws, met);
+        d_outputs.par_iter_mut().for_each(|d_outputs| met.probes.pull_back(d_outputs));
         for (d_outputs, divergence) in d_outputs.iter_mut().zip(&divergence) {
             d_outputs.iter_mut().zip(divergence).for_each(|(sum, d)| *sum += self.predictive * d);
         }
@@ -249,10 +264,10 @@ impl Fit<'_> {
         decoder: &[f32],
         encoder: &Encoder,
         draws: &ReconstructionDraws,
-        indices: &[usize],
-        probes: &Probes,
+        met: &Met<'_>,
         gradient: &mut [f32],
     ) -> Vec<f32> {
+        let Met { pool, indices, probes } = met;
         let (k, count) = (self.shape.latent_dim, self.pool.particles());
         let batch = &encoder.fingerprints;
         let mut tape = Tape::default();
@@ -269,7 +284,7 @@ impl Fit<'_> {
         let chosen_codes = Batch::from_rows(&chosen_codes, k);
         let (pass, outputs) = DecodedPass::forward(self.shape, decoder, chosen_codes, probes);
         let weight = self.reconstruction_weight(chosen.len(), indices.len());
-        let targets = self.pool.functions_at(chosen, indices);
+        let targets = pool.functions_at(chosen, indices);
         let d_outputs: Vec<_> = standardised(&outputs, probes)
             .into_iter()
             .zip(targets)
@@ -299,6 +314,44 @@ impl Fit<'_> {
             None,
         );
         d_encoder
+    }
+}
+
+/// The pool of the step under way.
+pub(crate) struct Pools<'a> {
+    fit: &'a Fit<'a>,
+    number: usize,
+    fresh: Option<ProbePool>,
+}
+
+impl Pools<'_> {
+    /// The pool of a step; steps are asked for in their order.
+    pub fn at(&mut self, step: usize) -> anyhow::Result<&ProbePool> {
+        let first = self.fit.pool;
+        if let Some(refresh) = &self.fit.refresh {
+            let number = step * PROBES / (refresh.meetings * first.len());
+            if number != self.number {
+                // There is no room for it and its successor.
+                self.fresh = None;
+                self.fresh = Some(refresh.source.pool(first.len(), PoolUse::Fit(number))?);
+                self.number = number;
+            }
+        }
+        Ok(self.fresh.as_ref().unwrap_or(first))
+    }
+}
+
+/// The probes of a step.
+struct Met<'a> {
+    pool: &'a ProbePool,
+    /// Which of the pool's they are.
+    indices: &'a [usize],
+    probes: Probes,
+}
+
+impl<'a> Met<'a> {
+    fn new(pool: &'a ProbePool, indices: &'a [usize]) -> Self {
+        Self { pool, indices, probes: pool.select(indices) }
     }
 }
 

@@ -5,6 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use fiberwalk_formats::INPUT_CLIP;
 
+use crate::data::Inputs;
 use crate::network::Shape;
 
 /// Foreign inputs lie away from the training rows by up to this many standard deviations.
@@ -24,13 +25,18 @@ const MAX_SHIFT: f32 = 0.1;
 /// half with σ ~ U(0, 3). Of maps, what is like a row is also a row shifted, or blended with another, and
 /// what is foreign has noise of random grain or is put together from pieces of many rows: noise at single
 /// values is not what an image or a series differs by from another.
-pub fn draw_inputs(x: &[f32], shape: Shape, size: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+pub fn draw_inputs(
+    x: &Inputs,
+    shape: Shape,
+    size: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Vec<f32> {
     let rows = Source { x, shape };
     let mut inputs = Vec::with_capacity(size * shape.len());
     for probe in 0..size {
         let input = match (probe < size / 2, shape.positions() > 1) {
             (true, true) => match probe % 8 {
-                0 | 4 => rows.any(rng).to_vec(),
+                0 | 4 => rows.any(rng),
                 1 => rows.noisy(NEAR_SPREAD, 1, rng),
                 2 | 3 | 6 => rows.shifted(rng),
                 _ => rows.blended(rng),
@@ -41,7 +47,7 @@ pub fn draw_inputs(x: &[f32], shape: Shape, size: usize, rng: &mut Xoshiro256Plu
                 let grain = grain.expect("a map has a side").sample(rng);
                 rows.noisy(MAX_SPREAD, grain, rng)
             }
-            (true, false) if probe % 2 == 0 => rows.any(rng).to_vec(),
+            (true, false) if probe % 2 == 0 => rows.any(rng),
             (true, false) => rows.noisy(NEAR_SPREAD, 1, rng),
             (false, false) => rows.noisy(MAX_SPREAD, 1, rng),
         };
@@ -52,17 +58,15 @@ pub fn draw_inputs(x: &[f32], shape: Shape, size: usize, rng: &mut Xoshiro256Plu
 
 /// Training rows `[rows, features]` of one shape.
 struct Source<'a> {
-    x: &'a [f32],
+    x: &'a Inputs,
     shape: Shape,
 }
 
-impl<'a> Source<'a> {
+impl Source<'_> {
     /// A row.
-    fn any(&self, rng: &mut Xoshiro256PlusPlus) -> &'a [f32] {
-        let features = self.shape.len();
-        let rows = Uniform::new(0, self.x.len() / features).expect("there is a training row");
-        let start = rows.sample(rng) * features;
-        &self.x[start..start + features]
+    fn any(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+        let rows = Uniform::new(0, self.x.rows()).expect("there is a training row");
+        self.x.row(rows.sample(rng))
     }
 
     /// A row with σ·N(0, I) added, σ ~ U(0, `spread`), the same at all positions of a square of `grain`.
@@ -109,7 +113,7 @@ impl<'a> Source<'a> {
     fn collage(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
         let Shape { height, width, .. } = self.shape;
         let cells = Uniform::new_inclusive(2, 4).expect("2 < 4").sample(rng);
-        let rows: Vec<&[f32]> = (0..cells * cells).map(|_| self.any(rng)).collect();
+        let rows: Vec<Vec<f32>> = (0..cells * cells).map(|_| self.any(rng)).collect();
         self.map(|y, x, channel| {
             let cell = y * cells / height * cells + x * cells / width;
             rows[cell][self.index(y, x, channel)]
@@ -149,7 +153,8 @@ mod tests {
     #[test]
     fn shifts_repeat_the_edge_and_collages_keep_places() {
         let (x, shape) = rows();
-        let source = Source { x: &x, shape };
+        let inputs = Inputs::standardised(x.clone(), shape.len());
+        let source = Source { x: &inputs, shape };
         let mut rng = stream(1, Purpose::Probes, 0);
         for _ in 0..50 {
             let shifted = source.shifted(&mut rng);
@@ -170,7 +175,8 @@ mod tests {
     fn half_the_inputs_are_rows_or_like_them() {
         let (x, shape) = rows();
         let x: Vec<f32> = x.iter().map(|value| value / 10.0 - 1.0).collect();
-        let inputs = draw_inputs(&x, shape, 64, &mut stream(2, Purpose::Probes, 0));
+        let rows = Inputs::standardised(x.clone(), shape.len());
+        let inputs = draw_inputs(&rows, shape, 64, &mut stream(2, Purpose::Probes, 0));
         assert_eq!(inputs.len(), 64 * shape.len());
         assert!(inputs.iter().all(|value| value.abs() <= INPUT_CLIP));
         let exact = |input: &[f32]| x.chunks_exact(shape.len()).any(|row| row == input);

@@ -23,9 +23,9 @@ pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
 #[cfg(feature = "gpu")]
 pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
-pub use fit::{Fit, Fitted, Objective};
+pub use fit::{Fit, Fitted, Objective, Refresh};
 pub use matching::predictive_divergence;
-pub use probes::{ProbePool, Probes};
+pub use probes::{PoolUse, ProbePool, ProbeSource, Probes};
 pub use structure::{
     LayerDecoder, Networks, Structure, affordable_structures, cost, modulation_len, structure_name,
 };

@@ -1,10 +1,10 @@
 //! Probe inputs and the particles' functions at them.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::columns;
 use super::inputs::draw_inputs;
+use crate::data::Inputs;
 use crate::device::Device;
 use crate::network::{Architecture, Batch, Likelihood};
 use crate::predictive::Predictive;
@@ -61,25 +61,55 @@ pub struct ProbePool {
     outputs: usize,
 }
 
-impl ProbePool {
-    /// Draws `size` probes round row-major training inputs `x: [rows, features]` (`inputs.rs`) and
-    /// evaluates the particles there.
+/// What a pool is for: each is drawn from a stream of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolUse {
+    /// The decoder is fitted on it; the pools of a fit are numbered.
+    Fit(usize),
+    /// Decoders are compared on it.
+    Test,
+    /// Ranges of an artifact are measured on it.
+    Ranges,
+}
+
+impl PoolUse {
+    fn stream(self) -> u64 {
+        match self {
+            Self::Fit(0) => 0,
+            Self::Test => 1,
+            Self::Ranges => 2,
+            Self::Fit(number) => 2 + number as u64,
+        }
+    }
+}
+
+/// Where probes are drawn, and whose functions are evaluated there.
+pub struct ProbeSource<'a> {
+    /// What evaluates them.
+    pub device: &'a Device,
+    /// Training inputs.
+    pub x: &'a Inputs,
+    /// The particles' network.
+    pub architecture: &'a Architecture,
+    /// How outputs become a prediction.
+    pub likelihood: Likelihood,
+    /// The particles, `[N][P]`.
+    pub particles: &'a [Vec<f32>],
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+impl ProbeSource<'_> {
+    /// Draws `size` probes round the training inputs (`inputs.rs`) and evaluates the particles there.
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(
-        device: &Device,
-        x: &[f32],
-        architecture: &Architecture,
-        likelihood: Likelihood,
-        particles: &[Vec<f32>],
-        size: usize,
-        rng: &mut Xoshiro256PlusPlus,
-    ) -> anyhow::Result<Self> {
-        let features = architecture.inputs();
-        let inputs = draw_inputs(x, architecture.input, size, rng);
-        let batch = Batch::from_rows(&inputs, features);
-        let mut values = device.outputs(architecture, particles, &batch)?;
+    pub fn pool(&self, size: usize, r#use: PoolUse) -> anyhow::Result<ProbePool> {
+        let Self { architecture, likelihood, .. } = *self;
+        let mut rng = stream(self.seed, Purpose::Probes, r#use.stream());
+        let inputs = draw_inputs(self.x, architecture.input, size, &mut rng);
+        let batch = Batch::from_rows(&inputs, architecture.inputs());
+        let mut values = self.device.outputs(architecture, self.particles, &batch)?;
         let rows = batch.rows();
         let predictive = Predictive::of_outputs(likelihood, values.clone(), rows);
         values.iter_mut().for_each(|outputs| centre(outputs, rows));
@@ -97,25 +127,19 @@ impl ProbePool {
                 columns(&values, outputs, rows).concat()
             })
             .collect();
-        Ok(Self { probes, predictive, likelihood, functions, outputs })
+        Ok(ProbePool { probes, predictive, likelihood, functions, outputs })
     }
 
     /// Inputs that the ranges of an artifact are measured on, and the particles' functions there.
     ///
     /// # Errors
     /// The device fails.
-    pub fn for_ranges(
-        device: &Device,
-        x: &[f32],
-        architecture: &Architecture,
-        likelihood: Likelihood,
-        particles: &[Vec<f32>],
-        seed: u64,
-    ) -> anyhow::Result<Self> {
-        let mut rng = stream(seed, Purpose::Probes, 2);
-        Self::new(device, x, architecture, likelihood, particles, RANGE_INPUTS, &mut rng)
+    pub fn for_ranges(&self) -> anyhow::Result<ProbePool> {
+        self.pool(RANGE_INPUTS, PoolUse::Ranges)
     }
+}
 
+impl ProbePool {
     /// Number of probes.
     pub fn len(&self) -> usize {
         self.probes.scale.len()

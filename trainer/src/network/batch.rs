@@ -79,10 +79,18 @@ impl Batch {
     /// Consecutive ranges of the rows that pass through a network together, about equally long: the last
     /// rows of a batch by themselves would cost much for little.
     pub fn tiles(&self, architecture: &Architecture) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, most) = (self.rows, most_rows(architecture));
-        let tile = rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(VECTOR_ROWS);
-        (0..rows).step_by(tile.max(1)).map(move |start| start..(start + tile).min(rows))
+        tiles(self.rows, architecture)
     }
+}
+
+/// The tiles of a batch of `rows` rows.
+pub(crate) fn tiles(
+    rows: usize,
+    architecture: &Architecture,
+) -> impl Iterator<Item = Range<usize>> + use<> {
+    let most = most_rows(architecture);
+    let tile = rows.div_ceil(rows.div_ceil(most).max(1)).next_multiple_of(VECTOR_ROWS);
+    (0..rows).step_by(tile.max(1)).map(move |start| start..(start + tile).min(rows))
 }
 
 /// Most rows of a tile: at most [`TILE_ROWS`], and fewer where a convolution's map would leave the cache.

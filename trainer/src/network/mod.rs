@@ -22,8 +22,8 @@ mod window;
 
 pub use activation::Activation;
 pub use architecture::{Architecture, Block, LayerShape, Place};
-pub(crate) use batch::most_rows;
 pub use batch::{Batch, TILE_ROWS};
+pub(crate) use batch::{most_rows, tiles};
 pub(crate) use likelihood::softmax;
 pub use likelihood::{Likelihood, Objective};
 pub(crate) use matmul::{Base, Matrix, multiply_by_gemm};

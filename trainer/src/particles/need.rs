@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::descent::KEPT;
 use crate::network::{Architecture, most_rows};
+use crate::store::IN_MEMORY;
 
 /// Bytes of the program, and of a thread with its buffers for matrix products.
 const PROGRAM: usize = 16 << 20;
@@ -57,8 +59,9 @@ impl Need {
     ///
     /// - P (1 + 2M + h) + Q d: the prior, the MAPs while they are read, finished particles; drifts;
     /// - with B > 1 mini-batches, Q M (B + 1), their gradients at the MAPs;
-    /// - 3 n (features + 1), the rows while they are cut into mini-batches;
-    /// - where P > Q, 2 n (inputs of the layers that are walked).
+    /// - n (2 features + 5), the rows and their mini-batches; a set of rows that is too large for memory
+    ///   stays on the disk, and of its mini-batches there are t;
+    /// - where P > Q, as much with the inputs of the layers that are walked.
     ///
     /// And there or on the GPUs
     ///
@@ -76,12 +79,19 @@ impl Need {
         let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
         let values = walked.tape_values();
         let widest = values.iter().max().copied().unwrap_or(0);
-        let tile = most_rows(walked).min(rows.div_ceil(parts.max(1)));
-        let tape = tile * (values.iter().sum::<usize>() + 3 * widest);
-        let hidden = if own < parameters { 2 * rows * walked.inputs() } else { 0 };
+        let batch = rows.div_ceil(parts.max(1));
+        let tape = most_rows(walked).min(batch) * (values.iter().sum::<usize>() + 3 * widest);
+        let of_rows = |features: usize| {
+            let all = rows * features;
+            let fits = |most: usize| all * size_of::<f32>() <= most;
+            let read = if fits(IN_MEMORY) { all } else { 0 };
+            let batches = if fits(KEPT) { all } else { at_once * batch * features };
+            read + batches + 5 * rows
+        };
+        let hidden = if own < parameters { of_rows(walked.inputs()) } else { 0 };
         let numbers = parameters * (1 + 2 * maps + held)
             + own * (drifts + controls)
-            + 3 * rows * (architecture.inputs() + 1)
+            + of_rows(architecture.inputs())
             + hidden;
         let host = PROGRAM + threads * THREAD + numbers * size_of::<f32>();
         let under_way = at_once * (5 * own + tape) * size_of::<f32>();

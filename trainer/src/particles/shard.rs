@@ -250,7 +250,7 @@ fn join(
     }
     let note = serde_json::to_string(record).context("cannot format JSON")?;
     let mut file = BufWriter::new(fs::File::create(path).with_context(cannot)?);
-    file.write_all(&header(&matrices, (NOTE, note))?).with_context(cannot)?;
+    file.write_all(&header(&matrices, Some((NOTE, note)))?).with_context(cannot)?;
     for (name, _) in matrices {
         for group in groups(record.range()) {
             let held = if name == THETA { &group.file } else { &group.trace };

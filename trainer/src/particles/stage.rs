@@ -52,8 +52,8 @@ impl WalkStage {
         let choices: Choices = run.dir.read_json(CHOICES)?;
         let maps = run.dir.read_tensor(MAP, THETA)?;
         let rows = run.record.read_rows(&run.dir)?;
-        let (features, batch_rows) = (run.architecture.inputs(), run.config.walk.batch_rows);
-        let set = TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, run.record.seed);
+        let batch_rows = run.config.walk.batch_rows;
+        let set = TrainingSet::new(&rows.x, &rows.targets, batch_rows, run.record.seed);
         let prior_precision = run.architecture.per_parameter(&choices.chosen.prior_precision);
         let baseline_nll = baseline_nll(&rows.targets, &choices);
         Ok(Self { run, choices, maps, prior_precision, set, baseline_nll })

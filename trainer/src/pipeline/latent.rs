@@ -10,20 +10,21 @@ use crate::choose::Choices;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
-    DecoderShape, Fit, Fitted, Networks, ProbePool, affordable_structures, cost, energy_score,
-    structure_name,
+    DecoderShape, Fit, Fitted, Networks, PoolUse, ProbePool, ProbeSource, Refresh,
+    affordable_structures, cost, energy_score, structure_name,
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
 use crate::trace::{Checkpoints, Trace, curves};
 use crate::walk::first_of;
 
-/// Probes that the decoder is fitted on: of features, and of maps, which differ in more ways and of which
-/// there are as many as keep the decoder from learning them by heart.
+/// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
-const POOL_OF_MAPS: std::ops::RangeInclusive<usize> = 65_536..=524_288;
-/// Of maps so many for each training row.
-const PROBES_A_ROW: usize = 8;
+/// Of maps, which differ in more ways, more at a time, as long as their inputs have no more bytes than this;
+/// others take their place when each was met so often.
+const POOL_OF_MAPS: usize = 65_536;
+const POOL_BYTES: usize = 256 << 20;
+const MEETINGS: usize = 8;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
@@ -64,28 +65,24 @@ impl Training<'_> {
             );
         }
         let rows = self.training_rows();
-        let pool = |size, index| {
-            let mut rng = stream(self.options.seed, Purpose::Probes, index);
-            let likelihood = choices.calibrated_likelihood();
-            let device = &self.options.device;
-            ProbePool::new(
-                device,
-                &rows.x,
-                &self.architecture,
-                likelihood,
-                particles,
-                size,
-                &mut rng,
-            )
+        let source = ProbeSource {
+            device: &self.options.device,
+            x: &rows.x,
+            architecture: &self.architecture,
+            likelihood: choices.calibrated_likelihood(),
+            particles,
+            seed: self.options.seed,
         };
-        let size = match self.architecture.input.positions() {
-            1 => POOL,
+        let input = self.architecture.input;
+        let (size, refresh) = match input.positions() {
+            1 => (POOL, None),
             _ => {
-                let (least, most) = POOL_OF_MAPS.into_inner();
-                (PROBES_A_ROW * rows.n).next_power_of_two().clamp(least, most)
+                let size = (POOL_BYTES / (size_of::<f32>() * input.len())).clamp(1, POOL_OF_MAPS);
+                (size, Some(Refresh { source: &source, meetings: MEETINGS }))
             }
         };
-        let (training, fresh) = (pool(size, 0)?, pool(TEST_POOL, 1)?);
+        let training = source.pool(size, PoolUse::Fit(0))?;
+        let fresh = source.pool(TEST_POOL, PoolUse::Test)?;
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
@@ -110,6 +107,7 @@ impl Training<'_> {
                 let fit = Fit {
                     shape: &shape,
                     pool: &training,
+                    refresh,
                     predictive: config.latent.predictive,
                     reconstruction: config.latent.reconstruction,
                     schedule,

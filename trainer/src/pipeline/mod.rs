@@ -17,7 +17,7 @@ use fiberwalk_formats::Reading;
 
 use crate::choose::{Choices, Fixed, Search};
 use crate::config::{Config, PerLayer};
-use crate::data::{Dataset, Rows, Schema, Source, Target, Task, TaskKind, split};
+use crate::data::{Dataset, Rows, Schema, Source, Target, Task, TaskKind, Values, split};
 use crate::descent::{Descended, Descent, Particle, TrainingSet, Watch};
 use crate::device::{Device, threads};
 use crate::import::ImportedNetwork;
@@ -80,7 +80,7 @@ struct Training<'a> {
     options: &'a TrainOptions,
     dir: RunDir,
     record: DataRecord,
-    raw: Vec<f32>,
+    raw: Arc<Values>,
     target: Target,
     rows: Rows,
     architecture: Architecture,
@@ -247,8 +247,7 @@ impl<'a> Training<'a> {
 
     fn training_set(&self, rows: &Rows) -> TrainingSet {
         let batch_rows = self.options.config.walk.batch_rows;
-        let features = self.architecture.inputs();
-        TrainingSet::new(&rows.x, features, &rows.targets, batch_rows, self.options.seed)
+        TrainingSet::new(&rows.x, &rows.targets, batch_rows, self.options.seed)
     }
 
     /// The calibration rows, for the eyes of the user, before a network; none where nobody looks.
@@ -377,7 +376,7 @@ fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
     let (least, most) = reading.range();
     let columns = data.features.0.len();
     let fits = |x: f32| x.fract() == 0.0 && (least as f32..=most as f32).contains(&x);
-    match data.raw.iter().position(|&x| !fits(x)) {
+    match data.raw.iter().position(|x| !fits(x)) {
         None => Ok(()),
         Some(index) => {
             // A category's column is never refused: it holds 0 and 1.

@@ -1,5 +1,7 @@
 //! What a report shows: every engine's predictions of the held-out and of the foreign rows.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 
 use crate::calibrate::Thresholds;
@@ -154,7 +156,7 @@ impl<'a> Evidence<'a> {
 
     /// Standardised held-out rows.
     pub fn rows(&self) -> Rows {
-        self.schema.rows(&self.held_out.raw, &self.held_out.target)
+        self.schema.rows(&Arc::new(self.held_out.raw.clone().into()), &self.held_out.target)
     }
 }
 

@@ -116,7 +116,7 @@ fn follow(evidence: &Evidence, axis: usize, rows: &[usize]) -> Vec<Vec<(f64, f64
     let modulations = shape.modulations(decoder, &Batch::from_features(codes, shape.latent_dim));
     let thetas: Vec<_> = modulations.iter().map(|s| shape.decode(decoder, s)).collect();
     let held_out = evidence.rows().subset(rows);
-    let batch = Batch::from_rows(&held_out.x, shape.architecture.inputs());
+    let batch = held_out.x.to_batch();
     let outputs = outputs_of_each(&shape.architecture, &thetas, &batch);
     let value = |mut outputs: Vec<f32>, row: usize| -> f64 {
         match (&evidence.schema.task, &evidence.held_out.target) {
