@@ -118,9 +118,14 @@ fn groups() -> Vec<Group> {
         },
         Group {
             title: "MAPs that the particles start from",
-            note: "64 particles are shared out over them. The default takes 1, or 4 where that is clearly better on \
+            note: "At equal cost: as many particles are shared out over them as there are steps left of those of one \
+                   MAP and 64 particles. The default takes 64 from 1, or from 4 where that is clearly better on \
                    held-out rows; the rest stays as it was chosen for it.",
-            variants: numbers(&[1, 2, 4, 8], |config, maps| config.walk.maps = Choice::Fixed(maps)),
+            variants: numbers(&[1, 2, 4, 8], |config, maps| {
+                let steps = config.walk.steps;
+                config.walk.maps = Choice::Fixed(maps);
+                config.walk.particles -= ((maps - 1) * config.map.steps).div_ceil(steps);
+            }),
         },
         Group {
             title: "Objective of the decoder",
