@@ -24,8 +24,29 @@ use crate::markdown::table;
 use crate::record::{provenance, recorded, write_json};
 use crate::sets::{SETS, Set, config};
 
-/// Sets, small enough to fit many decoders to.
-const ABLATED: [&str; 4] = ["wine", "wdbc", "banana", "wine_red"];
+/// Settings that are varied, one at a time, and the page about them.
+pub struct Study {
+    /// Of the command and of the page's files.
+    name: &'static str,
+    title: &'static str,
+    sets: Vec<&'static str>,
+    groups: Vec<Group>,
+}
+
+impl Study {
+    /// Most settings, on sets that are small enough to fit many decoders to.
+    pub fn ablations() -> Self {
+        let sets = vec!["wine", "wdbc", "banana", "wine_red"];
+        Self { name: "ablations", title: "Ablations", sets, groups: groups() }
+    }
+
+    /// The number of MAPs, on all sets.
+    pub fn maps() -> Self {
+        let sets = SETS.iter().map(|set| set.name).collect();
+        Self { name: "maps", title: "Walks from several MAPs", sets, groups: vec![of_maps()] }
+    }
+}
+
 /// Splits of each. One takes some six minutes on two cores.
 const SPLITS: u64 = 1;
 
@@ -57,6 +78,24 @@ struct Measured {
 
 fn variant(name: impl ToString, change: impl Fn(&mut Config) + 'static) -> Variant {
     Variant { name: name.to_string(), change: Box::new(change) }
+}
+
+/// The number of MAPs at equal cost.
+fn of_maps() -> Group {
+    let variants = [1, 2, 4, 8].map(|maps| {
+        variant(maps, move |config| {
+            let steps = config.walk.steps;
+            config.walk.maps = Choice::Fixed(maps);
+            config.walk.particles -= ((maps - 1) * config.map.steps).div_ceil(steps);
+        })
+    });
+    Group {
+        title: MAPS,
+        note: "At equal cost: as many particles are shared out over them as there are steps left of those of one MAP \
+               and 64 particles. The default takes 64 from 1, or from 4 where that is clearly better on held-out \
+               rows; the rest stays as it was chosen for it.",
+        variants: variants.into(),
+    }
 }
 
 fn groups() -> Vec<Group> {
@@ -115,17 +154,6 @@ fn groups() -> Vec<Group> {
             title: "Layers that are walked",
             note: "The default is all.",
             variants: vec![variant("last", |config| config.walk.layers = WalkedLayers::Last(1))],
-        },
-        Group {
-            title: "MAPs that the particles start from",
-            note: "At equal cost: as many particles are shared out over them as there are steps left of those of one \
-                   MAP and 64 particles. The default takes 64 from 1, or from 4 where that is clearly better on \
-                   held-out rows; the rest stays as it was chosen for it.",
-            variants: numbers(&[1, 2, 4, 8], |config, maps| {
-                let steps = config.walk.steps;
-                config.walk.maps = Choice::Fixed(maps);
-                config.walk.particles -= ((maps - 1) * config.map.steps).div_ceil(steps);
-            }),
         },
         Group {
             title: "Objective of the decoder",
@@ -193,8 +221,10 @@ const WALK_GROUPS: [&str; 6] = [
     "Steps of the walk",
     "Rows of a gradient step",
     "Layers that are walked",
-    "MAPs that the particles start from",
+    MAPS,
 ];
+
+const MAPS: &str = "MAPs that the particles start from";
 
 /// Everything that was measured, by set, split and variant.
 type All = BTreeMap<String, BTreeMap<u64, BTreeMap<String, Measured>>>;
@@ -203,11 +233,11 @@ type All = BTreeMap<String, BTreeMap<u64, BTreeMap<String, Measured>>>;
 const DEFAULT: &str = "default";
 
 /// Measures what was not measured before, and writes the page.
-pub fn run(places: &Places) -> anyhow::Result<()> {
+pub fn run(study: &Study, places: &Places) -> anyhow::Result<()> {
     let (mut all, mut commits) = (All::new(), BTreeSet::new());
     // Split by split, so that a run that was stopped has something of every set.
     for seed in 0..SPLITS {
-        for set in places.sets().filter(|set| ABLATED.contains(&set.name)) {
+        for set in places.sets().filter(|set| study.sets.contains(&set.name)) {
             eprintln!("{}, split {seed}", set.name);
             let of_split = all.entry(set.name.to_owned()).or_default().entry(seed).or_default();
             let base = Base::train(places, set, seed)?;
@@ -218,14 +248,14 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
                 anyhow::Ok(())
             };
             measure(DEFAULT.to_owned(), DEFAULT, &|_| {})?;
-            for group in groups() {
-                for variant in group.variants {
+            for group in &study.groups {
+                for variant in &group.variants {
                     let name = format!("{}: {}", group.title, variant.name);
                     measure(name, group.title, &variant.change)?;
                 }
             }
         }
-        write(places, &all, &commits)?;
+        write(study, places, &all, &commits)?;
     }
     Ok(())
 }
@@ -320,16 +350,23 @@ impl<'a> Base<'a> {
     }
 }
 
-fn write(places: &Places, all: &All, commits: &BTreeSet<String>) -> anyhow::Result<()> {
+fn write(
+    study: &Study,
+    places: &Places,
+    all: &All,
+    commits: &BTreeSet<String>,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(&places.out)?;
-    write_json(&places.out.join("ablations.json"), all)?;
-    write_atomically(&places.out.join("ablations.md"), page(all, commits).as_bytes())
+    let file = |ending| places.out.join(format!("{}.{ending}", study.name));
+    write_json(&file("json"), all)?;
+    write_atomically(&file("md"), page(study, all, commits).as_bytes())
 }
 
-fn page(all: &All, commits: &BTreeSet<String>) -> String {
-    let mut page = String::from("# Ablations\n\n");
+fn page(study: &Study, all: &All, commits: &BTreeSet<String>) -> String {
+    let Study { name, title, .. } = study;
+    let mut page = format!("# {title}\n\n");
     page += &provenance(
-        "cargo run --release -p fiberwalk-evaluate -- ablations DATA WORK",
+        &format!("cargo run --release -p fiberwalk-evaluate -- {name} DATA WORK"),
         commits,
         &Device::Cpu.describe(),
     );
@@ -339,7 +376,7 @@ One setting at a time differs from the default, which is one hidden layer of 50 
 the exported artifact less that of the default on the same split (below 0: better), of {SPLITS} split(s) of 70 to 30 a
 set; then the mean over all, with its standard error, and the mean of the same of the float decoder and of the
 particles, the artifact's OOD AUROC, and the bytes of its file. Few splits tell large differences from none, and no
-more. The settings' defaults were chosen before, on calibration rows. [ablations.json](ablations.json) has every split.
+more. The settings' defaults were chosen before, on calibration rows. [{name}.json]({name}.json) has every split.
 
 "
     );
@@ -347,7 +384,7 @@ more. The settings' defaults were chosen before, on calibration rows. [ablations
     let mut header = vec![String::new()];
     header.extend(sets.iter().map(|set| set.name.to_owned()));
     header.extend(["artifact", "decoder", "particles", "OOD AUROC", "bytes"].map(str::to_owned));
-    for Group { title, note, variants } in groups() {
+    for Group { title, note, variants } in &study.groups {
         page += &format!("## {title}\n\n{note}\n\n");
         let default = [(DEFAULT.to_owned(), DEFAULT.to_owned())];
         let variants = variants.iter().map(|v| (v.name.clone(), format!("{title}: {}", v.name)));

@@ -1,7 +1,7 @@
 //! Measures fiberwalk on public data sets and writes what came of it as Markdown and JSON.
 //!
 //! `cargo run --release -p fiberwalk-evaluate -- benchmark DATA WORK` compares it with other methods,
-//! `… ablations DATA WORK` with itself under other settings. `DATA` holds `NAME.csv` of every set, the target
+//! `… ablations DATA WORK` with itself under other settings, `… maps DATA WORK` with walks from several MAPs. `DATA` holds `NAME.csv` of every set, the target
 //! last; runs and every finished measurement stay in `WORK`, where a later call goes on. The pages are
 //! written to `docs/`.
 
@@ -11,6 +11,7 @@ mod markdown;
 mod record;
 mod sets;
 
+use ablations::Study;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ enum Command {
     Benchmark(Places),
     /// fiberwalk under other settings.
     Ablations(Places),
+    /// Walks from one MAP and from several.
+    Maps(Places),
 }
 
 /// Where to read and to write.
@@ -46,6 +49,7 @@ struct Places {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Benchmark(places) => benchmark::run(&places),
-        Command::Ablations(places) => ablations::run(&places),
+        Command::Ablations(places) => ablations::run(&Study::ablations(), &places),
+        Command::Maps(places) => ablations::run(&Study::maps(), &places),
     }
 }

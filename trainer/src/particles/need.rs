@@ -128,9 +128,14 @@ impl fmt::Display for Need {
     }
 }
 
-/// Most memory that this process has had, bytes; none where the system does not tell.
+/// Most memory that this process has had, bytes, without large files that are mapped, whose pages the system
+/// may drop; none where it does not tell.
 pub(super) fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
+    let bytes = |name: &str| -> Option<usize> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
+    };
+    let (peak, mapped) = (bytes("VmHWM:")?, bytes("RssFile:").unwrap_or(0));
+    Some(if mapped > IN_MEMORY { peak.saturating_sub(mapped) } else { peak })
 }
