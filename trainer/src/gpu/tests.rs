@@ -17,7 +17,7 @@ use crate::descent::{
 };
 use crate::device::{Device, Gpus};
 use crate::latent::{
-    DecoderShape, Fit, Fitted, LayerDecoder, Objective, PROBES, PoolUse, ProbeSource, Refresh,
+    DecoderShape, Fit, Fitted, LayerDecoder, Objective, PROBES, PoolRole, ProbeSource, Refresh,
 };
 use crate::network::{
     self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
@@ -735,7 +735,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
             particles: &particles,
             seed: 22,
         };
-        let pool = source.pool(2 * PROBES, PoolUse::Fit(0)).expect("the processor");
+        let pool = source.pool(2 * PROBES, PoolRole::Fit(0)).expect("the processor");
         let shape = DecoderShape { architecture: architecture.clone(), structure, latent_dim: 3 };
         let fit = Fit {
             shape: &shape,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::passes::DecodedPass;
 use super::{
-    DecoderShape, PoolUse, ProbePool, ProbeSource, Probes, columns, energy_score,
+    DecoderShape, PoolRole, ProbePool, ProbeSource, Probes, columns, energy_score,
     predictive_divergence,
 };
 use crate::descent::{Adam, Schedule};
@@ -333,7 +333,7 @@ impl Pools<'_> {
             if number != self.number {
                 // There is no room for it and its successor.
                 self.fresh = None;
-                self.fresh = Some(refresh.source.pool(first.len(), PoolUse::Fit(number))?);
+                self.fresh = Some(refresh.source.pool(first.len(), PoolRole::Fit(number))?);
                 self.number = number;
             }
         }

@@ -25,7 +25,7 @@ pub use energy::{energy_score, mean_distance};
 pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
 pub use fit::{Fit, Fitted, Objective, Refresh};
 pub use matching::predictive_divergence;
-pub use probes::{PoolUse, ProbePool, ProbeSource, Probes};
+pub use probes::{PoolRole, ProbePool, ProbeSource, Probes};
 pub use structure::{
     LayerDecoder, Networks, Structure, affordable_structures, cost, modulation_len, structure_name,
 };

@@ -63,7 +63,7 @@ pub struct ProbePool {
 
 /// What a pool is for: each is drawn from a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolUse {
+pub enum PoolRole {
     /// The decoder is fitted on it; the pools of a fit are numbered.
     Fit(usize),
     /// Decoders are compared on it.
@@ -72,7 +72,7 @@ pub enum PoolUse {
     Ranges,
 }
 
-impl PoolUse {
+impl PoolRole {
     fn stream(self) -> u64 {
         match self {
             Self::Fit(0) => 0,
@@ -104,9 +104,9 @@ impl ProbeSource<'_> {
     ///
     /// # Errors
     /// The device fails.
-    pub fn pool(&self, size: usize, r#use: PoolUse) -> anyhow::Result<ProbePool> {
+    pub fn pool(&self, size: usize, role: PoolRole) -> anyhow::Result<ProbePool> {
         let Self { architecture, likelihood, .. } = *self;
-        let mut rng = stream(self.seed, Purpose::Probes, r#use.stream());
+        let mut rng = stream(self.seed, Purpose::Probes, role.stream());
         let inputs = draw_inputs(self.x, architecture.input, size, &mut rng);
         let batch = Batch::from_rows(&inputs, architecture.inputs());
         let mut values = self.device.outputs(architecture, self.particles, &batch)?;
@@ -135,7 +135,7 @@ impl ProbeSource<'_> {
     /// # Errors
     /// The device fails.
     pub fn for_ranges(&self) -> anyhow::Result<ProbePool> {
-        self.pool(RANGE_INPUTS, PoolUse::Ranges)
+        self.pool(RANGE_INPUTS, PoolRole::Ranges)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::choose::Choices;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
-    DecoderShape, Fit, Fitted, Networks, PoolUse, ProbePool, ProbeSource, Refresh,
+    DecoderShape, Fit, Fitted, Networks, PoolRole, ProbePool, ProbeSource, Refresh,
     affordable_structures, cost, energy_score, structure_name,
 };
 use crate::random::{Purpose, stream};
@@ -81,8 +81,8 @@ impl Training<'_> {
                 (size, Some(Refresh { source: &source, meetings: MEETINGS }))
             }
         };
-        let training = source.pool(size, PoolUse::Fit(0))?;
-        let fresh = source.pool(TEST_POOL, PoolUse::Test)?;
+        let training = source.pool(size, PoolRole::Fit(0))?;
+        let fresh = source.pool(TEST_POOL, PoolRole::Test)?;
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
         let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
