@@ -1,6 +1,7 @@
 //! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk.
 
 use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 
 use rand::seq::SliceRandom;
@@ -12,7 +13,7 @@ use crate::network::{
     Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs, tiles,
 };
 use crate::random::{Purpose, stream};
-use crate::store::Writer;
+use crate::store::{Store, Writer};
 use crate::trace::Checkpoints;
 
 /// Steps between two reports of progress.
@@ -85,7 +86,7 @@ impl Adam {
     }
 }
 
-/// Most bytes of mini-batches that are kept: of more rows they are made anew in every step.
+/// Most bytes of several mini-batches that are kept: of more rows they are made anew in every step.
 pub(crate) const KEPT: usize = 512 << 20;
 
 /// Rows that pass through a network together, with their targets.
@@ -136,7 +137,9 @@ impl TrainingSet {
 
     fn kept(mut self, most: usize) -> Self {
         let bytes = size_of::<f32>() * self.rows() * self.x.features();
-        self.kept = (bytes <= most).then(|| (0..self.count).map(|part| self.make(part)).collect());
+        // One batch of all rows is shared; made anew, every particle would have its own.
+        let keep = bytes <= most || self.count == 1;
+        self.kept = keep.then(|| (0..self.count).map(|part| self.make(part)).collect());
         self
     }
 
@@ -144,7 +147,7 @@ impl TrainingSet {
     ///
     /// # Errors
     /// There are too many for memory, and no room elsewhere.
-    pub fn behind(&self, before: &Architecture, theta: &[f32]) -> std::io::Result<Self> {
+    pub fn behind(&self, before: &Architecture, theta: &[f32]) -> io::Result<Self> {
         let mut hidden = Writer::default();
         for part in 0..self.count {
             let values = outputs(before, theta, &self.mini_batch(part).batch);
@@ -197,7 +200,7 @@ impl TrainingSet {
     /// Rows of the largest mini-batch.
     #[cfg(feature = "gpu")]
     pub(crate) fn largest_part(&self) -> usize {
-        (0..self.count).map(|part| self.range(part).len()).max().unwrap_or(0)
+        self.rows().div_ceil(self.count)
     }
 
     /// Most rows that pass through the network together.
@@ -245,35 +248,42 @@ impl TrainingSet {
 /// Gradients of every mini-batch at θ*, the control variate of a mini-batch walk: the estimate
 /// (n / n_B) (∇L_B(θ) − ∇L_B(θ*)) + ∇L(θ*) stays unbiased and its noise vanishes at θ*.
 pub struct ControlVariate {
-    parts: Vec<Vec<f32>>,
+    /// `[parts, P]`.
+    parts: Store<f32>,
     total: Vec<f32>,
 }
 
 impl ControlVariate {
     /// Evaluates the gradients at `anchor`. `None` for full batches, which have no such noise.
+    ///
+    /// # Errors
+    /// There are too many for memory, and no room elsewhere.
     pub fn at(
         anchor: &[f32],
         set: &TrainingSet,
         architecture: &Architecture,
         likelihood: Likelihood,
-    ) -> Option<Self> {
+    ) -> io::Result<Option<Self>> {
         if set.parts() == 1 {
-            return None;
+            return Ok(None);
         }
-        let mut tape = Tape::default();
+        let (mut tape, mut parts) = (Tape::default(), Writer::default());
         let mut total = vec![0.0; anchor.len()];
-        let parts = set.each(architecture, likelihood, |objective| {
-            let mut gradient = vec![0.0; anchor.len()];
+        let mut gradient = vec![0.0; anchor.len()];
+        let written = set.each(architecture, likelihood, |objective| {
+            gradient.fill(0.0);
             objective.nll_gradient(anchor, &mut tape, &mut gradient);
             total.iter_mut().zip(&gradient).for_each(|(sum, &g)| *sum += g);
-            gradient
+            parts.extend(&gradient)
         });
-        Some(Self { parts, total })
+        written.into_iter().collect::<io::Result<()>>()?;
+        Ok(Some(Self { parts: parts.finish()?, total }))
     }
 
     /// Gradient of a mini-batch at θ*, `[P]`.
     pub(crate) fn part(&self, part: usize) -> &[f32] {
-        &self.parts[part]
+        let parameters = self.total.len();
+        &self.parts[part * parameters..(part + 1) * parameters]
     }
 
     /// Gradient of all rows at θ*, `[P]`.
@@ -433,10 +443,9 @@ impl Descent<'_> {
         if let Some(watch) = particle.watch {
             watch(theta);
         }
-        let first = self.set.mini_batch(0);
-        let nll = nll.unwrap_or_else(|| self.objective(&first).nll(theta));
+        let first = || self.objective(&self.set.mini_batch(0)).nll(theta);
         Measured {
-            nll: nll / first.batch.rows() as f64,
+            nll: nll.unwrap_or_else(first) / self.set.range(0).len() as f64,
             prior: penalty(theta, self.prior_precision),
             distance: distance(theta, particle.start),
         }
@@ -513,7 +522,7 @@ mod tests {
         let architecture = Architecture::perceptron(&[3, 4, 1], Activation::Tanh);
         let likelihood = Likelihood::Gaussian { noise_std: 0.3 };
         let start = architecture.initialise(&mut stream(1, Purpose::Initialisation, 0));
-        for batch_rows in [7, 30] {
+        for batch_rows in [7, 15] {
             let ends = [KEPT, 0].map(|most| {
                 let set = TrainingSet::keeping(most, &x, &targets, batch_rows, 5);
                 assert_eq!(set.kept.is_some(), most > 0);
@@ -526,6 +535,7 @@ mod tests {
                     schedule: Schedule { steps: 20, learning_rate: 0.01 },
                 };
                 let control = ControlVariate::at(&start, &set, &architecture, likelihood);
+                let control = control.expect("few rows");
                 let particle =
                     Particle { start: &start, drift: None, control: control.as_ref(), watch: None };
                 let checkpoints = Checkpoints::of(20);

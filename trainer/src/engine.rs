@@ -130,12 +130,13 @@ impl Predictor {
     /// Those of [`Self::predict`].
     pub fn predict_all(&self, values: &Values) -> anyhow::Result<Predictions> {
         let features = self.schema.features.0.len();
+        let at_once = (AT_ONCE_BYTES / (size_of::<f32>() * features)).clamp(1, AT_ONCE);
         let rows = |start: usize| {
-            let end = (start + AT_ONCE).min(values.len() / features);
+            let end = (start + at_once).min(values.len() / features);
             self.predict_from(start, &values.floats(start * features..end * features))
         };
         let mut all = rows(0)?;
-        for start in (AT_ONCE..values.len() / features).step_by(AT_ONCE) {
+        for start in (at_once..values.len() / features).step_by(at_once) {
             all.append(rows(start)?);
         }
         Ok(all)
@@ -234,8 +235,9 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
     }
 }
 
-/// Rows that an engine predicts at a time.
+/// Rows that an engine predicts at a time, and most bytes of their features.
 const AT_ONCE: usize = 16_384;
+const AT_ONCE_BYTES: usize = 64 << 20;
 
 /// Rows that one task of the thread pool predicts.
 const CHUNK_ROWS: usize = 64;
@@ -248,108 +250,36 @@ fn predict_with_runtime(
 ) -> anyhow::Result<Predictions> {
     let model = Model::from_bytes(bytes)?;
     let features = model.input_len();
-    let chunks: Vec<anyhow::Result<Vec<Row>>> = raw
+    let none = || Predictions::empty(model.classes().map(|classes| classes.len()));
+    let chunks: Vec<anyhow::Result<Predictions>> = raw
         .par_chunks(CHUNK_ROWS * features)
         .enumerate()
         .map(|(chunk, rows)| {
-            let mut scratch = vec![0; model.scratch_len()];
-            rows.chunks_exact(features)
-                .enumerate()
-                .map(|(index, x)| {
-                    let row = (first + chunk * CHUNK_ROWS + index) as u64;
-                    predict_row(&model, draws, row, x, &mut scratch)
-                })
-                .collect()
+            let (mut scratch, mut predictions) = (vec![0; model.scratch_len()], none());
+            for (index, x) in rows.chunks_exact(features).enumerate() {
+                let row = (first + chunk * CHUNK_ROWS + index) as u64;
+                predictions.push(&predict_row(&model, draws, row, x, &mut scratch)?);
+            }
+            Ok(predictions)
         })
         .collect();
-    let mut predictions = Predictions::empty(model.classes().map(|classes| classes.len()));
+    let mut predictions = none();
     for chunk in chunks {
-        chunk?.into_iter().for_each(|row| row.append_to(&mut predictions));
+        predictions.append(chunk?);
     }
     Ok(predictions)
 }
 
-/// One row's prediction, owned.
-enum Row {
-    Classification {
-        probabilities: Vec<f32>,
-        entropy: f32,
-        mutual_information: f32,
-        set: Vec<usize>,
-        out_of_distribution: bool,
-    },
-    Regression(fiberwalk_runtime::Regression),
-}
-
-fn predict_row(
-    model: &Model<'_>,
+fn predict_row<'s>(
+    model: &'s Model<'_>,
     draws: Draws,
     row: u64,
     x: &[f32],
-    scratch: &mut [u32],
-) -> anyhow::Result<Row> {
+    scratch: &'s mut [u32],
+) -> anyhow::Result<Prediction<'s>> {
     let samples = draws.samples.unwrap_or(model.samples());
     let seed = draws.seed.wrapping_add(row);
     let source = draws.source.unwrap_or(model.artifact().codes.source);
     let mut codes = ModelCodes::new(source, model.latent_dim(), seed);
-    let prediction = model.predict(x, &mut codes, samples, scratch)?;
-    Ok(match prediction {
-        Prediction::Classification(class) => Row::Classification {
-            probabilities: class.probabilities.to_vec(),
-            entropy: class.entropy,
-            mutual_information: class.mutual_information,
-            set: class.set().collect(),
-            out_of_distribution: class.out_of_distribution,
-        },
-        Prediction::Regression(value) => Row::Regression(value),
-    })
-}
-
-impl Row {
-    fn append_to(self, predictions: &mut Predictions) {
-        match (self, predictions) {
-            (
-                Self::Classification {
-                    probabilities: p,
-                    entropy: h,
-                    mutual_information: i,
-                    set,
-                    out_of_distribution: foreign,
-                },
-                Predictions::Classification {
-                    probabilities,
-                    entropy,
-                    mutual_information,
-                    sets,
-                    out_of_distribution,
-                    ..
-                },
-            ) => {
-                probabilities.extend(p);
-                entropy.push(h);
-                mutual_information.push(i);
-                sets.push(set);
-                out_of_distribution.push(foreign);
-            }
-            (
-                Self::Regression(value),
-                Predictions::Regression {
-                    mean,
-                    std,
-                    epistemic_std,
-                    lower,
-                    upper,
-                    out_of_distribution,
-                },
-            ) => {
-                mean.push(value.mean);
-                std.push(value.std());
-                epistemic_std.push(value.epistemic_std());
-                lower.push(value.lower);
-                upper.push(value.upper);
-                out_of_distribution.push(value.out_of_distribution);
-            }
-            _ => unreachable!("a model has one task"),
-        }
-    }
+    Ok(model.predict(x, &mut codes, samples, scratch)?)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use fiberwalk_runtime::Prediction;
 
 use crate::data::{Schema, Task};
 use crate::predictive::Predictive;
@@ -94,6 +95,41 @@ impl Predictions {
                 variance: epistemic_std.iter().map(|e| (e / std).powi(2)).collect(),
             },
             _ => unreachable!("predictions and schema are of one task"),
+        }
+    }
+
+    /// Appends what the runtime predicts of a row.
+    pub fn push(&mut self, prediction: &Prediction<'_>) {
+        match (self, prediction) {
+            (
+                Self::Classification {
+                    probabilities,
+                    entropy,
+                    mutual_information,
+                    sets,
+                    out_of_distribution,
+                    ..
+                },
+                Prediction::Classification(class),
+            ) => {
+                probabilities.extend(class.probabilities);
+                entropy.push(class.entropy);
+                mutual_information.push(class.mutual_information);
+                sets.push(class.set().collect());
+                out_of_distribution.push(class.out_of_distribution);
+            }
+            (
+                Self::Regression { mean, std, epistemic_std, lower, upper, out_of_distribution },
+                Prediction::Regression(value),
+            ) => {
+                mean.push(value.mean);
+                std.push(value.std());
+                epistemic_std.push(value.epistemic_std());
+                lower.push(value.lower);
+                upper.push(value.upper);
+                out_of_distribution.push(value.out_of_distribution);
+            }
+            _ => unreachable!("a model has one task"),
         }
     }
 

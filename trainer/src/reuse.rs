@@ -94,11 +94,11 @@ pub fn reuse(
             let entries = fs::read_dir(&path).with_context(|| path.display().to_string())?;
             for entry in entries {
                 let file = format!("{folder}/{}", entry?.file_name().to_string_lossy());
-                dir.write(&file, &source.read(&file)?)?;
+                dir.copy(&file, &source)?;
             }
         }
         for file in files.iter().filter(|file| source.has(file)) {
-            dir.write(file, &source.read(file)?)?;
+            dir.copy(file, &source)?;
         }
         done.push(name);
     }

@@ -179,6 +179,17 @@ impl RunDir {
         write(&path, fill)
     }
 
+    /// Copies a file of another run.
+    ///
+    /// # Errors
+    /// The file cannot be read, or written.
+    pub fn copy(&self, name: &str, from: &Self) -> anyhow::Result<()> {
+        let path = from.path(name);
+        let mut file =
+            fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        self.write_with(name, &mut |out| io::copy(&mut file, out).map(drop))
+    }
+
     /// Reads a file.
     ///
     /// # Errors

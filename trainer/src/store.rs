@@ -34,9 +34,9 @@ impl<T: Pod> Store<T> {
     ///
     /// # Errors
     /// The file cannot be mapped, is shorter, or the values do not start at a whole multiple of their size.
-    pub fn in_file(file: &File, bytes: Range<usize>) -> io::Result<Self> {
-        // SAFETY: files that are mapped have no name, or lie in the directory of a run, where files are
-        // replaced and never changed: nobody writes to what is read here.
+    pub(crate) fn in_file(file: &File, bytes: Range<usize>) -> io::Result<Self> {
+        // SAFETY: files that are mapped are temporary ones that nobody else knows of, or lie in the directory
+        // of a run, where this program replaces files and never changes them.
         let map = unsafe { Mmap::map(file) }?;
         let values = map.get(bytes.clone()).ok_or(io::ErrorKind::UnexpectedEof)?;
         let sound = bytemuck::try_cast_slice::<_, T>(values);

@@ -131,7 +131,8 @@ impl TensorFile {
     pub fn store(&self, tensor: &str) -> anyhow::Result<Store<f32>> {
         let ([rows, columns], first) = self.matrix(tensor)?;
         let bytes = rows * columns * size_of::<f32>();
-        if bytes <= IN_MEMORY {
+        // What is mapped is read in the order of this machine's bytes.
+        if bytes <= IN_MEMORY || cfg!(target_endian = "big") {
             return Ok(self.values(tensor, 0..rows)?.into());
         }
         let start = self.start + first;

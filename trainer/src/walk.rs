@@ -147,10 +147,9 @@ impl Walk<'_> {
         checkpoints: &Checkpoints,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Descended>> {
-        let controls: Vec<_> = maps
-            .par_iter()
-            .map(|map| ControlVariate::at(map, self.set, self.architecture, self.likelihood))
-            .collect();
+        let control =
+            |map: &Vec<f32>| ControlVariate::at(map, self.set, self.architecture, self.likelihood);
+        let controls = maps.par_iter().map(control).collect::<std::io::Result<Vec<_>>>()?;
         let particles: Vec<_> = particles
             .into_par_iter()
             .map(|(particle, map)| {

@@ -91,7 +91,7 @@ fn of_maps() -> Group {
     });
     Group {
         title: MAPS,
-        note: "At equal cost: as many particles are shared out over them as there are steps left of those of one MAP \
+        note: "As many particles are shared out over them as there are steps left of those of one MAP \
                and 64 particles. The default takes 64 from 1, or from 4 where that is clearly better on held-out \
                rows; the rest stays as it was chosen for it.",
         variants: variants.into(),
@@ -224,7 +224,7 @@ const WALK_GROUPS: [&str; 6] = [
     MAPS,
 ];
 
-const MAPS: &str = "MAPs that the particles start from";
+const MAPS: &str = "MAPs at equal cost";
 
 /// Everything that was measured, by set, split and variant.
 type All = BTreeMap<String, BTreeMap<u64, BTreeMap<String, Measured>>>;

@@ -1,9 +1,9 @@
 //! Measures fiberwalk on public data sets and writes what came of it as Markdown and JSON.
 //!
 //! `cargo run --release -p fiberwalk-evaluate -- benchmark DATA WORK` compares it with other methods,
-//! `… ablations DATA WORK` with itself under other settings, `… maps DATA WORK` with walks from several MAPs. `DATA` holds `NAME.csv` of every set, the target
-//! last; runs and every finished measurement stay in `WORK`, where a later call goes on. The pages are
-//! written to `docs/`.
+//! `… ablations DATA WORK` with itself under other settings, `… maps DATA WORK` walks from several MAPs. `DATA`
+//! holds `NAME.csv` of every set, the target last; runs and every finished measurement stay in `WORK`, where a
+//! later call goes on. The pages are written to `docs/`.
 
 mod ablations;
 mod benchmark;

@@ -87,7 +87,7 @@ impl Values {
     /// fastest.
     ///
     /// # Errors
-    /// Like the next, where a temporary file cannot be written.
+    /// A temporary file cannot be written.
     pub(super) fn along(&self, axes: &[(usize, usize)]) -> io::Result<Self> {
         Ok(match self {
             Self::Bytes(bytes) => Self::Bytes(gather(bytes, axes)?),
@@ -96,6 +96,9 @@ impl Values {
     }
 
     /// The named rows of `width` values each.
+    ///
+    /// # Errors
+    /// A temporary file cannot be written.
     pub(super) fn rows(&self, rows: &[usize], width: usize) -> io::Result<Self> {
         Ok(match self {
             Self::Bytes(bytes) => Self::Bytes(chosen(bytes, rows, width)?),

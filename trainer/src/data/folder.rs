@@ -9,7 +9,7 @@ use png::{BitDepth, ColorType, Decoder, Transformations};
 use sha2::{Digest, Sha256};
 
 use super::block::{Block, Shape, Values};
-use super::table::TableError;
+use super::table::{TableError, unreadable};
 use crate::store::Writer;
 
 /// Images of one size, in the order of their paths.
@@ -23,7 +23,7 @@ pub(super) struct Images {
 /// Reads all images below `folder`; `hash` takes their names and bytes.
 pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableError> {
     let unusable = |message| TableError::Unusable { path: folder.to_owned(), message };
-    let unreadable = |error| TableError::Unreadable { path: folder.to_owned(), error };
+    let unreadable = |error| unreadable(folder, error);
     let entries = entries(folder)?;
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
         entries.into_iter().partition(|path| path.is_dir());
@@ -92,7 +92,7 @@ fn decode(bytes: &[u8]) -> Result<(Shape, Vec<u8>), String> {
 
 /// What a folder holds, by name, without hidden files.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, TableError> {
-    let unreadable = |error| TableError::Unreadable { path: folder.to_owned(), error };
+    let unreadable = |error| unreadable(folder, error);
     let entries = fs::read_dir(folder).map_err(unreadable)?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>();
     let mut paths = paths.map_err(unreadable)?;

@@ -4,6 +4,7 @@
 mod array;
 mod block;
 mod dataset;
+mod fields;
 mod folder;
 mod idx;
 mod inputs;

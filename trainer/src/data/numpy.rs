@@ -1,6 +1,6 @@
 //! Arrays of NumPy: `.npy`, and `.npz`, a zip archive of them.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar, npz};
 use zip::ZipArchive;
@@ -19,7 +19,9 @@ pub(super) struct Archive<R> {
 }
 
 /// Reads an array from an `.npy` file, to its end.
-pub(super) fn read(mut file: impl Read) -> Result<Array, String> {
+pub(super) fn read(file: impl Read) -> Result<Array, String> {
+    // Elements are read one at a time.
+    let mut file = BufReader::new(file);
     let npy = NpyFile::new(&mut file).map_err(|error| format!("no array of NumPy: {error}"))?;
     let length = |&length: &u64| usize::try_from(length).map_err(|error| error.to_string());
     let shape = npy.shape().iter().map(length).collect::<Result<Vec<_>, _>>()?;

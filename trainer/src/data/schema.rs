@@ -11,7 +11,7 @@ use tracing::info;
 use fiberwalk_formats::INPUT_CLIP;
 
 use super::series::windows;
-use super::table::list;
+use super::table::{list, unreadable};
 use super::{Dataset, Inputs, Rows, Series, Shape, Source, Table, TableError, Targets, Values};
 use crate::store::Writer;
 
@@ -85,6 +85,30 @@ pub enum Target {
     Values(Vec<f32>),
 }
 
+/// What the fields of a column are.
+struct Column<'t> {
+    index: usize,
+    /// The first row whose field is no number.
+    text: Option<usize>,
+    /// Different fields, or one more than a column of categories has.
+    values: BTreeSet<&'t str>,
+}
+
+impl<'t> Column<'t> {
+    fn new(index: usize) -> Self {
+        Self { index, text: None, values: BTreeSet::new() }
+    }
+
+    fn meet(&mut self, row: usize, field: &'t str) {
+        if self.text.is_none() && field.parse::<f32>().is_err() {
+            self.text = Some(row);
+        }
+        if self.values.len() <= MAX_CATEGORIES {
+            self.values.insert(field);
+        }
+    }
+}
+
 impl Features {
     /// The features of a training file: the numbers beside its columns, or every column but those `besides`,
     /// the last of which is the target.
@@ -95,32 +119,27 @@ impl Features {
         if let Some(block) = table.block() {
             return Ok(Self(block.names.clone()));
         }
-        let mut names = Vec::new();
         let columns = table.columns.iter().enumerate();
-        for (column, name) in columns.filter(|(_, name)| !besides.contains(&name.as_str())) {
-            if table.is_numeric(column) {
-                names.push(name.clone());
-                continue;
+        let columns = columns.filter(|(_, name)| !besides.contains(&name.as_str()));
+        let mut columns: Vec<Column<'_>> = columns.map(|column| Column::new(column.0)).collect();
+        // Row by row, since a table can be larger than memory.
+        for row in 0..table.len() {
+            columns.iter_mut().for_each(|column| column.meet(row, table.field(row, column.index)));
+        }
+        let mut names = Vec::new();
+        for Column { index, text, values } in columns {
+            let name = &table.columns[index];
+            match text {
+                None => names.push(name.clone()),
+                Some(row) if values.len() > MAX_CATEGORIES => {
+                    let expected = format!(
+                        "a number, or one of at most {MAX_CATEGORIES} categories (the column has more \
+                         different values); correct the value or drop the column"
+                    );
+                    return Err(table.bad_field(row, index, expected));
+                }
+                Some(_) => names.extend(values.iter().map(|value| format!("{name}={value}"))),
             }
-            let values: BTreeSet<&str> = table.fields(column).collect();
-            if values.len() > MAX_CATEGORIES {
-                let text = |field: &&str| field.parse::<f32>().is_err();
-                let (row, _) = table
-                    .fields(column)
-                    .enumerate()
-                    .find(|(_, field)| text(field))
-                    .unwrap_or_default();
-                return Err(table.bad_field(
-                    row,
-                    column,
-                    format!(
-                        "a number, or one of at most {MAX_CATEGORIES} categories (the column has {} \
-                         different values); correct the value or drop the column",
-                        values.len()
-                    ),
-                ));
-            }
-            names.extend(values.iter().map(|value| format!("{name}={value}")));
         }
         if names.is_empty() {
             let (groups, target) = besides.split_at(besides.len().saturating_sub(1));
@@ -176,7 +195,7 @@ impl Features {
                 list(&extra)
             )));
         }
-        let unreadable = |error| TableError::Unreadable { path: table.path.clone(), error };
+        let unreadable = |error| unreadable(&table.path, error);
         let mut values = Writer::default();
         let mut x = vec![0.0; self.0.len()];
         for row in 0..table.len() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::block::{Block, Shape, Values};
+use super::table::unreadable;
 use super::{Features, Table, TableError};
 use crate::store::Writer;
 
@@ -143,7 +144,7 @@ pub(super) fn windows(
     }
     let width = channels.0.len();
     let mut values = Writer::default();
-    let unreadable = |error| TableError::Unreadable { path: table.path.clone(), error };
+    let unreadable = |error| unreadable(&table.path, error);
     for start in &starts {
         let window = raw.floats(start * width..(start + length) * width);
         values.extend(&window).map_err(unreadable)?;

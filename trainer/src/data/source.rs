@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::array::{Array, LABELS_OPTION};
 use super::block::Block;
-use super::table::{Hashing, hexadecimal, list};
+use super::fields::Hashing;
+use super::table::{hexadecimal, list, unreadable};
 use super::{Series, Table, TableError, folder, idx, numpy};
 
 /// The first bytes of a gzip file.
@@ -145,9 +146,8 @@ impl Source {
     /// An archive: features, labels, and arrays of groups.
     fn archive(&self, target: &str, mut hash: Sha256) -> Result<Table, TableError> {
         let malformed = |message| malformed(&self.path, message);
-        let unreadable = |error| TableError::Unreadable { path: self.path.clone(), error };
         let read = io::copy(&mut Hashing::new(open(&self.path)?, &mut hash), &mut io::sink());
-        read.map_err(unreadable)?;
+        read.map_err(|error| unreadable(&self.path, error))?;
         let mut archive = numpy::Archive::open(open(&self.path)?).map_err(malformed)?;
         let (features, labels) = archive.pair(&self.arrays).map_err(malformed)?;
         hash.update([u8::from(self.channels_first)]);
@@ -246,7 +246,7 @@ fn open(path: &Path) -> Result<BufReader<File>, TableError> {
         file.fill_buf()?;
         Ok(file)
     });
-    file.map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
+    file.map_err(|error| unreadable(path, error))
 }
 
 /// What `read` makes of the bytes of a file, without the gzip that may be round them.

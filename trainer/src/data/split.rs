@@ -63,6 +63,9 @@ pub fn split(
             parts
         }
     };
+    // Whole groups can be many more.
+    let fewer = evenly(calibration.len(), MOST_CALIBRATION_ROWS.max(needed));
+    let calibration = fewer.into_iter().map(|at| calibration[at]).collect();
     Ok(Split { training, calibration })
 }
 

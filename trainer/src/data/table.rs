@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::block::Block;
-use crate::store::{Store, Writer};
+use super::fields::{Fields, FieldsWriter, Hashing};
 
 /// What is wrong with a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
@@ -134,98 +134,6 @@ pub struct Table {
     block: Option<Block>,
 }
 
-/// Fields of text, row by row.
-#[derive(Debug)]
-struct Fields {
-    /// All of them in UTF-8, one after another.
-    text: Store<u8>,
-    /// Where each ends.
-    ends: Store<u64>,
-    /// Line of the file that each row starts in; empty where there are no lines.
-    lines: Store<u64>,
-    /// Fields of a row.
-    columns: usize,
-    rows: usize,
-}
-
-/// Fields that come row by row.
-struct FieldsWriter {
-    text: Writer<u8>,
-    ends: Writer<u64>,
-    lines: Writer<u64>,
-    columns: usize,
-    rows: usize,
-    end: u64,
-}
-
-impl Fields {
-    fn get(&self, row: usize, column: usize) -> &str {
-        let index = row * self.columns + column;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        let text = &self.text[start as usize..self.ends[index] as usize];
-        std::str::from_utf8(text).expect("what was written as text")
-    }
-
-    fn row(&self, row: usize) -> impl Iterator<Item = &str> {
-        (0..self.columns).map(move |column| self.get(row, column))
-    }
-
-    fn line(&self, row: usize) -> Option<u64> {
-        self.lines.get(row).copied()
-    }
-}
-
-impl FieldsWriter {
-    fn new(columns: usize) -> Self {
-        let (text, ends, lines) = (Writer::default(), Writer::default(), Writer::default());
-        Self { text, ends, lines, columns, rows: 0, end: 0 }
-    }
-
-    /// Appends a row, and the line that it starts in if its file has lines.
-    fn push<'t>(
-        &mut self,
-        row: impl Iterator<Item = &'t str>,
-        line: Option<u64>,
-    ) -> io::Result<()> {
-        for field in row {
-            self.end += field.len() as u64;
-            self.text.extend(field.as_bytes())?;
-            self.ends.extend(&[self.end])?;
-        }
-        self.rows += 1;
-        self.lines.extend(line.as_slice())
-    }
-
-    fn finish(self) -> io::Result<Fields> {
-        let Self { text, ends, lines, columns, rows, .. } = self;
-        let (text, ends, lines) = (text.finish()?, ends.finish()?, lines.finish()?);
-        Ok(Fields { text, ends, lines, columns, rows })
-    }
-}
-
-/// A reader that hashes what it reads.
-pub(super) struct Hashing<'h, R> {
-    file: R,
-    hash: &'h mut Sha256,
-    /// Whether there was nothing but white space so far.
-    blank: bool,
-}
-
-impl<'h, R: Read> Hashing<'h, R> {
-    pub fn new(file: R, hash: &'h mut Sha256) -> Self {
-        Self { file, hash, blank: true }
-    }
-}
-
-impl<R: Read> Read for Hashing<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.blank &= buffer[..count].iter().all(u8::is_ascii_whitespace);
-        Ok(count)
-    }
-}
-
 /// The mark that some programs begin a file of UTF-8 text with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -236,7 +144,7 @@ impl Table {
     /// [`TableError`] names the file and where in it.
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let owned = || path.to_owned();
-        let unreadable = |error| TableError::Unreadable { path: owned(), error };
+        let unreadable = |error| unreadable(path, error);
         let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
         if file.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
@@ -464,7 +372,8 @@ impl Table {
     }
 }
 
-fn unreadable(path: &Path, error: io::Error) -> TableError {
+/// A file that cannot be read, or kept elsewhere than in memory.
+pub(super) fn unreadable(path: &Path, error: io::Error) -> TableError {
     TableError::Unreadable { path: path.to_owned(), error }
 }
 

@@ -484,7 +484,9 @@ fn the_first_steps_are_those_of_the_processor() {
     let first: Vec<bool> = (0..prior.len()).map(|index| index < 6 * 20 + 20).collect();
     for (batch_rows, held) in [(100, None), (500, Some(first.as_slice())), (2000, None)] {
         let set = TrainingSet::of(&x, 6, &targets, batch_rows, 5);
-        let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
+        let control = |map: &Vec<f32>| {
+            ControlVariate::at(map, &set, &architecture, likelihood).expect("few rows")
+        };
         let controls: Vec<_> = maps.iter().map(control).collect();
         let particles: Vec<_> = (0..5)
             .map(|index| Particle {
@@ -540,7 +542,9 @@ fn the_first_steps_of_convolutions_are_those_of_the_processor() {
     let set = TrainingSet::of(&x, architecture.inputs(), &targets, 250, 5);
     let mut rng = random(31);
     let maps: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
-    let control = |map: &Vec<f32>| ControlVariate::at(map, &set, &architecture, likelihood);
+    let control = |map: &Vec<f32>| {
+        ControlVariate::at(map, &set, &architecture, likelihood).expect("few rows")
+    };
     let controls: Vec<_> = maps.iter().map(control).collect();
     let particles: Vec<_> = (0..3)
         .map(|index| Particle {
@@ -609,7 +613,9 @@ fn fused_steps_are_those_of_the_processor_and_of_products() {
         let set = TrainingSet::of(&x, widths[0], &targets, batch_rows, 5);
         let mut rng = random(50 + case as u64);
         let starts: Vec<_> = (0..2).map(|_| architecture.initialise(&mut rng)).collect();
-        let control = |start: &Vec<f32>| ControlVariate::at(start, &set, &architecture, likelihood);
+        let control = |start: &Vec<f32>| {
+            ControlVariate::at(start, &set, &architecture, likelihood).expect("few rows")
+        };
         let controls: Vec<_> = starts.iter().map(control).collect();
         // Every second case is a MAP descent.
         let walks = case % 2 == 0;

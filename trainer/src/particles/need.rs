@@ -58,7 +58,8 @@ impl Need {
     /// Of `particles` particles. The memory is 16 MiB, 4 MiB a thread and, in numbers of four bytes,
     ///
     /// - P (1 + 2M + h) + Q d: the prior, the MAPs while they are read, finished particles; drifts;
-    /// - with B > 1 mini-batches, Q M (B + 1), their gradients at the MAPs;
+    /// - with B > 1 mini-batches, Q M (B + 1), their gradients at the MAPs, of which up to 256 MiB a MAP are in
+    ///   memory;
     /// - n (2 features + 5), the rows and their mini-batches; a set of rows that is too large for memory
     ///   stays on the disk, and of its mini-batches there are t;
     /// - where P > Q, as much with the inputs of the layers that are walked.
@@ -66,7 +67,8 @@ impl Need {
     /// And there or on the GPUs
     ///
     /// - 5 Q t: position, gradient, two moments and start (or drift) of a particle under way;
-    /// - t times the activations of a tile of rows and three gradients of the widest layer.
+    /// - t times the activations of a tile of rows and three gradients of the widest layer; on GPUs the
+    ///   mini-batches too.
     pub(super) fn of(
         architecture: &Architecture,
         walked: &Architecture,
@@ -76,7 +78,8 @@ impl Need {
         let Setting { moved, maps, rows, parts, threads, at_once, on_gpu, drifts, held, steps } =
             setting;
         let (parameters, own) = (architecture.parameters(), walked.parameters());
-        let controls = if parts > 1 { maps * (parts + 1) } else { 0 };
+        let of_parts = (parts * own).min(IN_MEMORY / size_of::<f32>());
+        let controls = if parts > 1 { maps * (of_parts + own) } else { 0 };
         let values = walked.tape_values();
         let widest = values.iter().max().copied().unwrap_or(0);
         let batch = rows.div_ceil(parts.max(1));
@@ -85,17 +88,21 @@ impl Need {
             let all = rows * features;
             let fits = |most: usize| all * size_of::<f32>() <= most;
             let read = if fits(IN_MEMORY) { all } else { 0 };
-            let batches = if fits(KEPT) { all } else { at_once * batch * features };
+            let made = if on_gpu { 1 } else { at_once };
+            let batches = if fits(KEPT) || parts == 1 { all } else { made * batch * features };
             read + batches + 5 * rows
         };
         let hidden = if own < parameters { of_rows(walked.inputs()) } else { 0 };
         let numbers = parameters * (1 + 2 * maps + held)
-            + own * (drifts + controls)
+            + own * drifts
+            + controls
             + of_rows(architecture.inputs())
             + hidden;
         let host = PROGRAM + threads * THREAD + numbers * size_of::<f32>();
         let under_way = at_once * (5 * own + tape) * size_of::<f32>();
-        let (bytes, gpu_bytes) = if on_gpu { (host, under_way) } else { (host + under_way, 0) };
+        let uploaded = rows * (walked.inputs() + 1) * size_of::<f32>();
+        let (bytes, gpu_bytes) =
+            if on_gpu { (host, under_way + uploaded) } else { (host + under_way, 0) };
         Self { parameters, walked: moved, particles, steps, at_once, bytes, gpu_bytes }
     }
 
@@ -128,14 +135,16 @@ impl fmt::Display for Need {
     }
 }
 
-/// Most memory that this process has had, bytes, without large files that are mapped, whose pages the system
-/// may drop; none where it does not tell.
+/// Most memory that this process has had, bytes; where large files are mapped, whose pages the system may drop,
+/// what it has now besides them. None where the system does not tell.
 pub(super) fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let bytes = |name: &str| -> Option<usize> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
     };
-    let (peak, mapped) = (bytes("VmHWM:")?, bytes("RssFile:").unwrap_or(0));
-    Some(if mapped > IN_MEMORY { peak.saturating_sub(mapped) } else { peak })
+    match bytes("RssFile:") {
+        Some(mapped) if mapped > IN_MEMORY => bytes("RssAnon:"),
+        _ => bytes("VmHWM:"),
+    }
 }

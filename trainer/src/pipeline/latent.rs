@@ -20,10 +20,10 @@ use crate::walk::first_of;
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
-/// Of maps, which differ in more ways, more at a time, as long as their inputs have no more bytes than this;
-/// others take their place when each was met so often.
+/// The same of maps, which differ in more ways; fewer where their inputs have more bytes than those after it.
 const POOL_OF_MAPS: usize = 65_536;
 const POOL_BYTES: usize = 256 << 20;
+/// How often a probe of a map is met, on average, before others take its place.
 const MEETINGS: usize = 8;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
