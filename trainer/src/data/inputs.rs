@@ -77,8 +77,8 @@ impl Inputs {
     fn read(&self, row: usize, out: &mut [f32]) {
         let row = self.chosen.as_ref().map_or(row, |chosen| chosen[row]);
         out.copy_from_slice(&self.values.floats(row * self.features..(row + 1) * self.features));
-        if let Some(normalisation) = &self.normalisation {
-            normalisation.standardise(out);
+        if let Some(Normalisation { mean, std }) = self.normalisation.as_deref() {
+            standardise(out, mean, std);
         }
     }
 
@@ -106,11 +106,10 @@ impl Inputs {
     }
 }
 
-impl Normalisation {
-    fn standardise(&self, row: &mut [f32]) {
-        for ((x, mean), std) in row.iter_mut().zip(&self.mean).zip(&self.std) {
-            *x = ((*x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP);
-        }
+/// Standardises a row of raw features and clips it to ± [`INPUT_CLIP`].
+pub(super) fn standardise(row: &mut [f32], mean: &[f32], std: &[f32]) {
+    for ((x, mean), std) in row.iter_mut().zip(mean).zip(std) {
+        *x = ((*x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP);
     }
 }
 

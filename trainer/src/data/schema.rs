@@ -10,6 +10,7 @@ use tracing::info;
 
 use fiberwalk_formats::INPUT_CLIP;
 
+use super::inputs::standardise;
 use super::series::windows;
 use super::table::{list, unreadable};
 use super::{Dataset, Inputs, Rows, Series, Shape, Source, Table, TableError, Targets, Values};
@@ -416,11 +417,9 @@ impl Schema {
 
     /// Standardises raw features `[n, features]` and clips them to ± [`INPUT_CLIP`].
     pub fn standardise(&self, raw: &[f32]) -> Vec<f32> {
-        let normalisation = self.mean.iter().zip(&self.std).cycle();
-        raw.iter()
-            .zip(normalisation)
-            .map(|(&x, (&mean, &std))| ((x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP))
-            .collect()
+        let mut x = raw.to_vec();
+        x.chunks_exact_mut(self.mean.len()).for_each(|row| standardise(row, &self.mean, &self.std));
+        x
     }
 
     /// Raw features of standardised rows `[n, features]`.
