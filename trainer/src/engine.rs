@@ -258,7 +258,8 @@ fn predict_with_runtime(
             let (mut scratch, mut predictions) = (vec![0; model.scratch_len()], none());
             for (index, x) in rows.chunks_exact(features).enumerate() {
                 let row = (first + chunk * CHUNK_ROWS + index) as u64;
-                predictions.push(&predict_row(&model, draws, row, x, &mut scratch)?);
+                let prediction = predict_row(&model, draws, row, x, &mut scratch)?;
+                predictions.append(Predictions::of_row(&prediction));
             }
             Ok(predictions)
         })

@@ -98,38 +98,25 @@ impl Predictions {
         }
     }
 
-    /// Appends what the runtime predicts of a row.
-    pub fn push(&mut self, prediction: &Prediction<'_>) {
-        match (self, prediction) {
-            (
-                Self::Classification {
-                    probabilities,
-                    entropy,
-                    mutual_information,
-                    sets,
-                    out_of_distribution,
-                    ..
-                },
-                Prediction::Classification(class),
-            ) => {
-                probabilities.extend(class.probabilities);
-                entropy.push(class.entropy);
-                mutual_information.push(class.mutual_information);
-                sets.push(class.set().collect());
-                out_of_distribution.push(class.out_of_distribution);
-            }
-            (
-                Self::Regression { mean, std, epistemic_std, lower, upper, out_of_distribution },
-                Prediction::Regression(value),
-            ) => {
-                mean.push(value.mean);
-                std.push(value.std());
-                epistemic_std.push(value.epistemic_std());
-                lower.push(value.lower);
-                upper.push(value.upper);
-                out_of_distribution.push(value.out_of_distribution);
-            }
-            _ => unreachable!("a model has one task"),
+    /// What the runtime predicts of one row.
+    pub fn of_row(prediction: &Prediction<'_>) -> Self {
+        match prediction {
+            Prediction::Classification(class) => Self::Classification {
+                classes: class.probabilities.len(),
+                probabilities: class.probabilities.to_vec(),
+                entropy: vec![class.entropy],
+                mutual_information: vec![class.mutual_information],
+                sets: vec![class.set().collect()],
+                out_of_distribution: vec![class.out_of_distribution],
+            },
+            Prediction::Regression(value) => Self::Regression {
+                mean: vec![value.mean],
+                std: vec![value.std()],
+                epistemic_std: vec![value.epistemic_std()],
+                lower: vec![value.lower],
+                upper: vec![value.upper],
+                out_of_distribution: vec![value.out_of_distribution],
+            },
         }
     }
 

@@ -78,6 +78,11 @@ impl Values {
         }
     }
 
+    /// A row of `width` values as floats.
+    pub fn row(&self, row: usize, width: usize) -> Cow<'_, [f32]> {
+        self.floats(row * width..(row + 1) * width)
+    }
+
     /// All values as floats, in memory.
     pub fn to_floats(&self) -> Vec<f32> {
         self.floats(0..self.len()).into_owned()

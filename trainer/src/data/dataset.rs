@@ -104,7 +104,7 @@ impl Dataset {
     /// Features, `[n, features]`, and targets of the named rows.
     pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Target) {
         let width = self.features.0.len();
-        let raw = rows.iter().map(|&row| self.raw.floats(row * width..(row + 1) * width));
+        let raw = rows.iter().map(|&row| self.raw.row(row, width));
         (raw.collect::<Vec<_>>().concat(), self.target.subset(rows))
     }
 

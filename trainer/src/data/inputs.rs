@@ -76,7 +76,7 @@ impl Inputs {
 
     fn read(&self, row: usize, out: &mut [f32]) {
         let row = self.chosen.as_ref().map_or(row, |chosen| chosen[row]);
-        out.copy_from_slice(&self.values.floats(row * self.features..(row + 1) * self.features));
+        out.copy_from_slice(&self.values.row(row, self.features));
         if let Some(Normalisation { mean, std }) = self.normalisation.as_deref() {
             standardise(out, mean, std);
         }

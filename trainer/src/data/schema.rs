@@ -354,8 +354,8 @@ impl Schema {
             )));
         }
         let mut constant = 0;
-        let moments = moments(raw, rows, width, channels).into_iter().enumerate();
-        let (means, stds) = moments
+        let of_channels = moments(raw, rows, width, channels).into_iter().enumerate();
+        let (means, stds) = of_channels
             .map(|(channel, (mean, std))| {
                 // A value that moves by less than its own rounding does not vary.
                 let varies = std > 1e-6 * mean.abs() && std > 0.0;
@@ -374,7 +374,7 @@ impl Schema {
         let task = match target {
             Target::Classes(_, classes) => Task::Classification { classes: classes.clone() },
             Target::Values(values) => {
-                let (mean, std) = mean_std(rows.iter().map(|&row| values[row]));
+                let (mean, std) = moments(&values.clone().into(), rows, 1, 1)[0];
                 if std <= 1e-6 * mean.abs() || std <= 0.0 {
                     let message =
                         format!("the target `{target_name}` is constant in the training rows");
@@ -401,7 +401,7 @@ impl Schema {
             return Vec::new();
         }
         let names = &self.features.0;
-        let row = |&row: &usize| x.floats(row * names.len()..(row + 1) * names.len());
+        let row = |&row: &usize| x.row(row, names.len());
         let mut constant = vec![true; names.len()];
         if let Some((first, others)) = rows.split_first() {
             let first = row(first);
@@ -559,8 +559,7 @@ fn moments(raw: &Values, rows: &[usize], width: usize, channels: usize) -> Vec<(
     let mean_of = |value: &dyn Fn(usize, f32) -> f64| -> Vec<f64> {
         let mut sums = vec![0.0; channels];
         for &row in rows {
-            let values = raw.floats(row * width..(row + 1) * width);
-            for values in values.chunks_exact(channels) {
+            for values in raw.row(row, width).chunks_exact(channels) {
                 let values = values.iter().enumerate();
                 sums.iter_mut().zip(values).for_each(|(sum, (of, &x))| *sum += value(of, x));
             }
@@ -572,14 +571,6 @@ fn moments(raw: &Values, rows: &[usize], width: usize, channels: usize) -> Vec<(
     let variances = mean_of(&|of, x| (f64::from(x) - means[of]).powi(2));
     let each = means.iter().zip(variances);
     each.map(|(&mean, variance)| (mean as f32, variance.sqrt() as f32)).collect()
-}
-
-/// Mean and standard deviation (divisor n).
-fn mean_std(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
-    let count = values.clone().count() as f64;
-    let mean = values.clone().map(f64::from).sum::<f64>() / count;
-    let variance = values.map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-    (mean as f32, variance.sqrt() as f32)
 }
 
 #[cfg(test)]

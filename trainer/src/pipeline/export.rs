@@ -16,7 +16,7 @@ use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROW
 use crate::data::{Task, evenly};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
 use crate::export::{Export, NetworkExport, rust_module};
-use crate::latent::{DecoderShape, ProbePool, ProbeSource, choose_codes, cost};
+use crate::latent::{DecoderShape, ProbePool, choose_codes, cost};
 use crate::metrics::{Scores, auroc};
 use crate::network::{Architecture, Batch};
 use crate::precision::choose_precision;
@@ -76,15 +76,8 @@ impl Training<'_> {
         }
         let stage = self.options.progress.stage("export", 1);
         let (config, seed) = (&self.options.config, self.options.seed);
-        let source = ProbeSource {
-            device: &self.options.device,
-            x: &self.training_rows().x,
-            architecture: &self.architecture,
-            likelihood: choices.calibrated_likelihood(),
-            particles,
-            seed,
-        };
-        let pool = source.for_ranges()?;
+        let rows = self.training_rows();
+        let pool = self.probe_source(choices, &rows, particles).for_ranges()?;
         let chosen = self.exportable(shape.clone(), decoder.to_vec(), &pool)?;
         let samples = config.export.samples;
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
@@ -357,8 +350,7 @@ impl Training<'_> {
     /// The named rows, original units.
     fn raw_rows(&self, rows: &[usize]) -> Vec<Vec<f32>> {
         let features = self.architecture.inputs();
-        let raw = |&row: &usize| self.raw.floats(row * features..(row + 1) * features);
-        rows.iter().map(|row| raw(row).into_owned()).collect()
+        rows.iter().map(|&row| self.raw.row(row, features).into_owned()).collect()
     }
 
     /// The page about the run, judged on its calibration rows: `report.html`.

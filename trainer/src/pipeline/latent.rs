@@ -7,6 +7,7 @@ use tracing::debug;
 
 use super::Training;
 use crate::choose::Choices;
+use crate::data::Rows;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
@@ -65,14 +66,7 @@ impl Training<'_> {
             );
         }
         let rows = self.training_rows();
-        let source = ProbeSource {
-            device: &self.options.device,
-            x: &rows.x,
-            architecture: &self.architecture,
-            likelihood: choices.calibrated_likelihood(),
-            particles,
-            seed: self.options.seed,
-        };
+        let source = self.probe_source(choices, &rows, particles);
         let input = self.architecture.input;
         let (size, refresh) = match input.positions() {
             1 => (POOL, None),
@@ -171,6 +165,23 @@ impl Training<'_> {
         let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
         self.dir.write_json("latent.json", &record)?;
         Ok((shape, fitted.decoder))
+    }
+
+    /// Where probes round the training `rows` are drawn.
+    pub(super) fn probe_source<'s>(
+        &'s self,
+        choices: &Choices,
+        rows: &'s Rows,
+        particles: &'s [Vec<f32>],
+    ) -> ProbeSource<'s> {
+        ProbeSource {
+            device: &self.options.device,
+            x: &rows.x,
+            architecture: &self.architecture,
+            likelihood: choices.calibrated_likelihood(),
+            particles,
+            seed: self.options.seed,
+        }
     }
 
     pub(super) fn networks(&self) -> Networks<'_> {
