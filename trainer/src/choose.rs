@@ -116,6 +116,12 @@ pub struct Choices {
 }
 
 impl Fixed {
+    /// The setting, where nothing about it is to be chosen.
+    fn setting(&self) -> Option<Candidate> {
+        let (prior, drift) = (self.prior_precision.as_ref()?, self.drift?);
+        Some(unscored(prior, drift, self.temperature?))
+    }
+
     /// Numbers of MAPs to try, the fewest first.
     fn map_counts(&self) -> Vec<usize> {
         self.maps.map_or(MAPS.to_vec(), |maps| vec![maps])
@@ -177,6 +183,17 @@ struct FullWalks {
     best: usize,
     /// Calibration of its predictive.
     calibration: Calibration,
+    /// NLL of every held-out row after that, nats.
+    row_nll: Vec<f64>,
+}
+
+/// What a search came to.
+struct Searched {
+    chosen: Candidate,
+    /// Everything that was tried, in order.
+    candidates: Vec<Candidate>,
+    /// The best setting with either kind of drift.
+    drift_candidates: Vec<FullWalk>,
 }
 
 /// What every part of the search needs.
@@ -189,17 +206,25 @@ struct Context<'a> {
 impl Search<'_> {
     /// Number of gradient steps that [`Self::run`] reports at most.
     pub fn steps(&self, fixed: &Fixed) -> usize {
+        let counts = fixed.map_counts();
+        let most = counts.iter().max().copied().unwrap_or(1);
+        let trained = most * self.map_schedule.steps;
+        let walked = FULL_PARTICLES * counts.len() * self.walk_schedule.steps;
+        let settled = fixed.setting().is_some() && !self.needs_noise(fixed);
+        let search = if settled { 0 } else { self.search_steps(fixed) };
+        fold_count(self.rows.len()) * (trained + walked + search)
+    }
+
+    /// Most gradient steps of [`Self::search`] in a fold, with those of the noise.
+    fn search_steps(&self, fixed: &Fixed) -> usize {
         let priors = self.priors(fixed).len();
         let noise = if self.needs_noise(fixed) { NOISE_ROUNDS + 1 } else { 0 };
         let scored = self.tempered(fixed, &[]).len() + priors - 1;
         let scoring = FIRST_PARTICLES * priors + SCORING_PARTICLES * scored;
-        let counts = fixed.map_counts();
         let drifts = if fixed.drift.is_none() { 2 } else { 0 };
-        let full = FULL_PARTICLES * (drifts + counts.len());
-        let walked = scoring * self.scoring_schedule().steps + full * self.walk_schedule.steps;
-        let most = counts.iter().max().copied().unwrap_or(1);
-        let trained = (noise + 2 * priors + drifts / 2 + most) * self.map_schedule.steps;
-        fold_count(self.rows.len()) * (trained + walked)
+        let walked = scoring * self.scoring_schedule().steps
+            + FULL_PARTICLES * drifts * self.walk_schedule.steps;
+        walked + (noise + 2 * priors + drifts / 2) * self.map_schedule.steps
     }
 
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
@@ -216,17 +241,55 @@ impl Search<'_> {
                 None => Some(self.noise(fixed, &context)?),
             },
         };
+        let Searched { mut chosen, candidates, drift_candidates } = match fixed.setting() {
+            Some(chosen) if !self.needs_noise(fixed) => {
+                Searched { chosen, candidates: Vec::new(), drift_candidates: Vec::new() }
+            }
+            _ => self.search(fixed, &mut noise_std, &context)?,
+        };
+        let likelihood = likelihood(noise_std);
+        let counts = fixed.map_counts();
+        let most = counts.iter().max().copied().unwrap_or(1);
+        let maps = self.maps(&chosen.prior_precision, likelihood, most, &context)?;
+        let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
+        let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
+        info!(maps = counts[full.best], "MAPs that the particles start from");
+        if candidates.is_empty() {
+            let row_nll = &full.row_nll;
+            (chosen.nll, chosen.standard_error) = (mean(row_nll), standard_error(row_nll));
+        }
+        let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
+        Ok(Choices {
+            noise_std,
+            maps: counts[full.best],
+            maps_candidates: full.walks,
+            drift_candidates,
+            map_calibration: map.calibrate(&context.held_out, noise_std),
+            particle_calibration: full.calibration,
+            candidates,
+            folds: context.folds.len(),
+            chosen,
+        })
+    }
+
+    /// Searches for what is not fixed, but for the number of MAPs. Refines `noise_std` where that is not.
+    fn search(
+        &self,
+        fixed: &Fixed,
+        noise_std: &mut Option<f32>,
+        context: &Context<'_>,
+    ) -> anyhow::Result<Searched> {
         let drift = fixed.drift.unwrap_or(Drift::DataNoise);
         let temperature = fixed.temperature.unwrap_or(FIRST_TEMPERATURE);
         let priors = self.priors(fixed);
         let first: Vec<_> =
             priors.iter().map(|prior| unscored(prior, drift, temperature)).collect();
-        let mut scored = self.score(&first, FIRST_PARTICLES, noise_std, &context)?;
+        let mut scored = self.score(&first, FIRST_PARTICLES, *noise_std, context)?;
         let mut chosen = best_of(&scored);
         if self.needs_noise(fixed) {
             // The noise is at most the error of the best predictor so far, the walk's mean.
             let error = scored[chosen].predictive.rmse(&context.held_out);
-            noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
+            *noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
             info!(?noise_std, "the held-out error of the best prior's mean");
         }
 
@@ -234,8 +297,8 @@ impl Search<'_> {
         info!(?prior, nll = scored[chosen].candidate.nll, "prior of the least NLL so far");
         let start = scored.len();
         let tempered = self.tempered(fixed, &prior);
-        scored.extend(self.score(&tempered, SCORING_PARTICLES, noise_std, &context)?);
-        let likelihood = likelihood(noise_std);
+        scored.extend(self.score(&tempered, SCORING_PARTICLES, *noise_std, context)?);
+        let likelihood = likelihood(*noise_std);
         // Isotropic drift first: it makes functions that a small decoder follows more closely.
         let by_drift: Vec<usize> = [Drift::Isotropic, Drift::DataNoise]
             .into_iter()
@@ -245,10 +308,10 @@ impl Search<'_> {
         let mut drift_candidates = Vec::new();
         chosen = by_drift[0];
         if by_drift.len() > 1 {
-            let maps = self.maps(&prior, likelihood, 1, &context)?;
+            let maps = self.maps(&prior, likelihood, 1, context)?;
             let finalists: Vec<_> =
                 by_drift.iter().map(|&index| (&scored[index].candidate, 1)).collect();
-            let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
+            let full = self.walk_fully(&finalists, likelihood, &maps, *noise_std, context)?;
             chosen = by_drift[full.best];
             drift_candidates = full.walks;
         }
@@ -264,7 +327,7 @@ impl Search<'_> {
                 others.iter().map(|prior| unscored(prior, drift, temperature)).collect();
             untried = rest;
             let start = scored.len();
-            scored.extend(self.score(&others, SCORING_PARTICLES, noise_std, &context)?);
+            scored.extend(self.score(&others, SCORING_PARTICLES, *noise_std, context)?);
             let nll = |index: usize| scored[index].candidate.nll;
             let better = (start..scored.len())
                 .fold(chosen, |best, other| if nll(other) < nll(best) { other } else { best });
@@ -276,24 +339,8 @@ impl Search<'_> {
 
         let chosen = scored[chosen].candidate.clone();
         info!(prior = ?chosen.prior_precision, nll = chosen.nll, "prior of the least NLL");
-        let counts = fixed.map_counts();
-        let most = counts.iter().max().copied().unwrap_or(1);
-        let maps = self.maps(&chosen.prior_precision, likelihood, most, &context)?;
-        let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
-        let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
-        info!(maps = counts[full.best], "MAPs that the particles start from");
-        let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
-        Ok(Choices {
-            noise_std,
-            maps: counts[full.best],
-            maps_candidates: full.walks,
-            drift_candidates,
-            map_calibration: map.calibrate(&context.held_out, noise_std),
-            particle_calibration: full.calibration,
-            candidates: scored.into_iter().map(|scored| scored.candidate).collect(),
-            folds: context.folds.len(),
-            chosen,
-        })
+        let candidates = scored.into_iter().map(|scored| scored.candidate).collect();
+        Ok(Searched { chosen, candidates, drift_candidates })
     }
 
     /// Scores candidates by small walks from their own MAPs.
@@ -345,7 +392,7 @@ impl Search<'_> {
         noise_std: Option<f32>,
         context: &Context<'_>,
     ) -> anyhow::Result<FullWalks> {
-        let walked = self.device.map(finalists, |_, &(setting, count)| {
+        let mut walked = self.device.map(finalists, |_, &(setting, count)| {
             let from: Vec<Vec<Vec<f32>>> = maps.iter().map(|maps| maps[..count].to_vec()).collect();
             let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
             let predictive =
@@ -363,7 +410,8 @@ impl Search<'_> {
         };
         let best = clearly_better(&row_nll);
         let walks = finalists.iter().zip(&row_nll).map(walk).collect();
-        Ok(FullWalks { walks, best, calibration: walked[best].0 })
+        let (calibration, row_nll) = walked.swap_remove(best);
+        Ok(FullWalks { walks, best, calibration, row_nll })
     }
 
     /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).

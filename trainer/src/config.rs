@@ -277,8 +277,8 @@ pub struct Latent {
     pub hidden: Option<Vec<LayerSpec>>,
     /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer of that network, or `"auto"`.
     pub decoder: Choice<Vec<LayerDecoder>>,
-    /// Weight of matching the particles' predictive near the training rows, against 1 for matching
-    /// their functions everywhere.
+    /// Weight of matching the particles' predictive near the training rows, of maps everywhere, against 1
+    /// for matching their functions everywhere.
     pub predictive: f32,
     /// Weight λ of the encoder's reconstruction; 0 leaves the encoder out.
     pub reconstruction: f32,

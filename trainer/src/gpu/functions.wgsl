@@ -5,7 +5,7 @@ struct Functions {
     rows: u32,
     classes: u32,
     draws: u32,
-    // The first rows, near the training rows, whose predictive is matched.
+    // The first rows, whose predictive is matched.
     matched: u32,
     // Where the probes' scales, the particles' predictive, and the functions to reconstruct lie.
     scale: u32,

@@ -61,7 +61,7 @@ impl Gpu {
         let prepare = |range: Range<usize>| -> anyhow::Result<_> {
             let mut values = Vec::with_capacity(range.len());
             for (slot, step) in range.clone().enumerate() {
-                let words = layout.words(pools.at(step)?, &fit.draw(&mut rng));
+                let words = layout.words(fit, pools.at(step)?, &fit.draw(&mut rng));
                 self.write(&staging, slot * layout.len, &words);
                 let (rate, correction) = bias.next(fit.schedule.rate(step));
                 values.push(Step { slot: index(slot), rate, correction, scale: 1.0 });
@@ -153,7 +153,7 @@ struct Layout {
     scale: usize,
     /// The particles' functions, `[particles][C, R]`.
     particles: usize,
-    /// The particles' predictive at the first half of the probes.
+    /// The particles' predictive at the probes where it is matched.
     reference: usize,
     /// Samples of N(0, I), `[k, N]`.
     normals: usize,
@@ -182,7 +182,7 @@ impl Layout {
             scale: place(PROBES),
             particles: place(PARTICLES.min(count) * classes * PROBES),
             // Probabilities; or means and variances.
-            reference: place(classes.max(2) * PROBES / 2),
+            reference: place(classes.max(2) * PROBES),
             normals: place(k * encoded),
             targets: place(chosen * classes * PROBES),
             indices: place(chosen),
@@ -191,7 +191,7 @@ impl Layout {
     }
 
     /// The draws of a step on the probes of `pool` in this layout.
-    fn words(&self, pool: &ProbePool, draws: &StepDraws) -> Vec<f32> {
+    fn words(&self, fit: &Fit<'_>, pool: &ProbePool, draws: &StepDraws) -> Vec<f32> {
         let mut words = vec![0.0; self.len];
         let mut write = |offset: usize, values: &[f32]| {
             words[offset..offset + values.len()].copy_from_slice(values);
@@ -201,13 +201,13 @@ impl Layout {
         write(self.codes, draws.codes.values());
         write(self.scale, &probes.scale);
         write(self.particles, &pool.functions_at(&draws.particles, &draws.probes).concat());
-        match pool.predictive.select(&draws.probes[..PROBES / 2]) {
+        match pool.predictive.select(&draws.probes[..fit.matched()]) {
             Predictive::Classification { probabilities, .. } => {
                 write(self.reference, &probabilities);
             }
             Predictive::Regression { mean, variance } => {
                 write(self.reference, &mean);
-                write(self.reference + PROBES / 2, &variance);
+                write(self.reference + fit.matched(), &variance);
             }
         }
         if let Some(pairs) = &draws.reconstruction {
@@ -260,7 +260,7 @@ impl Functions {
             rows: index(PROBES),
             classes: index(classes),
             draws: index(draws),
-            matched: index(PROBES / 2),
+            matched: index(fit.matched()),
             scale: index(layout.scale),
             reference: index(layout.reference),
             targets: index(layout.targets),

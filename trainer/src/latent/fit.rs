@@ -7,6 +7,7 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
+use super::inputs::matched;
 use super::passes::DecodedPass;
 use super::{
     DecoderShape, PoolRole, ProbePool, ProbeSource, Probes, columns, energy_score,
@@ -39,7 +40,7 @@ pub struct Fit<'a> {
     pub pool: &'a ProbePool,
     /// Where others are drawn, if any are.
     pub refresh: Option<Refresh<'a>>,
-    /// Weight of the divergence from the particles' predictive near the training inputs, against 1
+    /// Weight of the divergence from the particles' predictive (`inputs.rs` says at which probes), against 1
     /// for the energy score.
     pub predictive: f32,
     /// Weight λ of reconstruction and of the codes' distance to N(0, I); 0 leaves the encoder out.
@@ -77,8 +78,7 @@ pub struct Fitted {
 pub struct Objective {
     /// Energy score of the draws against the particles.
     pub energy_score: f64,
-    /// Divergence of the draws' predictive from the particles' near the training rows, nats, up to a
-    /// constant.
+    /// Divergence of the draws' predictive from the particles', nats, up to a constant.
     pub divergence: f64,
 }
 
@@ -211,6 +211,11 @@ impl Fit<'_> {
             .collect()
     }
 
+    /// Number of a step's probes, the first ones, at which the predictive is matched.
+    pub(crate) fn matched(&self) -> usize {
+        matched(self.shape.architecture.input, PROBES)
+    }
+
     /// The objective at some draws.
     fn objective(&self, decoder: &[f32], draws: &StepDraws) -> Objective {
         let met = Met::new(self.pool, &draws.probes);
@@ -230,7 +235,7 @@ impl Fit<'_> {
     ) -> [(f64, Vec<Vec<f32>>); 2] {
         let Met { pool, indices, probes } = met;
         let particles = pool.functions_at(&draws.particles, indices);
-        let reference = pool.predictive.select(&indices[..indices.len() / 2]);
+        let reference = pool.predictive.select(&indices[..self.matched()]);
         [
             energy_score(&standardised(outputs, probes), &particles, indices.len()),
             predictive_divergence(outputs, indices.len(), &reference, pool.likelihood),

@@ -3,9 +3,9 @@
 //!
 //! Weight space is the wrong place to compare (random drifts are nearly orthogonal), and a
 //! prediction at x depends on nothing but the distribution of f(x): the decoder is fitted to the
-//! marginals of the particles' functions at probe inputs, by the energy score. Near the training
-//! rows, where logits that differ a little make a different prediction, it is fitted to the
-//! particles' predictive too.
+//! marginals of the particles' functions at probe inputs, by the energy score. Logits that differ a
+//! little can make a different prediction, so it is fitted to the particles' predictive too: near the
+//! training rows, and of maps at all probes.
 
 mod codes;
 mod decoder;
