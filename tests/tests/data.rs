@@ -120,7 +120,7 @@ fn convolutions_are_learned_compared_and_inspected() {
     let shown = run(folder, "inspect compared/split-0/run/model.fwk");
     for part in [
         "input      8 × 8 × 1 (u8)",
-        "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int8",
+        "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int",
         "conv 2 × 2, 3 × 3 × 8 → 3 × 3 × 8, relu int",
         "layer 2    72 → 10 logits",
     ] {
