@@ -6,6 +6,7 @@
 //! drift and temperature under the best prior, then the neighbouring priors under those for as long as
 //! one is better. Short walks score all but the kind of drift and the number of MAPs: particles that
 //! drift like the data's noise wander on long after a short walk ends, so only full walks judge those.
+//! Where all is given but the number of MAPs, full walks alone are left: they calibrate.
 
 use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
@@ -126,6 +127,11 @@ impl Fixed {
     fn map_counts(&self) -> Vec<usize> {
         self.maps.map_or(MAPS.to_vec(), |maps| vec![maps])
     }
+
+    /// Most MAPs that full walks start from: a MAP without a particle is not trained.
+    fn most_maps(&self) -> usize {
+        self.map_counts().into_iter().fold(1, usize::max).min(FULL_PARTICLES)
+    }
 }
 
 impl Choices {
@@ -206,12 +212,9 @@ struct Context<'a> {
 impl Search<'_> {
     /// Number of gradient steps that [`Self::run`] reports at most.
     pub fn steps(&self, fixed: &Fixed) -> usize {
-        let counts = fixed.map_counts();
-        let most = counts.iter().max().copied().unwrap_or(1);
-        let trained = most * self.map_schedule.steps;
-        let walked = FULL_PARTICLES * counts.len() * self.walk_schedule.steps;
-        let settled = fixed.setting().is_some() && !self.needs_noise(fixed);
-        let search = if settled { 0 } else { self.search_steps(fixed) };
+        let trained = fixed.most_maps() * self.map_schedule.steps;
+        let walked = FULL_PARTICLES * fixed.map_counts().len() * self.walk_schedule.steps;
+        let search = self.settled(fixed).map_or_else(|| self.search_steps(fixed), |_| 0);
         fold_count(self.rows.len()) * (trained + walked + search)
     }
 
@@ -241,16 +244,16 @@ impl Search<'_> {
                 None => Some(self.noise(fixed, &context)?),
             },
         };
-        let Searched { mut chosen, candidates, drift_candidates } = match fixed.setting() {
-            Some(chosen) if !self.needs_noise(fixed) => {
+        let Searched { mut chosen, candidates, drift_candidates } = match self.settled(fixed) {
+            Some(chosen) => {
                 Searched { chosen, candidates: Vec::new(), drift_candidates: Vec::new() }
             }
-            _ => self.search(fixed, &mut noise_std, &context)?,
+            None => self.search(fixed, &mut noise_std, &context)?,
         };
         let likelihood = likelihood(noise_std);
         let counts = fixed.map_counts();
-        let most = counts.iter().max().copied().unwrap_or(1);
-        let maps = self.maps(&chosen.prior_precision, likelihood, most, &context)?;
+        let prior = &chosen.prior_precision;
+        let maps = self.maps(prior, likelihood, fixed.most_maps(), &context)?;
         let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
         let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
         info!(maps = counts[full.best], "MAPs that the particles start from");
@@ -393,7 +396,8 @@ impl Search<'_> {
         context: &Context<'_>,
     ) -> anyhow::Result<FullWalks> {
         let mut walked = self.device.map(finalists, |_, &(setting, count)| {
-            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(|maps| maps[..count].to_vec()).collect();
+            let first = |maps: &Vec<Vec<f32>>| maps[..count.min(maps.len())].to_vec();
+            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(first).collect();
             let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
             let predictive =
                 self.walk_folds(setting, likelihood, &from, schedule, particles, context)?;
@@ -438,6 +442,11 @@ impl Search<'_> {
         let temperatures = fixed.temperature.map_or(TEMPERATURES.to_vec(), |t| vec![t]);
         let each = |&drift: &Drift| temperatures.iter().map(move |&t| unscored(prior, drift, t));
         drifts.iter().flat_map(each).collect()
+    }
+
+    /// The setting, where there is nothing to search for.
+    fn settled(&self, fixed: &Fixed) -> Option<Candidate> {
+        fixed.setting().filter(|_| !self.needs_noise(fixed))
     }
 
     fn needs_noise(&self, fixed: &Fixed) -> bool {
