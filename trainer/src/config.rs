@@ -277,9 +277,11 @@ pub struct Latent {
     pub hidden: Option<Vec<LayerSpec>>,
     /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer of that network, or `"auto"`.
     pub decoder: Choice<Vec<LayerDecoder>>,
-    /// Weight of matching the particles' predictive near the training rows, of maps everywhere, against 1
-    /// for matching their functions everywhere.
+    /// Weight of matching the particles' predictive, against 1 for matching their functions.
     pub predictive: f32,
+    /// Weight of a foreign input in that, against 1 for one near the training rows; `"auto"` is 1 for maps and
+    /// 0 for flat features.
+    pub foreign: Choice<f32>,
     /// Weight λ of the encoder's reconstruction; 0 leaves the encoder out.
     pub reconstruction: f32,
     /// Gradient steps of the fit.
@@ -429,6 +431,7 @@ impl Default for Latent {
             hidden: None,
             decoder: Choice::Auto,
             predictive: 10.0,
+            foreign: Choice::Auto,
             reconstruction: 0.01,
             steps: 12_000,
             learning_rate: 0.01,
@@ -537,6 +540,7 @@ impl Config {
         )?;
         for (field, weight) in [
             ("latent.predictive", self.latent.predictive),
+            ("latent.foreign", self.latent.foreign.fixed().copied().unwrap_or(0.0)),
             ("latent.reconstruction", self.latent.reconstruction),
         ] {
             let sound = weight.is_finite() && weight >= 0.0;

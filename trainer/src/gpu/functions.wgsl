@@ -15,6 +15,10 @@ struct Functions {
     weight: f32,
     // σ² of a Gaussian likelihood.
     noise: f32,
+    // Of those rows the first, near the training rows, weigh 1, the others less or more, all together so much.
+    near: u32,
+    foreign: f32,
+    weights: f32,
 }
 
 @group(0) @binding(0) var<uniform> shape: Functions;
@@ -32,6 +36,11 @@ const SMALLEST_PROBABILITY: f32 = 1e-12;
 
 fn start(row: u32, draw: u32) -> u32 {
     return draw * shape.classes * shape.rows + row;
+}
+
+// Of a row whose predictive is matched.
+fn weight(row: u32) -> f32 {
+    return select(shape.foreign, 1.0, row < shape.near);
 }
 
 // functions = (outputs − mean over classes) / scale
@@ -123,7 +132,7 @@ fn categorical(@builtin(global_invocation_id) id: vec3<u32>) {
         var slope = 0.0;
         if row < shape.matched {
             let expected = drawn[shape.reference + row * shape.classes + label];
-            slope = -expected / (max(mixture[at], SMALLEST_PROBABILITY) * f32(shape.matched));
+            slope = -weight(row) * expected / (max(mixture[at], SMALLEST_PROBABILITY) * shape.weights);
         }
         mixture[at] = slope;
     }
@@ -172,8 +181,8 @@ fn gaussian(@builtin(global_invocation_id) id: vec3<u32>) {
         let expected = drawn[shape.reference + row];
         let variance = drawn[shape.reference + shape.matched + row];
         let error = (expected - mean) * (expected - mean) + variance + shape.noise;
-        d_mean = (mean - expected) / (total * count * f32(shape.matched));
-        d_total = 0.5 * (1.0 - error / total) / (total * f32(shape.matched));
+        d_mean = weight(row) * (mean - expected) / (total * count * shape.weights);
+        d_total = weight(row) * 0.5 * (1.0 - error / total) / (total * shape.weights);
     }
     for (var draw = 0u; draw < shape.draws; draw++) {
         let at = start(row, draw);

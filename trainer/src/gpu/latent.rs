@@ -201,13 +201,14 @@ impl Layout {
         write(self.codes, draws.codes.values());
         write(self.scale, &probes.scale);
         write(self.particles, &pool.functions_at(&draws.particles, &draws.probes).concat());
-        match pool.predictive.select(&draws.probes[..fit.matched()]) {
+        let matched = fit.matched().len();
+        match pool.predictive.select(&draws.probes[..matched]) {
             Predictive::Classification { probabilities, .. } => {
                 write(self.reference, &probabilities);
             }
             Predictive::Regression { mean, variance } => {
                 write(self.reference, &mean);
-                write(self.reference + fit.matched(), &variance);
+                write(self.reference + matched, &variance);
             }
         }
         if let Some(pairs) = &draws.reconstruction {
@@ -239,8 +240,9 @@ struct FunctionWords {
     targets: u32,
     weight: f32,
     noise: f32,
-    // Uniforms are whole multiples of 16 bytes.
-    unused: [u32; 3],
+    near: u32,
+    foreign: f32,
+    weights: f32,
 }
 
 /// Functions of some draws, and gradients with respect to them.
@@ -256,11 +258,15 @@ struct Functions {
 impl Functions {
     fn new(gpu: &Gpu, fit: &Fit<'_>, layout: &Layout, draws: usize, weight: f32) -> Self {
         let classes = fit.shape.architecture.outputs();
+        let matched = fit.matched();
         let words = FunctionWords {
             rows: index(PROBES),
             classes: index(classes),
             draws: index(draws),
-            matched: index(fit.matched()),
+            matched: index(matched.len()),
+            near: index(PROBES / 2),
+            foreign: fit.foreign,
+            weights: matched.iter().sum(),
             scale: index(layout.scale),
             reference: index(layout.reference),
             targets: index(layout.targets),
@@ -269,7 +275,6 @@ impl Functions {
                 Likelihood::Categorical => 0.0,
                 Likelihood::Gaussian { noise_std } => noise_std * noise_std,
             },
-            unused: [0; 3],
         };
         Self {
             words,

@@ -748,6 +748,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
             pool: &pool,
             refresh: Some(Refresh { source: &source, meetings: 1 }),
             predictive: 10.0,
+            foreign: if architecture.input.positions() > 1 { 0.4 } else { 0.0 },
             reconstruction,
             schedule: Schedule { steps: 5, learning_rate: 0.01 },
             seed: 3,

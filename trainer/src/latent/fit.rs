@@ -7,7 +7,6 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::inputs::matched;
 use super::passes::DecodedPass;
 use super::{
     DecoderShape, PoolRole, ProbePool, ProbeSource, Probes, columns, energy_score,
@@ -40,9 +39,10 @@ pub struct Fit<'a> {
     pub pool: &'a ProbePool,
     /// Where others are drawn, if any are.
     pub refresh: Option<Refresh<'a>>,
-    /// Weight of the divergence from the particles' predictive (`inputs.rs` says at which probes), against 1
-    /// for the energy score.
+    /// Weight of the divergence from the particles' predictive, against 1 for the energy score.
     pub predictive: f32,
+    /// Weight of a foreign probe in that, against 1 for one near the training inputs.
+    pub foreign: f32,
     /// Weight λ of reconstruction and of the codes' distance to N(0, I); 0 leaves the encoder out.
     pub reconstruction: f32,
     /// Number of steps and learning rate.
@@ -211,9 +211,14 @@ impl Fit<'_> {
             .collect()
     }
 
-    /// Number of a step's probes, the first ones, at which the predictive is matched.
-    pub(crate) fn matched(&self) -> usize {
-        matched(self.shape.architecture.input, PROBES)
+    /// Weights of a step's probes where the predictive is matched: of all, or of those near the training
+    /// inputs, which are the first.
+    pub(crate) fn matched(&self) -> Vec<f32> {
+        let mut weights = vec![1.0; PROBES / 2];
+        if self.foreign > 0.0 {
+            weights.resize(PROBES, self.foreign);
+        }
+        weights
     }
 
     /// The objective at some draws.
@@ -235,10 +240,11 @@ impl Fit<'_> {
     ) -> [(f64, Vec<Vec<f32>>); 2] {
         let Met { pool, indices, probes } = met;
         let particles = pool.functions_at(&draws.particles, indices);
-        let reference = pool.predictive.select(&indices[..self.matched()]);
+        let weights = self.matched();
+        let reference = pool.predictive.select(&indices[..weights.len()]);
         [
             energy_score(&standardised(outputs, probes), &particles, indices.len()),
-            predictive_divergence(outputs, indices.len(), &reference, pool.likelihood),
+            predictive_divergence(outputs, indices.len(), &reference, &weights, pool.likelihood),
         ]
     }
 

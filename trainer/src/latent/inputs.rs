@@ -18,12 +18,11 @@ const NEAR_SPREAD: f32 = 0.7;
 /// Maps like the training rows are shifted by up to this share of a side.
 const MAX_SHIFT: f32 = 0.1;
 
-/// Of `probes` inputs the first at which the predictive is matched too. Of maps all: foreign ones are put
-/// together from training rows, as unknown images and series are from strokes and edges, and what the
-/// particles predict there is worth as much as near the training rows. Of flat features those near the
-/// training rows.
-pub fn matched(shape: Shape, probes: usize) -> usize {
-    if shape.positions() > 1 { probes } else { probes / 2 }
+/// Weight of a foreign probe where predictives are matched, against 1 for one near the training rows. Foreign
+/// maps are put together from training rows, as unknown images and series are from strokes and edges, and what
+/// the particles predict there is worth as much; foreign rows of flat features are training rows with noise.
+pub fn foreign_weight(shape: Shape) -> f32 {
+    if shape.positions() > 1 { 1.0 } else { 0.0 }
 }
 
 /// Row-major inputs `[size, features]`, the first half training rows and like them, the second half

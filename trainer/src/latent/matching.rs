@@ -6,24 +6,25 @@ use crate::predictive::Predictive;
 /// Smallest mean probability that is divided by.
 const SMALLEST_PROBABILITY: f32 = 1e-12;
 
-/// Expected −log p̄_D(y | x), y drawn from `reference`, averaged over its rows x: up to a constant
-/// the divergence KL(reference ‖ p̄_D), least where the predictives are the same.
+/// Expected −log p̄_D(y | x), y drawn from `reference`, averaged over its rows x with these `weights`: up to a
+/// constant the divergence KL(reference ‖ p̄_D), least where the predictives are the same.
 ///
-/// `draws` are blocks `[C, rows]` of outputs, of which the first `reference.rows()` rows count.
+/// `draws` are blocks `[C, rows]` of outputs, of which the first `weights.len()` rows count.
 /// A mixture of normals is scored as the normal of its moments. Returns the mean in nats and its
 /// gradient with respect to every draw.
 pub fn predictive_divergence(
     draws: &[Vec<f32>],
     rows: usize,
     reference: &Predictive,
+    weights: &[f32],
     likelihood: Likelihood,
 ) -> (f64, Vec<Vec<f32>>) {
     match (likelihood, reference) {
         (Likelihood::Categorical, Predictive::Classification { probabilities, .. }) => {
-            categorical(draws, rows, probabilities, reference.rows())
+            categorical(draws, rows, probabilities, weights)
         }
         (Likelihood::Gaussian { noise_std }, Predictive::Regression { mean, variance }) => {
-            gaussian(draws, mean, variance, noise_std)
+            gaussian(draws, mean, variance, weights, noise_std)
         }
         _ => unreachable!("the likelihood is that of the reference's task"),
     }
@@ -34,9 +35,9 @@ fn categorical(
     draws: &[Vec<f32>],
     rows: usize,
     reference: &[f32],
-    matched: usize,
+    weights: &[f32],
 ) -> (f64, Vec<Vec<f32>>) {
-    let weight = 1.0 / draws.len() as f32;
+    let (weight, all) = (1.0 / draws.len() as f32, weights.iter().sum::<f32>());
     let mut probabilities = draws.to_vec();
     let mut mixture = vec![0.0; draws[0].len()];
     for draw in &mut probabilities {
@@ -48,13 +49,13 @@ fn categorical(
     // From here on the gradient with respect to the mixture.
     for (class, mixture) in mixture.chunks_exact_mut(rows).enumerate() {
         for (row, p) in mixture.iter_mut().enumerate() {
-            if row >= matched {
+            let Some(own) = weights.get(row) else {
                 *p = 0.0;
                 continue;
-            }
+            };
             let (q, floored) = (reference[row * classes + class], p.max(SMALLEST_PROBABILITY));
-            loss -= f64::from(q * floored.ln());
-            *p = -q / (floored * matched as f32);
+            loss -= f64::from(own * q * floored.ln());
+            *p = -own * q / (floored * all);
         }
     }
     for draw in &mut probabilities {
@@ -66,7 +67,7 @@ fn categorical(
             p.iter_mut().zip(g.iter().zip(&inner)).for_each(|(p, (g, i))| *p *= weight * (g - i));
         }
     }
-    (loss / matched as f64, probabilities)
+    (loss / f64::from(all), probabilities)
 }
 
 /// Half of ((m̂ − m)² + v̂ + σ²) / t + ln 2πt with t = v + σ², where m and v are the draws' mean and
@@ -75,26 +76,27 @@ fn gaussian(
     draws: &[Vec<f32>],
     mean: &[f32],
     variance: &[f32],
+    weights: &[f32],
     noise_std: f32,
 ) -> (f64, Vec<Vec<f32>>) {
-    let (count, matched) = (draws.len() as f32, mean.len());
+    let (count, all) = (draws.len() as f32, weights.iter().sum::<f32>());
     let noise = noise_std * noise_std;
     let mut gradients: Vec<Vec<f32>> = draws.iter().map(|draw| vec![0.0; draw.len()]).collect();
     let mut loss = 0.0;
-    for row in 0..matched {
+    for (row, weight) in weights.iter().enumerate() {
         let own_mean = draws.iter().map(|draw| draw[row]).sum::<f32>() / count;
         let squares: f32 = draws.iter().map(|draw| (draw[row] - own_mean).powi(2)).sum();
         let freedom = (count - 1.0).max(1.0);
         let total = squares / freedom + noise;
         let error = (mean[row] - own_mean).powi(2) + variance[row] + noise;
-        loss += f64::from(0.5 * (error / total + (std::f32::consts::TAU * total).ln()));
-        let d_mean = (own_mean - mean[row]) / (total * count * matched as f32);
-        let d_total = 0.5 * (1.0 - error / total) / (total * matched as f32);
+        loss += f64::from(weight * 0.5 * (error / total + (std::f32::consts::TAU * total).ln()));
+        let d_mean = weight * (own_mean - mean[row]) / (total * count * all);
+        let d_total = weight * 0.5 * (1.0 - error / total) / (total * all);
         for (gradient, draw) in gradients.iter_mut().zip(draws) {
             gradient[row] = d_mean + d_total * 2.0 * (draw[row] - own_mean) / freedom;
         }
     }
-    (loss / matched as f64, gradients)
+    (loss / f64::from(all), gradients)
 }
 
 #[cfg(test)]
@@ -113,14 +115,15 @@ mod tests {
                 .collect()
         };
         let reference = Predictive::of_outputs(likelihood, normals(6, matched * classes), matched);
+        let weights = [1.0, 1.0, 0.3];
         let mut draws = normals(4, rows * classes);
-        let (_, gradient) = predictive_divergence(&draws, rows, &reference, likelihood);
+        let (_, gradient) = predictive_divergence(&draws, rows, &reference, &weights, likelihood);
         for draw in 0..draws.len() {
             for index in 0..rows * classes {
                 let middle = draws[draw][index];
                 let mut at = |value: f32| {
                     draws[draw][index] = value;
-                    predictive_divergence(&draws, rows, &reference, likelihood).0
+                    predictive_divergence(&draws, rows, &reference, &weights, likelihood).0
                 };
                 let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
                 at(middle);

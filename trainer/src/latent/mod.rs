@@ -5,7 +5,7 @@
 //! prediction at x depends on nothing but the distribution of f(x): the decoder is fitted to the
 //! marginals of the particles' functions at probe inputs, by the energy score. Logits that differ a
 //! little can make a different prediction, so it is fitted to the particles' predictive too: near the
-//! training rows, and of maps at all probes.
+//! training rows, and of maps at foreign inputs.
 
 mod codes;
 mod decoder;
@@ -24,6 +24,7 @@ pub use energy::{energy_score, mean_distance};
 #[cfg(feature = "gpu")]
 pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
 pub use fit::{Fit, Fitted, Objective, Refresh};
+pub use inputs::foreign_weight;
 pub use matching::predictive_divergence;
 pub use probes::{PoolRole, ProbePool, ProbeSource, Probes};
 pub use structure::{

@@ -384,6 +384,7 @@ impl Training<'_> {
         config.walk.drift = Choice::Fixed(choices.chosen.drift);
         config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
         config.latent.decoder = Choice::Fixed(shape.structure.clone());
+        config.latent.foreign = Choice::Fixed(self.foreign_weight());
         config.export.weight_bits = Choice::Fixed(bits.weight_bits.clone());
         config.export.factor_bits = Choice::Fixed(bits.factor_bits);
         config.export.trunk = Choice::Fixed(bits.trunk);

@@ -12,7 +12,7 @@ use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
     DecoderShape, Fit, Fitted, Networks, PoolRole, ProbePool, ProbeSource, Refresh,
-    affordable_structures, cost, energy_score, structure_name,
+    affordable_structures, cost, energy_score, foreign_weight, structure_name,
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
@@ -103,6 +103,7 @@ impl Training<'_> {
                     pool: &training,
                     refresh,
                     predictive: config.latent.predictive,
+                    foreign: self.foreign_weight(),
                     reconstruction: config.latent.reconstruction,
                     schedule,
                     seed: self.options.seed,
@@ -186,6 +187,12 @@ impl Training<'_> {
 
     pub(super) fn networks(&self) -> Networks<'_> {
         Networks { walked: &self.architecture, decoded: &self.decoded }
+    }
+
+    /// Weight of a foreign probe where the decoder's predictive is matched.
+    pub(super) fn foreign_weight(&self) -> f32 {
+        let fixed = self.options.config.latent.foreign.fixed().copied();
+        fixed.unwrap_or_else(|| foreign_weight(self.decoded.input))
     }
 
     /// Where the decoder's mean starts: at the best MAP, or anew where it is another network.
