@@ -104,7 +104,8 @@ fn convolutions_are_learned_compared_and_inspected() {
     let config = |hidden: &str| {
         let network =
             DIGITS_CONFIG.lines().find(|line| line.starts_with("hidden")).expect("layers");
-        DIGITS_CONFIG.replace(network, hidden) + "[export]\ninput = \"u8\"\n"
+        DIGITS_CONFIG.replace(network, hidden)
+            + "[export]\ninput = \"u8\"\nweight_bits = [8, 8, 8]\n"
     };
     write("config.toml", config(hidden).as_bytes());
     // Test and foreign rows of their own; here the foreign ones are the digits, and no one tells them.
@@ -120,7 +121,7 @@ fn convolutions_are_learned_compared_and_inspected() {
     let shown = run(folder, "inspect compared/split-0/run/model.fwk");
     for part in [
         "input      8 × 8 × 1 (u8)",
-        "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int",
+        "conv 3 × 3, 8 × 8 × 1 → 6 × 6 × 8, max 2 × 2 → 3 × 3 × 8, tanh int8",
         "conv 2 × 2, 3 × 3 × 8 → 3 × 3 × 8, relu int",
         "layer 2    72 → 10 logits",
     ] {

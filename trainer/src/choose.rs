@@ -214,7 +214,7 @@ impl Search<'_> {
     pub fn steps(&self, fixed: &Fixed) -> usize {
         let trained = fixed.most_maps() * self.map_schedule.steps;
         let walked = FULL_PARTICLES * fixed.map_counts().len() * self.walk_schedule.steps;
-        let search = self.settled(fixed).map_or_else(|| self.search_steps(fixed), |_| 0);
+        let search = if self.settled(fixed).is_some() { 0 } else { self.search_steps(fixed) };
         fold_count(self.rows.len()) * (trained + walked + search)
     }
 
