@@ -13,6 +13,8 @@ DEBIAN_PAIR=(rustc-web cargo-web rust-web-src rust-web-clippy)
 # newer one among its security updates only.
 OLDEST_RUST=89
 
+BARE_METAL_BUILDS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/bare-metal
+
 bare_metal_way() {
     local library
     library=$(rustc --print target-libdir --target "$1" 2>/dev/null || true)
@@ -41,8 +43,9 @@ bare_metal_cargo() {
     variable=CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$target")_LINKER
     local cargo=(/usr/bin/cargo)
     [ "$command" = clippy ] && cargo=(/usr/bin/cargo-clippy)
-    # RUSTC_BOOTSTRAP lets a stable compiler build its own library. Only `core` is built: a crate
-    # that allocates would not compile.
+    # RUSTC_BOOTSTRAP lets a stable compiler build its own library. Only `core` is built, a crate
+    # that allocates would not compile; once for all packages of the same profile, since what is made
+    # on the way to a package's own target folder lies in one folder (from cargo 1.91 on).
     env CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$variable=$linker" \
-        "${cargo[@]}" "$command" -Zbuild-std=core --target "$target" "$@"
+        CARGO_BUILD_BUILD_DIR="$BARE_METAL_BUILDS" "${cargo[@]}" "$command" -Zbuild-std=core --target "$target" "$@"
 }

@@ -79,7 +79,5 @@ fn run(firmware: &Path) -> Finished {
         bare_metal_cargo thumbv7em-none-eabihf run --quiet --release";
     let mut command = Command::new("timeout");
     command.args([LIMIT, "bash", "-c", script]).current_dir(firmware).stdin(Stdio::null());
-    // Kept, so that the next run need not build `core` again.
-    command.env("CARGO_TARGET_DIR", root().join("target/tutorial"));
     command.output().expect("the shell starts").into()
 }
