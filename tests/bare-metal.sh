@@ -12,7 +12,7 @@ DEBIAN_PAIR=(rustc-web cargo-web rust-web-src rust-web-clippy)
 # Oldest compiler 1.x that the project builds with: `rust-version` in Cargo.toml. Debian 12 has a
 # newer one among its security updates only.
 OLDEST_RUST=89
-
+# Where what is built for bare metal shares `core`.
 BARE_METAL_BUILDS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/bare-metal
 
 bare_metal_way() {
