@@ -49,6 +49,8 @@ struct Report<'a> {
     scratch_bytes: usize,
     multiply_accumulates: Work,
     executed_instructions: Vec<Row>,
+    /// Largest relative error of such figures among those that their model was fitted to.
+    executed_instructions_error: f64,
 }
 
 #[derive(Serialize)]
@@ -201,6 +203,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         flash_bytes,
         multiply_accumulates: Work::of(artifact),
         executed_instructions: instructions::table(artifact),
+        executed_instructions_error: instructions::worst_error(artifact.maps().is_some()),
     }
 }
 
@@ -301,5 +304,6 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    writeln!(shown, "\n{}:\n{}", instructions::TITLE, table.trim_fmt())
+    let title = instructions::title(report.map.is_some());
+    writeln!(shown, "\n{title}:\n{}", table.trim_fmt())
 }

@@ -64,8 +64,13 @@ impl fmt::Display for Core {
     }
 }
 
-/// What a table of instructions is headed with.
-pub const TITLE: &str = "executed instructions, by a model fitted to emulated boards; not cycles";
+/// What a table of instructions is headed with, of networks with convolutions or without.
+pub fn title(convolves: bool) -> String {
+    format!(
+        "executed instructions, by a model fitted to emulated boards, within {:.0} % there; not cycles",
+        (100.0 * worst_error(convolves)).ceil()
+    )
+}
 
 /// Largest relative error of a predicted figure, of all cores, over the predictions that the prices were
 /// fitted to: those of networks with convolutions, or of those without.

@@ -299,8 +299,7 @@ fn executed(rows: &[Row], convolves: bool) -> Markup {
                 }
             }
             figcaption {
-                (instructions::TITLE) ". Of the predictions that it was fitted to, none takes more than "
-                (format!("{:.0}", 100.0 * instructions::worst_error(convolves))) " % more or less."
+                (instructions::title(convolves)) "."
             }
         }
     }
