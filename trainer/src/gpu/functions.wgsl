@@ -15,7 +15,7 @@ struct Functions {
     weight: f32,
     // σ² of a Gaussian likelihood.
     noise: f32,
-    // Of those rows the first, near the training rows, weigh 1, the others less or more, all together so much.
+    // Of the matched rows the first, `near` the training rows, weigh 1, the others `foreign`, all together `weights`.
     near: u32,
     foreign: f32,
     weights: f32,

@@ -12,8 +12,8 @@ use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
 use crate::descent::AdamBias;
 use crate::latent::{
-    DRAWS, Encoder, Fit, Fitted, PARTICLES, PROBES, ProbePool, RECONSTRUCTIONS, Start, StepDraws,
-    columns,
+    DRAWS, Encoder, Fit, Fitted, NEAR_PROBES, PARTICLES, PROBES, ProbePool, RECONSTRUCTIONS, Start,
+    StepDraws, columns,
 };
 use crate::network::{Architecture, Likelihood};
 use crate::predictive::Predictive;
@@ -201,7 +201,7 @@ impl Layout {
         write(self.codes, draws.codes.values());
         write(self.scale, &probes.scale);
         write(self.particles, &pool.functions_at(&draws.particles, &draws.probes).concat());
-        let matched = fit.matched().len();
+        let matched = fit.matching_weights().len();
         match pool.predictive.select(&draws.probes[..matched]) {
             Predictive::Classification { probabilities, .. } => {
                 write(self.reference, &probabilities);
@@ -258,15 +258,15 @@ struct Functions {
 impl Functions {
     fn new(gpu: &Gpu, fit: &Fit<'_>, layout: &Layout, draws: usize, weight: f32) -> Self {
         let classes = fit.shape.architecture.outputs();
-        let matched = fit.matched();
+        let weights = fit.matching_weights();
         let words = FunctionWords {
             rows: index(PROBES),
             classes: index(classes),
             draws: index(draws),
-            matched: index(matched.len()),
-            near: index(PROBES / 2),
+            matched: index(weights.len()),
+            near: index(NEAR_PROBES),
             foreign: fit.foreign,
-            weights: matched.iter().sum(),
+            weights: weights.iter().sum(),
             scale: index(layout.scale),
             reference: index(layout.reference),
             targets: index(layout.targets),

@@ -26,8 +26,9 @@ const ENCODER_WIDTH: usize = 32;
 pub(crate) const DRAWS: usize = 16;
 /// Particles compared with the draws in a step.
 pub(crate) const PARTICLES: usize = 32;
-/// Probes in a step, half of them training inputs.
+/// Probes in a step, and how many of them, the first, are training inputs or near them.
 pub(crate) const PROBES: usize = 192;
+pub(crate) const NEAR_PROBES: usize = PROBES / 2;
 /// Particles encoded and decoded again in a step where λ > 0.
 pub(crate) const RECONSTRUCTIONS: usize = 4;
 
@@ -207,14 +208,14 @@ impl Fit<'_> {
         let half = self.pool.len() / 2;
         let index = Uniform::new(0, half.max(1)).expect("the pool holds at least two probes");
         (0..PROBES)
-            .map(|probe| index.sample(rng) + if probe < PROBES / 2 { 0 } else { half })
+            .map(|probe| index.sample(rng) + if probe < NEAR_PROBES { 0 } else { half })
             .collect()
     }
 
     /// Weights of a step's probes where the predictive is matched: of all, or of those near the training
     /// inputs, which are the first.
-    pub(crate) fn matched(&self) -> Vec<f32> {
-        let mut weights = vec![1.0; PROBES / 2];
+    pub(crate) fn matching_weights(&self) -> Vec<f32> {
+        let mut weights = vec![1.0; NEAR_PROBES];
         if self.foreign > 0.0 {
             weights.resize(PROBES, self.foreign);
         }
@@ -240,7 +241,7 @@ impl Fit<'_> {
     ) -> [(f64, Vec<Vec<f32>>); 2] {
         let Met { pool, indices, probes } = met;
         let particles = pool.functions_at(&draws.particles, indices);
-        let weights = self.matched();
+        let weights = self.matching_weights();
         let reference = pool.predictive.select(&indices[..weights.len()]);
         [
             energy_score(&standardised(outputs, probes), &particles, indices.len()),

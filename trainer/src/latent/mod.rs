@@ -22,7 +22,9 @@ pub(crate) use decoder::columns;
 pub use decoder::{DecoderShape, FactorPlace};
 pub use energy::{energy_score, mean_distance};
 #[cfg(feature = "gpu")]
-pub(crate) use fit::{DRAWS, Encoder, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws};
+pub(crate) use fit::{
+    DRAWS, Encoder, NEAR_PROBES, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws,
+};
 pub use fit::{Fit, Fitted, Objective, Refresh};
 pub use inputs::foreign_weight;
 pub use matching::predictive_divergence;
