@@ -9,10 +9,10 @@ use std::{env, fs};
 
 use anyhow::{Context, bail};
 use fiberwalk::calibrate::Thresholds;
+use fiberwalk::costs::instructions::{Core, Counts, Operation, Operations};
 use fiberwalk::data::{Features, Schema, Series, Task};
 use fiberwalk::engine::draw_modulations;
 use fiberwalk::export::Export;
-use fiberwalk::instructions::{Core, Counts, Operation, Operations};
 use fiberwalk::latent::DecoderShape;
 use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
 use fiberwalk::predictive::Calibration;

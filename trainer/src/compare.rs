@@ -25,13 +25,13 @@ use crate::baselines::{
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
+use crate::costs::footprint::{Work, int8_bytes, pass_products};
+use crate::costs::instructions::{Core, Operations};
 use crate::data::{Dataset, Rows, Schema, Selection, Source, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
 use crate::folds::cross_validation;
-use crate::footprint::{Work, int8_bytes, pass_products};
-use crate::instructions::{Core, Operations};
 use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
 use crate::particles::{CHOICES, RunAtMap};
@@ -110,7 +110,7 @@ pub enum Column {
     FlashBytes,
     /// Multiply-accumulates of a prediction.
     MultiplyAccumulates,
-    /// Executed instructions of a prediction on a Cortex-M4F, by the model of [`crate::instructions`];
+    /// Executed instructions of a prediction on a Cortex-M4F, by the model of [`crate::costs::instructions`];
     /// none where there is no int8 implementation.
     Instructions,
 }

@@ -8,11 +8,11 @@ use anyhow::Context;
 use fiberwalk_formats::{Artifact, CodeSource, Reading, decode};
 
 use super::{Baseline, Ensemble, Fitted, Problem};
+use crate::costs::footprint::Work;
+use crate::costs::instructions::{Core, Operations};
 use crate::data::Schema;
 use crate::engine::{Draws, Predictor};
 use crate::export::NetworkExport;
-use crate::footprint::Work;
-use crate::instructions::{Core, Operations};
 use crate::latent::ProbeSource;
 use crate::network::Batch;
 use crate::predictive::{Calibration, Predictive};

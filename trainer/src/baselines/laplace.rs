@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::cholesky::LowerFactor;
 use super::{Baseline, Fitted, Problem};
-use crate::footprint::{int8_bytes, pass_products};
+use crate::costs::footprint::{int8_bytes, pass_products};
 use crate::network::{Architecture, Batch, Likelihood, Tape, outputs, softmax};
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};

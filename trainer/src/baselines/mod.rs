@@ -24,12 +24,12 @@ use anyhow::Context;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::costs::footprint::{int8_bytes, pass_products};
+use crate::costs::instructions::Core;
 use crate::data::Targets;
 use crate::descent::{Descent, MiniBatch, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
-use crate::footprint::{int8_bytes, pass_products};
-use crate::instructions::Core;
 use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
 use crate::predictive::{Calibration, Predictive, mean};
 

@@ -8,8 +8,8 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use fiberwalk::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
-use fiberwalk::instructions::{self, Core, Row};
+use fiberwalk::costs::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
+use fiberwalk::costs::instructions::{self, Core, Row};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, Factors, Normalisation, Output, PoolKind, Reading, Shape,

@@ -29,6 +29,4 @@ pub use fit::{Fit, Fitted, Objective, Refresh};
 pub use inputs::foreign_weight;
 pub use matching::predictive_divergence;
 pub use probes::{PoolRole, ProbePool, ProbeSource, Probes};
-pub use structure::{
-    LayerDecoder, Networks, Structure, affordable_structures, cost, modulation_len, structure_name,
-};
+pub use structure::{LayerDecoder, Structure, modulation_len, structure_name};

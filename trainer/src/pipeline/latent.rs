@@ -7,12 +7,13 @@ use tracing::debug;
 
 use super::Training;
 use crate::choose::Choices;
+use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
 use crate::latent::{
-    DecoderShape, Fit, Fitted, Networks, PoolRole, ProbePool, ProbeSource, Refresh,
-    affordable_structures, cost, energy_score, foreign_weight, structure_name,
+    DecoderShape, Fit, Fitted, PoolRole, ProbePool, ProbeSource, Refresh, energy_score,
+    foreign_weight, structure_name,
 };
 use crate::random::{Purpose, stream};
 use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};

@@ -6,9 +6,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::evidence::{Evidence, Judged, classifies};
 use super::figure::Figure;
 use super::{classification, decisions, inputs, latent, regression, samples, training};
+use crate::costs::footprint::{Flash, Work};
+use crate::costs::instructions::{self, Core, Row};
 use crate::data::Task;
-use crate::footprint::{Flash, Work};
-use crate::instructions::{self, Core, Row};
 use crate::metrics::Scores;
 
 const STYLE: &str = include_str!("style.css");

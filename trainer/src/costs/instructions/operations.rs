@@ -5,7 +5,7 @@ use fiberwalk_formats::{
     Normalisation, Step, padded,
 };
 
-use crate::footprint::convolutions;
+use super::super::footprint::convolutions;
 use crate::latent::LayerDecoder;
 use crate::network::{Activation, Architecture, Place, Window};
 use crate::quantise::Precision;

@@ -117,11 +117,11 @@ mod tests {
     /// Share of a measured figure that the model may be off.
     const ALLOWED: f64 = 0.1;
 
-    const README: &str = include_str!("../../../examples/firmware/README.md");
+    const README: &str = include_str!("../../../../examples/firmware/README.md");
     const MODELS: [(&str, &[u8]); 3] = [
-        ("digits", include_bytes!("../../../examples/firmware/models/digits.fwk")),
-        ("A", include_bytes!("../../../tests/compare/models/a.fwk")),
-        ("D", include_bytes!("../../../tests/compare/models/d.fwk")),
+        ("digits", include_bytes!("../../../../examples/firmware/models/digits.fwk")),
+        ("A", include_bytes!("../../../../tests/compare/models/a.fwk")),
+        ("D", include_bytes!("../../../../tests/compare/models/d.fwk")),
     ];
 
     /// Operations of a row of the table, where it is about a prediction.
