@@ -46,7 +46,7 @@ steps = 400
 /// Rows of the bundled handwritten digits as CSV: 64 pixels and the column `digit`. Neighbouring
 /// rows are of one writer.
 pub fn digits(rows: impl Iterator<Item = usize>) -> String {
-    let path = root().join("examples/data/digits.csv");
+    let path = root().join("trainer/data/digits.csv");
     let text = fs::read_to_string(path).expect("the digits are bundled");
     let lines: Vec<&str> = text.lines().collect();
     let chosen = rows.map(|row| lines[row + 1]);

@@ -295,7 +295,7 @@ fn a_missing_run_and_a_missing_target_are_named() {
     let missing = Finished::run(folder.path(), ["report", "nowhere"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.stderr.contains("nowhere"), "{}", missing.stderr);
-    let digits = root().join("examples/data/digits.csv");
+    let digits = root().join("trainer/data/digits.csv");
     let lone =
         Finished::run(folder.path(), ["report", digits.to_str().expect("text"), "--target", "x"]);
     assert_eq!(lone.code, Some(2), "{lone:?}");

@@ -25,8 +25,8 @@ use crate::random::{Purpose, stream};
 use crate::run_dir::write_atomically;
 use crate::walk::Drift;
 
-/// UCI Optical Recognition of Handwritten Digits, see `examples/data/README.md`.
-const DIGITS: &str = include_str!("../../examples/data/digits.csv");
+/// UCI Optical Recognition of Handwritten Digits, see `data/README.md` of this package.
+const DIGITS: &str = include_str!("../data/digits.csv");
 /// Name of its target column.
 const TARGET: &str = "digit";
 /// Width and height of an image.

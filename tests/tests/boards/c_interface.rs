@@ -1,7 +1,7 @@
 //! The C interface on emulated boards: programs in C that check themselves, or whose output is
 //! compared with the runtime on the host.
 
-#[path = "../../formats/tests/example/mod.rs"]
+#[path = "../../../formats/tests/example/mod.rs"]
 mod example;
 
 use std::fs;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use fiberwalk_runtime::{Feature, Model, Prediction, Stored};
 use fiberwalk_tests::{Finished, root};
 
-#[path = "../../examples/firmware/src/bits.rs"]
+#[path = "../../../examples/firmware/src/bits.rs"]
 mod bits;
 
 /// What the firmware prints up to the number of equal results: the same on every board.

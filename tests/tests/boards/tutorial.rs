@@ -65,7 +65,7 @@ fn shown<'t>(text: &'t str, file: &str) -> &'t str {
 
 /// The first pictures of the bundled digits.
 fn digits() -> Vec<[u8; PIXELS]> {
-    let path = root().join("examples/data/digits.csv");
+    let path = root().join("trainer/data/digits.csv");
     let mut reader = csv::Reader::from_path(path).expect("the data are there");
     let pixels = |record: csv::StringRecord| {
         std::array::from_fn(|pixel| record[pixel].parse().expect("a pixel"))
