@@ -52,7 +52,7 @@
 //! same bits on the host and on every target.
 //!
 //! No recursion, and no array on the stack whose length a file decides: the stack is bounded whatever
-//! the file. `examples/firmware/README.md` has the peaks measured on every core.
+//! the file. `docs/boards.md` has the peaks measured on every core.
 #![no_std]
 #![cfg_attr(not(feature = "asm"), forbid(unsafe_code))]
 #![deny(unsafe_code)]

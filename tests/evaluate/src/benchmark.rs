@@ -82,8 +82,8 @@ Public data sets, split 70 to 30 by seeds; one hidden layer of 50 tanh units, ev
 default. All methods have the same training rows, network, prior precision and noise, and are calibrated on what
 the same folds of the training rows held out; no figure had a part in any choice. Means over the splits with
 standard errors. The deep ensemble has {MEMBERS} members; Laplace is linearised, with the full generalised
-Gauss-Newton matrix; the artifact predicts with 16 stored codes through the runtime. Other details: README,
-\"Beside other methods\". [benchmark.json](benchmark.json) has every split.
+Gauss-Newton matrix; the artifact predicts with 16 stored codes through the runtime. Other details:
+[comparing.md](comparing.md). [benchmark.json](benchmark.json) has every split.
 
 "
     );

@@ -5,7 +5,7 @@
 //! at MAPs from different initialisations.
 //!
 //! The No-U-Turn sampler with Stan's defaults was tried in its place: it took 1.7 to 3.7 times as
-//! many gradients for as many effective draws (README, "Beside other methods").
+//! many gradients for as many effective draws (`docs/comparing.md`).
 
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};

@@ -117,7 +117,7 @@ mod tests {
     /// Share of a measured figure that the model may be off.
     const ALLOWED: f64 = 0.1;
 
-    const README: &str = include_str!("../../../../examples/firmware/README.md");
+    const COSTS: &str = include_str!("../../../../docs/boards.md");
     const MODELS: [(&str, &[u8]); 3] = [
         ("digits", include_bytes!("../../../../examples/firmware/models/digits.fwk")),
         ("A", include_bytes!("../../../../tests/compare/models/a.fwk")),
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(PRICES.len(), Operation::ALL.len(), "tests/prices --write");
         let mut compared = 0;
         let mut wrong = Vec::new();
-        for line in README.lines() {
+        for line in COSTS.lines() {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let [_, model, figure, measured @ .., _] = cells.as_slice() else { continue };
             let Some(counts) = counts(model, figure) else { continue };
@@ -184,7 +184,7 @@ mod tests {
                 }
             }
         }
-        assert!(compared >= 40, "{compared} figures of predictions in the README's table");
+        assert!(compared >= 40, "{compared} figures of predictions in the page's table");
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }
