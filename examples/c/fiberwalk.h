@@ -42,7 +42,7 @@ enum {
     FW_INPUT_NOT_FINITE = 9,   /* an input is NaN or infinite */
     FW_SCRATCH_TOO_SMALL = 10, /* fewer words of scratch than fw_scratch_len */
     FW_NO_SAMPLES = 11,        /* zero samples were asked for */
-    FW_TOO_MANY_SAMPLES = 12,  /* more samples were asked for than the file stores codes */
+    FW_TOO_MANY_SAMPLES = 12,  /* more than 4,096 samples, or than the file stores codes */
     FW_OTHER = 13              /* anything else */
 };
 
@@ -79,7 +79,7 @@ fw_status fw_model_init(fw_model *model, const uint8_t *bytes, size_t len);
 size_t fw_scratch_len(const fw_model *model);
 /* Number of input features. */
 size_t fw_input_len(const fw_model *model);
-/* Number of samples that the trainer recommends, 1 to 65,535. */
+/* Number of samples that the trainer recommends, 1 to 4,096. */
 uint16_t fw_samples(const fw_model *model);
 /* Number of classes; 0 for regression. */
 size_t fw_classes(const fw_model *model);
@@ -142,7 +142,7 @@ typedef struct fw_prediction {
  *
  * model        as fw_model_init left it.
  * input, len   one value a feature, in the units of the training data; finite.
- * samples      passes to average: fw_samples(model), or any number from 1 on. With stored codes at
+ * samples      passes to average: fw_samples(model), or any number from 1 to 4,096. With stored codes at
  *              most as many as the file holds.
  * scratch      at least fw_scratch_len(model) words, of any value; overlaps nothing else.
  * scratch_len  its length, in words of 32 bits.

@@ -12,6 +12,7 @@ use wildmatch::WildMatch;
 use fiberwalk_formats::Reading;
 
 use crate::descent::Schedule;
+use crate::files;
 use crate::latent::LayerDecoder;
 use crate::network::{Activation, LayerSpec};
 use crate::walk::Drift;
@@ -468,7 +469,7 @@ impl Default for Export {
 /// [`ConfigError`] names the file and the line.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let path_text = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = files::read_text(path, files::MOST_SETTINGS)
         .map_err(|error| ConfigError::Unreadable { path: path_text.clone(), error })?;
     toml::from_str(&text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());

@@ -13,6 +13,7 @@ use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
 use crate::data::{Features, Schema, Series, Task, Values};
+use crate::files;
 use crate::latent::DecoderShape;
 use crate::network::{Architecture, Batch, Shape};
 use crate::pipeline::Run;
@@ -88,8 +89,8 @@ impl Predictor {
                     path.display()
                 );
             }
-            let bytes =
-                std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let bytes = files::read(path, files::MOST_ARTIFACT)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             return Self::from_artifact(bytes, draws).with_context(|| path.display().to_string());
         }
         let run = Run::open(path)?;

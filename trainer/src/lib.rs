@@ -19,7 +19,9 @@ pub mod descent;
 pub mod device;
 pub mod engine;
 pub mod ensemble;
+pub mod excerpt;
 pub mod export;
+pub mod files;
 pub mod folds;
 #[cfg(feature = "gpu")]
 pub mod gpu;

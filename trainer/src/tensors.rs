@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use tracing::debug;
 
+use crate::files;
 use crate::store::{IN_MEMORY, Store};
 
 /// Bytes before the header: its length.
@@ -62,7 +63,7 @@ impl TensorFile {
     /// # Errors
     /// The file cannot be read, is not of this format, or is longer or shorter than it says.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let mut file = File::open(path).with_context(|| unreadable(path))?;
+        let mut file = files::open(path).with_context(|| unreadable(path))?;
         let length = file.metadata().with_context(|| unreadable(path))?.len();
         let wrong = || format!("{} is not what fiberwalk wrote", path.display());
         let mut prefix = [0; PREFIX];

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use fiberwalk::costs::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
 use fiberwalk::costs::instructions::{self, Core, Row};
+use fiberwalk::excerpt::printable;
+use fiberwalk::files;
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, Factors, Normalisation, Output, PoolKind, Reading, Shape,
@@ -80,7 +82,8 @@ impl Arguments {
         if self.model.is_dir() {
             bail!("{shown} is a directory: give the file, such as {shown}/model.fwk");
         }
-        let bytes = std::fs::read(&self.model).with_context(|| format!("cannot read {shown}"))?;
+        let bytes = files::read(&self.model, files::MOST_ARTIFACT)
+            .with_context(|| format!("cannot read {shown}"))?;
         let artifact = decode(&bytes).with_context(|| shown.to_string())?;
         let report = report(&artifact, bytes.len());
         print(&report).context("cannot print")?;
@@ -212,21 +215,20 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
     writeln!(
         shown,
         "format     version {}, by fiberwalk {}",
-        report.format_version, report.fiberwalk
+        report.format_version,
+        printable(report.fiberwalk)
     )?;
-    writeln!(
-        shown,
-        "seed       {}{}",
-        report.seed,
-        report.date.map_or(String::new(), |d| format!(", {d}"))
-    )?;
+    let date = report.date.map_or(String::new(), |date| format!(", {}", printable(date)));
+    writeln!(shown, "seed       {}{date}", report.seed)?;
+    let target = printable(report.target);
     match &report.classes {
         Some(classes) => {
-            writeln!(shown, "predicts   {}: one of {}", report.target, classes.join(", "))?
+            let classes = printable(&classes.join(", "));
+            writeln!(shown, "predicts   {target}: one of {classes}")?
         }
-        None => writeln!(shown, "predicts   {}: a number", report.target)?,
+        None => writeln!(shown, "predicts   {target}: a number")?,
     }
-    let names = report.features.join(", ");
+    let names = printable(&report.features.join(", "));
     let named = || if names.is_empty() { String::new() } else { format!(": {names}") };
     match report.map {
         None => {

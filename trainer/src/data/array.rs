@@ -1,6 +1,10 @@
 //! An array of a file: its shape and elements.
 
+use std::io::{self, Read};
 use std::sync::Arc;
+
+use bytemuck::Pod;
+use fiberwalk_formats::MAX_MAP;
 
 use super::block::{Block, Shape, Values};
 use crate::store::{Store, Writer};
@@ -9,7 +13,9 @@ use crate::store::{Store, Writer};
 pub(super) const LABELS_OPTION: &str = "give them by --labels FILE";
 
 /// Elements that are read at once.
-pub(super) const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 16;
+/// Most axes of an array, as in NumPy.
+pub(super) const MOST_AXES: usize = 64;
 
 /// An array in the order of C: the last axis is the fastest.
 #[derive(Debug, PartialEq)]
@@ -38,17 +44,6 @@ pub(super) enum Elements {
 }
 
 impl Elements {
-    /// Their number.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Bytes(elements) => elements.len(),
-            Self::Whole(elements) => elements.len(),
-            Self::Single(elements) => elements.len(),
-            Self::Double(elements) => elements.len(),
-            Self::Text(elements) => elements.len(),
-        }
-    }
-
     /// As fields of a table.
     fn into_fields(self) -> Vec<String> {
         fn fields<T: ToString>(elements: &[T]) -> Vec<String> {
@@ -71,6 +66,60 @@ impl Elements {
             Self::Double(elements) => singles(&elements, |x| x as f32),
             Self::Text(_) => Err("found text, expected numbers".to_owned()),
         }
+    }
+}
+
+/// How many elements an array of this shape has.
+///
+/// # Errors
+/// More than can be counted, or more axes than arrays have.
+pub(super) fn count(shape: &[usize]) -> Result<usize, String> {
+    if shape.len() > MOST_AXES {
+        let found = shape.len();
+        return Err(format!("found an array of {found} axes, expected at most {MOST_AXES}"));
+    }
+    let product = |product: usize, &length: &usize| product.checked_mul(length);
+    // An axis of length 0 hides no overflow.
+    let lengths = shape.iter().try_fold(1, |all, length| product(all, length.max(&1)));
+    lengths.ok_or_else(|| {
+        format!("found an array {shape:?}: it has more elements than can be counted")
+    })?;
+    Ok(shape.iter().product())
+}
+
+/// Reads `count` elements of N bytes up to the end of a file.
+///
+/// # Errors
+/// The file has fewer bytes or more, or cannot be read.
+pub(super) fn elements<const N: usize, T: Pod>(
+    mut file: impl Read,
+    count: usize,
+    element: impl Fn([u8; N]) -> T,
+) -> Result<Store<T>, String> {
+    let cannot = |error: io::Error| error.to_string();
+    let mut elements = Writer::default();
+    let (mut bytes, mut found) = (Vec::new(), 0);
+    while found < count {
+        bytes.clear();
+        let most = CHUNK.min(count - found) * N;
+        file.by_ref().take(most as u64).read_to_end(&mut bytes).map_err(cannot)?;
+        let values: Vec<T> = bytes.as_chunks().0.iter().map(|&bytes| element(bytes)).collect();
+        if values.is_empty() {
+            return Err(format!("the file ends after {found} of {count} elements"));
+        }
+        found += values.len();
+        elements.extend(&values).map_err(cannot)?;
+    }
+    end(&mut file)?;
+    elements.finish().map_err(cannot)
+}
+
+/// Checks that the file ends here, and what is compared at its end.
+pub(super) fn end(file: &mut impl Read) -> Result<(), String> {
+    match file.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("the file goes on behind the last element".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -103,6 +152,12 @@ impl Array {
         let Self { shape, elements, fortran } = self;
         if shape.iter().skip(1).any(|&length| length == 0) {
             return Err(format!("found an array {shape:?}: its rows are empty"));
+        }
+        let row = count(&shape[1.min(shape.len())..])?;
+        if row > MAX_MAP {
+            return Err(format!(
+                "found an array {shape:?}: its rows have {row} values, expected at most {MAX_MAP}"
+            ));
         }
         let map = |height, width, channels| Some(Shape { height, width, channels });
         let (map, axes): (_, &[usize]) = match (&shape[..], channels_first) {

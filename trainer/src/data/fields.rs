@@ -79,13 +79,11 @@ impl FieldsWriter {
 pub(super) struct Hashing<'h, R> {
     file: R,
     hash: &'h mut Sha256,
-    /// Whether there was nothing but white space so far.
-    pub blank: bool,
 }
 
 impl<'h, R: Read> Hashing<'h, R> {
     pub fn new(file: R, hash: &'h mut Sha256) -> Self {
-        Self { file, hash, blank: true }
+        Self { file, hash }
     }
 }
 
@@ -93,7 +91,6 @@ impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read(buffer)?;
         self.hash.update(&buffer[..count]);
-        self.blank &= buffer[..count].iter().all(u8::is_ascii_whitespace);
         Ok(count)
     }
 }

@@ -5,12 +5,19 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use png::{BitDepth, ColorType, Decoder, Transformations};
+use fiberwalk_formats::MAX_MAP;
+use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
 use super::block::{Block, Shape, Values};
 use super::table::{TableError, unreadable};
+use crate::files;
 use crate::store::Writer;
+
+/// Most bytes of an image file: more than the largest map has at 16 bits a value, with what a camera adds.
+const MOST_BYTES: u64 = 1 << 24;
+/// Most bytes that the decoder takes besides the pixels.
+const DECODER_BYTES: usize = 1 << 24;
 
 /// Images of one size, in the order of their paths.
 pub(super) struct Images {
@@ -74,20 +81,35 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
 /// Height, width and channels of a PNG file, and its pixels. Palettes become colours, 16 bits become 8.
 fn decode(bytes: &[u8]) -> Result<(Shape, Vec<u8>), String> {
     let no_image = |error| format!("not a PNG image that can be read: {error}");
-    let mut decoder = Decoder::new(Cursor::new(bytes));
+    let limits = Limits { bytes: DECODER_BYTES };
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
+    decoder.set_ignore_text_chunk(true);
+    let header = decoder.read_header_info().map_err(no_image)?;
+    let [height, width] = [header.height, header.width].map(|side| side as usize);
+    if height.saturating_mul(width) > MAX_MAP {
+        return Err(format!(
+            "found an image of {height} × {width}, expected at most {MAX_MAP} values; make it smaller"
+        ));
+    }
     let mut reader = decoder.read_info().map_err(no_image)?;
     let channels = match reader.output_color_type() {
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::Rgb, BitDepth::Eight) => 3,
         _ => return Err("found transparency, expected gray or RGB; save it without".to_owned()),
     };
+    let shape = Shape { height, width, channels };
+    if shape.len() > MAX_MAP {
+        return Err(format!("found an image of {shape}, expected at most {MAX_MAP} values"));
+    }
     let size = reader.output_buffer_size().ok_or("the image is too large")?;
     let mut pixels = vec![0; size];
     let frame = reader.next_frame(&mut pixels).map_err(no_image)?;
     pixels.truncate(frame.buffer_size());
-    let (height, width) = (frame.height as usize, frame.width as usize);
-    Ok((Shape { height, width, channels }, pixels))
+    if (frame.height as usize, frame.width as usize, pixels.len()) != (height, width, shape.len()) {
+        return Err("found a part of an image, expected all of it".to_owned());
+    }
+    Ok((shape, pixels))
 }
 
 /// What a folder holds, by name, without hidden files.
@@ -106,7 +128,8 @@ fn name(path: &Path) -> String {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TableError> {
-    fs::read(path).map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
+    files::read(path, MOST_BYTES)
+        .map_err(|error| TableError::Unreadable { path: path.to_owned(), error })
 }
 
 /// The bytes of a PNG file of 8 bits a channel.
@@ -161,6 +184,24 @@ mod tests {
         let colour = png(1, 1, ColorType::Rgb, &[7, 8, 9]);
         let Images { block, classes } = images(&[("a.png", colour)]).expect("an image");
         assert_eq!((classes, &*block.values), (None, &Values::Bytes(vec![7, 8, 9].into())));
+    }
+
+    /// Sides that a file claims cost no memory.
+    #[test]
+    fn an_image_that_claims_too_much_is_refused() {
+        for (width, height) in [(513u32, 512u32), (1 << 20, 1 << 20), (i32::MAX as u32, 1)] {
+            let mut bytes = gray(&[1, 2]);
+            // Behind the signature and the start of the chunk.
+            bytes[16..20].copy_from_slice(&width.to_be_bytes());
+            bytes[20..24].copy_from_slice(&height.to_be_bytes());
+            // The chunk's checksum.
+            let mut checksum = flate2::Crc::new();
+            checksum.update(&bytes[12..29]);
+            bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
+            let message = images(&[("a.png", bytes)]).err().expect("too large").to_string();
+            let expected = format!("found an image of {height} × {width}");
+            assert!(message.contains(&expected) && message.contains("at most"), "{message}");
+        }
     }
 
     #[test]

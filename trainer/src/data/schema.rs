@@ -12,8 +12,9 @@ use fiberwalk_formats::INPUT_CLIP;
 
 use super::inputs::standardise;
 use super::series::windows;
-use super::table::{list, unreadable};
+use super::table::unreadable;
 use super::{Dataset, Inputs, Rows, Series, Shape, Source, Table, TableError, Targets, Values};
+use crate::excerpt::list;
 use crate::store::Writer;
 
 /// A text column with more categories than this is no feature but an identifier.

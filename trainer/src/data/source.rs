@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 use super::array::{Array, LABELS_OPTION};
 use super::block::Block;
 use super::fields::Hashing;
-use super::table::{hexadecimal, list, unreadable};
-use super::{Series, Table, TableError, folder, idx, numpy};
+use super::table::{hexadecimal, unreadable};
+use super::{Series, Table, TableError, folder, idx, npy, numpy};
+use crate::excerpt::list;
+use crate::files;
 
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -110,7 +112,7 @@ impl Source {
             }
             Kind::Npy => {
                 let file = Hashing::new(open(&self.path)?, &mut hash);
-                let array = numpy::read(file).map_err(|message| malformed(&self.path, message))?;
+                let array = npy::read(file).map_err(|message| malformed(&self.path, message))?;
                 let labels = self.labels.clone().map(|path| labels_of(path, &mut hash));
                 (self.block(array, LABELS_OPTION)?, labels.transpose()?)
             }
@@ -233,20 +235,13 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 /// Labels of a file of their own, with its path.
 fn labels_of(path: PathBuf, hash: &mut Sha256) -> Result<(PathBuf, Vec<String>), TableError> {
     let npy = path.extension().is_some_and(|extension| extension == "npy");
-    let array =
-        unzipped(&path, hash, |file| if npy { numpy::read(file) } else { idx::read(file) })?;
+    let array = unzipped(&path, hash, |file| if npy { npy::read(file) } else { idx::read(file) })?;
     let fields = array.into_fields().map_err(|message| malformed(&path, message))?;
     Ok((path, fields))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, TableError> {
-    let file = File::open(path).and_then(|file| {
-        // A folder opens and cannot be read.
-        let mut file = BufReader::new(file);
-        file.fill_buf()?;
-        Ok(file)
-    });
-    file.map_err(|error| unreadable(path, error))
+    files::open(path).map(BufReader::new).map_err(|error| unreadable(path, error))
 }
 
 /// What `read` makes of the bytes of a file, without the gzip that may be round them.
@@ -258,16 +253,45 @@ fn unzipped<T>(
     let mut file = open(path)?;
     let found = match file.fill_buf() {
         Ok(start) if start.starts_with(&GZIP) => {
-            let mut whole = Whole { file: MultiGzDecoder::new(file), failed: None };
+            let unpacked = Unpacked::new(MultiGzDecoder::new(file));
+            let mut whole = Whole { file: unpacked, failed: None };
             let found = read(&mut Hashing::new(&mut whole, hash));
             match whole.failed {
-                Some(error) => Err(format!("the gzip file is damaged or cut off: {error}")),
+                Some(error) => Err(format!("the gzip file cannot be read to its end: {error}")),
                 None => found,
             }
         }
         _ => read(&mut Hashing::new(file, hash)),
     };
     found.map_err(|message| malformed(path, message))
+}
+
+/// Most bytes of a compressed file once it is unpacked.
+const MOST_UNPACKED: u64 = 1 << 34;
+
+/// A reader of what is unpacked, up to a limit: few bytes may be packed of very many.
+pub(super) struct Unpacked<R> {
+    file: R,
+    left: u64,
+}
+
+impl<R> Unpacked<R> {
+    /// From the start on.
+    pub const fn new(file: R) -> Self {
+        Self { file, left: MOST_UNPACKED }
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        let left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            let message = format!("more than {MOST_UNPACKED} bytes once unpacked; unpack the file");
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        })?;
+        self.left = left;
+        Ok(count)
+    }
 }
 
 /// A reader that remembers why it failed.
@@ -388,7 +412,7 @@ mod tests {
             ("none.idx", idx::bytes(&[0, 2, 3], &[])),
         ]);
         let at = |name: &str| Source::from(folder.path().join(name));
-        refused(&at("a-images-idx3-ubyte.gz"), &["a-images", "damaged or cut off"]);
+        refused(&at("a-images-idx3-ubyte.gz"), &["a-images", "cannot be read to its end"]);
         refused(&at("b-images-idx3-ubyte"), &["b-labels", "found 3 fields", "40 rows"]);
         refused(&at("c-images-idx3-ubyte"), &["c-images", "no `label`", "--labels FILE"]);
         refused(&at("d-images-idx3-ubyte"), &["d-images", "expected those of an idx file"]);
@@ -404,7 +428,7 @@ mod tests {
     #[test]
     fn arrays_are_images_or_rows() {
         let n = ROWS as u64;
-        let npy = numpy::npy::<u8>;
+        let npy = npy::npy::<u8>;
         let (images, beside) = (npy(&[n, 2, 3], &pixels()), npy(&[n, 1], &labels()));
         let who: Vec<i64> = (0..ROWS as i64).map(|row| row / 4).collect();
         let folder = folder_of(&[
@@ -416,7 +440,7 @@ mod tests {
                 numpy::npz(&[
                     ("x", npy(&[n, 6], &pixels())),
                     ("y", beside),
-                    ("who", numpy::npy(&[n], &who)),
+                    ("who", npy::npy(&[n], &who)),
                 ]),
             ),
             ("d.npy", npy(&[n, 3, 1, 2], &pixels())),

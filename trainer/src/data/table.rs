@@ -1,7 +1,6 @@
 //! What a data file holds: fields of text, checked for shape, and numbers beside them.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,9 @@ use thiserror::Error;
 
 use super::block::Block;
 use super::fields::{Fields, FieldsWriter, Hashing};
+use super::records::{Record, RecordError, Records};
+use crate::excerpt::{excerpt, list, nearest};
+use crate::files;
 
 /// What is wrong with a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
@@ -41,7 +43,7 @@ pub enum TableError {
         first: String,
     },
     /// Two columns have one name, or a column has none.
-    #[error("{}: column {} is named `{name}`, like another one or like none; rename it", path.display(), index + 1)]
+    #[error("{}: column {} is named `{name}`, like another one or like none; rename or remove it", path.display(), index + 1)]
     BadColumnName {
         /// File.
         path: PathBuf,
@@ -134,6 +136,9 @@ pub struct Table {
     block: Option<Block>,
 }
 
+/// Most columns of a file: as many as a map has values, which nothing may have more of.
+const MOST_COLUMNS: usize = fiberwalk_formats::MAX_MAP;
+
 /// The mark that some programs begin a file of UTF-8 text with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -145,40 +150,33 @@ impl Table {
     pub fn read(path: &Path) -> Result<Self, TableError> {
         let owned = || path.to_owned();
         let unreadable = |error| unreadable(path, error);
-        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut file = BufReader::new(files::open(path).map_err(unreadable)?);
         if file.fill_buf().map_err(unreadable)?.starts_with(BYTE_ORDER_MARK) {
             file.consume(BYTE_ORDER_MARK.len());
         }
         let mut hash = Sha256::new();
-        let file = Hashing::new(file, &mut hash);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-        let malformed =
-            |error: csv::Error| TableError::Malformed { path: owned(), message: describe(&error) };
-        let columns: Vec<String> =
-            reader.headers().map_err(malformed)?.iter().map(str::to_owned).collect();
-        if reader.get_ref().blank {
-            return Err(TableError::Empty(owned()));
-        }
-        if columns.iter().all(|name| name.parse::<f64>().is_ok()) {
-            return Err(TableError::NoHeader { path: owned(), first: columns[0].clone() });
-        }
-        let mut seen = HashSet::new();
-        for (index, name) in columns.iter().enumerate() {
-            if name.is_empty() || name.contains('\n') || !seen.insert(name) {
-                return Err(TableError::BadColumnName { path: owned(), index, name: name.clone() });
-            }
-        }
+        let file = BufReader::new(Hashing::new(file, &mut hash));
+        let mut records = Records::new(file);
+        let stopped = |error| match error {
+            RecordError::Unreadable(error) => unreadable(error),
+            RecordError::Malformed(message) => TableError::Malformed { path: owned(), message },
+        };
+        let header = records.next().map_err(stopped)?.ok_or_else(|| TableError::Empty(owned()))?;
+        check_header(path, &header)?;
+        let columns: Vec<String> = header.fields().map(str::to_owned).collect();
         let mut fields = FieldsWriter::new(columns.len());
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(malformed)? {
-            let line = record.position().map(csv::Position::line);
-            check_missing(path, &columns, fields.rows, line, record.iter())?;
-            fields.push(record.iter(), line).map_err(unreadable)?;
+        while let Some(record) = records.next().map_err(stopped)? {
+            if record.len() != columns.len() {
+                let message = unequal(&columns, fields.rows + 1, &record);
+                return Err(TableError::Malformed { path: owned(), message });
+            }
+            check_missing(path, &columns, fields.rows, Some(record.line), record.fields())?;
+            fields.push(record.fields(), Some(record.line)).map_err(unreadable)?;
         }
         if fields.rows == 0 {
             return Err(TableError::NoRows(owned()));
         }
-        drop(reader);
+        drop(records);
         let fields = fields.finish().map_err(unreadable)?;
         Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, block: None })
     }
@@ -270,8 +268,8 @@ impl Table {
             }
             _ => TableError::NoColumn {
                 path: self.path.clone(),
-                column: name.to_owned(),
-                existing: list(&self.columns),
+                column: excerpt(name),
+                existing: list(&nearest(name, &self.columns)),
             },
         })
     }
@@ -338,8 +336,8 @@ impl Table {
             path: self.path.clone(),
             row: row + 1,
             line: self.line(row),
-            column: self.columns[column].clone(),
-            found: self.field(row, column).to_owned(),
+            column: excerpt(&self.columns[column]),
+            found: excerpt(self.field(row, column)),
             expected,
         }
     }
@@ -356,7 +354,7 @@ impl Table {
             path: self.path.clone(),
             row: row + 1,
             line: self.line(row),
-            column: name.to_owned(),
+            column: excerpt(name),
             found: found.to_string(),
             expected,
         }
@@ -392,16 +390,10 @@ fn check_missing<'t>(
             path: path.to_owned(),
             row: row + 1,
             line,
-            column: columns[column].clone(),
-            found: field.to_owned(),
+            column: excerpt(&columns[column]),
+            found: excerpt(field),
         }),
     }
-}
-
-/// Names between backquotes, separated by commas.
-pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
-    quoted.join(", ")
 }
 
 /// The line behind a row, for a message.
@@ -414,21 +406,45 @@ pub(super) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A reader's error on one line, with its row.
-fn describe(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let (row, line) = pos.as_ref().map_or((0, 0), |pos| (pos.record(), pos.line()));
-            format!(
-                "row {row} (line {line}) has {len} fields, expected {expected_len} as in the header"
-            )
-        }
-        csv::ErrorKind::Utf8 { pos, .. } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("line {line} is not UTF-8 text; save the file as UTF-8")
-        }
-        _ => error.to_string(),
+/// Refuses a header that names no columns.
+fn check_header(path: &Path, header: &Record<'_>) -> Result<(), TableError> {
+    let malformed = |message| TableError::Malformed { path: path.to_owned(), message };
+    let first = header.fields().next().unwrap_or_default();
+    if header.fields().all(|name| name.parse::<f64>().is_ok()) {
+        return Err(TableError::NoHeader { path: path.to_owned(), first: excerpt(first) });
     }
+    let separator =
+        [(';', "`;`"), ('\t', "tabs")].into_iter().find(|&(mark, _)| first.contains(mark));
+    if let (1, Some((_, found))) = (header.len(), separator) {
+        return Err(malformed(format!(
+            "line {}: found {found} between the columns, expected commas, and points in numbers",
+            header.line
+        )));
+    }
+    if header.len() > MOST_COLUMNS {
+        let found = header.len();
+        return Err(malformed(format!("found {found} columns, expected at most {MOST_COLUMNS}")));
+    }
+    let mut seen = HashSet::new();
+    for (index, name) in header.fields().enumerate() {
+        if name.is_empty() || !seen.insert(name) {
+            let name = excerpt(name);
+            return Err(TableError::BadColumnName { path: path.to_owned(), index, name });
+        }
+    }
+    Ok(())
+}
+
+/// A row that is longer or shorter than the header.
+fn unequal(columns: &[String], row: usize, record: &Record<'_>) -> String {
+    let comment = match columns[0].starts_with('#') {
+        true => format!(", `{}`; remove comments above the header", excerpt(&columns[0])),
+        false => String::new(),
+    };
+    let (line, found, expected) = (record.line, record.len(), columns.len());
+    format!(
+        "row {row} (line {line}) has {found} fields, expected {expected} as in the header{comment}"
+    )
 }
 
 #[cfg(test)]
@@ -452,10 +468,34 @@ mod tests {
             ("a,b\n1,2\n3\n", "row 2 (line 3) has 1 fields, expected 2"),
             ("a,b\n1,2\n3,\n", "row 2 (line 3), column `b`: found a missing value (``)"),
             ("a,b\n1,NaN\n", "row 1 (line 2), column `b`: found a missing value (`NaN`)"),
+            ("a,b\r\n1,2\r\n\r\n3,\r\n", "row 2 (line 4), column `b`: found a missing value"),
+            ("a,b\n1,2\n3,\"4\n5,6\n", "line 3: found no end of the quoted field 2"),
+            ("# made by x\na,b\n1,2\n", "header, `# made by x`; remove comments above"),
+            ("a;b\n1,5;2\n", "line 1: found `;` between the columns, expected commas"),
+            ("a\tb\n1\t2\n", "line 1: found tabs between the columns, expected commas"),
+            ("a,b,\n1,2,\n", "column 3 is named ``"),
         ] {
             let message = table_from(text).expect_err(text).to_string();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_in_a_message_is_cut_and_harmless() {
+        let long = "x".repeat(100_000);
+        let table = table_from(&format!("a,\x1b[2J\n1,{long}\n")).expect("readable");
+        let message = table.numbers(1).expect_err("text").to_string();
+        assert!(message.contains("`\\u{1b}[2J`") && message.contains("(100000 bytes in all)"));
+        assert!(message.len() < 1000, "{message}");
+    }
+
+    #[test]
+    fn columns_are_listed_nearest_first() {
+        let names: Vec<String> = (0..30).map(|column| format!("sensor{column}")).collect();
+        let table = table_from(&format!("{},label\n{}1\n", names.join(","), "1,".repeat(30)));
+        let message = table.expect("readable").column("lable").expect_err("none").to_string();
+        assert!(message.contains("the columns are `label`, `sensor"), "{message}");
+        assert!(message.ends_with(" and 19 more"), "{message}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::ImportedNetwork;
 use super::description::Description;
 use super::layers::Order;
 use super::weights::tensor;
+use crate::files;
 use crate::network::{Batch, outputs, softmax};
 
 /// Largest difference of two outputs, relative to the largest reference or to 1: what is left of single
@@ -28,7 +29,8 @@ pub fn check(
     let beside = |file: &Path| description.with_file_name("").join(file);
     let path = check.file.as_deref().map_or_else(|| model.to_owned(), beside);
     let shown = path.display();
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
+    let bytes =
+        files::read(&path, files::MOST_NETWORK).with_context(|| format!("cannot read {shown}"))?;
     let file = SafeTensors::deserialize(&bytes)
         .with_context(|| format!("{shown}: not a safetensors file; name one by check.file"))?;
     let read = |name: &str| tensor(&file, name).with_context(|| shown.to_string());

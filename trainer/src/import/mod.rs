@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Choice, Config};
 use crate::data::{Schema, Task};
+use crate::files;
 use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::write_atomically;
 use crate::tensors::{TensorFile, header};
@@ -72,7 +73,8 @@ pub struct Import {
 pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import> {
     let about = description.map(Description::read).transpose()?.unwrap_or_default();
     let shown = model.display();
-    let bytes = std::fs::read(model).with_context(|| format!("cannot read {shown}"))?;
+    let bytes =
+        files::read(model, files::MOST_NETWORK).with_context(|| format!("cannot read {shown}"))?;
     let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let read = match extension.as_str() {
         "onnx" => {

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use anyhow::{Context, bail, ensure};
 use onnx_rs::ast::{Attribute, DataLocation, DataType, Graph, Node, OpType, TensorProto};
 
+use crate::files;
 use crate::import::weights::{doubles, singles};
 use crate::network::{Shape, Window};
 
@@ -145,7 +146,8 @@ fn external(tensor: &TensorProto<'_>, folder: &Path) -> anyhow::Result<Vec<u8>> 
     let beside = location.components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(beside, "its values are in {}, expected a file beside the model", location.display());
     let path = folder.join(location);
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = files::read(&path, files::MOST_NETWORK)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     let start = number("offset")?.unwrap_or(0);
     let rest = bytes.get(start..).unwrap_or_default();
     let length = number("length")?.unwrap_or(rest.len());
