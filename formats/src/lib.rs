@@ -42,7 +42,6 @@
 //! [`CodeSource`] implement `defmt::Format`.
 #![no_std]
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 mod artifact;
 mod container;

@@ -3,7 +3,6 @@
 //! The flow, one module a step: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
 //! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (integers, codes) →
 //! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
-#![warn(missing_docs)]
 
 pub mod baselines;
 pub mod bench;

@@ -1,5 +1,6 @@
 //! The C interface of the runtime. `fiberwalk.h` says what every function does and takes; the same
 //! names are here.
+#![allow(unsafe_code, reason = "C hands over pointers")]
 #![no_std]
 
 mod header;
@@ -126,6 +127,7 @@ pub unsafe extern "C" fn fw_predict(
     })
 }
 
+/// A status in words: a constant string, whatever the number.
 #[unsafe(no_mangle)]
 pub extern "C" fn fw_status_text(status: Status) -> *const c_char {
     status.text().as_ptr()

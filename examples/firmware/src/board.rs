@@ -1,4 +1,5 @@
 //! What happens on a fault: a message and an exit code instead of a silent loop.
+#![allow(unsafe_code, reason = "handlers of exceptions")]
 
 use semihosting::{println, process};
 

@@ -4,6 +4,7 @@
 //! same on every run. RISC-V counts retired instructions itself. Arm's SysTick counts the core
 //! clock, whose rate differs from board to board: two loops of known length tell how many
 //! instructions a tick is.
+#![allow(unsafe_code, reason = "registers and a loop of known length")]
 
 use core::hint::black_box;
 

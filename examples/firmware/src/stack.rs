@@ -1,4 +1,5 @@
 //! Stack and flash in use: the stack by painting it, the flash by the linker's symbols.
+#![allow(unsafe_code, reason = "the stack is painted and searched")]
 
 use core::hint::black_box;
 use core::ptr::{addr_of, read_volatile, write_volatile};

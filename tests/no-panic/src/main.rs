@@ -1,5 +1,6 @@
 //! Calls everything in the runtime with arguments that the optimiser knows nothing of. A panic ends
 //! in a function that exists nowhere, so the program links only if no panic can be reached.
+#![allow(unsafe_code, reason = "names for the linker")]
 #![no_std]
 #![no_main]
 

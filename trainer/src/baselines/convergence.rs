@@ -150,7 +150,7 @@ mod tests {
                     .collect()
             })
             .collect();
-        let exact = 4.0 * count as f64 * (1.0 - phi) / (1.0 + phi);
+        let exact = 4.0 * f64::from(count) * (1.0 - phi) / (1.0 + phi);
         let (_, effective) = mixing(&sequences);
         assert!((effective / exact - 1.0).abs() < 0.15, "{effective} but {exact}");
     }

@@ -118,6 +118,7 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
 
 /// Size of the largest heap that is the adapter's own; only Vulkan tells.
 #[cfg(any(target_os = "linux", target_os = "windows"))]
+#[allow(unsafe_code, reason = "only the driver itself tells")]
 fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // SAFETY: the handles are used for a query and while `adapter` lives, and are not kept.
     unsafe {

@@ -1,6 +1,7 @@
 //! Products of matrices that lie in the nearest caches, straight from where they lie: packing
 //! them first, as the `gemm` crate does, would cost more than it gains. A convolution is a sum of
 //! products of parts of its map and of its weights, and takes no copy of either.
+#![allow(unsafe_code, reason = "loops over parts of matrices whose bounds are checked once")]
 
 use std::array::from_fn;
 

@@ -1,4 +1,5 @@
 //! The matrix product on the calling thread: by the `gemm` crate, but for small matrices.
+#![allow(unsafe_code, reason = "the crate takes pointers and strides")]
 
 use gemm::Parallelism;
 
