@@ -1,24 +1,34 @@
-# Sourced: the boards that QEMU emulates.
+# Sourced: the boards that QEMU emulates, which examples/firmware/boards.txt lists.
 #
 #     board_target BOARD       prints the target that the board's programs are built for
+#     board_memory BOARD       prints the length of its flash and of its RAM
 #     board_emulator BOARD     prints the program that emulates it
 #     emulate BOARD ELF        becomes the emulator that runs a program on the board, with a clock
 #                              that counts instructions
 #
 # shellcheck shell=bash
 
-# shellcheck disable=SC2034 # For the usage of the scripts that source this.
-BOARDS=(microbit mps2-an385 mps2-an386 mps2-an500 netduinoplus2 mps2-an505 mps3-an547 virt)
+BOARD_TABLE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples/firmware" && pwd)/boards.txt
+
+_boards() {
+    grep -v '^#' "$BOARD_TABLE"
+}
+
+# shellcheck disable=SC2034 # For the scripts that source this.
+mapfile -t BOARDS < <(_boards | awk '{ print $1 }')
+# What they are built for.
+# shellcheck disable=SC2034
+mapfile -t BOARD_TARGETS < <(_boards | awk '!seen[$3]++ { print $3 }')
+# The default board of each target: one of every kind of core, in the order of the trainer's `Core::ALL`.
+# shellcheck disable=SC2034
+mapfile -t CORES < <(_boards | awk '!seen[$3]++ { print $1 }')
 
 board_target() {
-    case $1 in
-    microbit) echo thumbv6m-none-eabi ;;
-    mps2-an385) echo thumbv7m-none-eabi ;;
-    mps2-an386 | mps2-an500 | netduinoplus2) echo thumbv7em-none-eabihf ;;
-    mps2-an505 | mps3-an547) echo thumbv8m.main-none-eabihf ;;
-    virt) echo riscv32imac-unknown-none-elf ;;
-    *) return 1 ;;
-    esac
+    _boards | awk -v board="$1" '$1 == board { print $3; found = 1 } END { exit !found }'
+}
+
+board_memory() {
+    _boards | awk -v board="$1" '$1 == board { print $5, $7; found = 1 } END { exit !found }'
 }
 
 # Fails where it is not installed.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo:rerun-if-env-changed=FIRMWARE_MODELS");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=boards.rs");
+    println!("cargo:rerun-if-changed=boards.txt");
     boards::link();
 
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");

@@ -13,7 +13,7 @@ const MODELS: [(&str, &str); 2] = [("sine", "Sine"), ("speech", "Speech")];
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=Cargo.lock");
-    println!("cargo:rerun-if-changed=../../examples/firmware/boards.rs");
+    println!("cargo:rerun-if-changed=../../examples/firmware/boards.txt");
     boards::link();
 
     // Its macro takes the path of a file, literally.

@@ -3,7 +3,7 @@
 
 #[path = "../../../examples/firmware/src/board.rs"]
 pub mod board;
-#[path = "../../../examples/firmware/src/count.rs"]
+#[path = "../../boards/src/count.rs"]
 pub mod count;
 
 pub mod embedded_nn;

@@ -1,21 +1,23 @@
 //! The firmware on emulated boards: its output, its exit code, and what it must not cost.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use fiberwalk_runtime::{Feature, Model, Prediction, Stored};
 use fiberwalk_tests::{Finished, root};
 
-#[path = "../../../examples/firmware/src/bits.rs"]
+#[path = "../../boards/src/bits.rs"]
 mod bits;
 
 /// What the firmware prints up to the number of equal results: the same on every board.
 const GOLDEN: &str = "tests/golden/firmware.out";
 /// Set to write [`GOLDEN`] anew, after the model has changed.
 const BLESS: &str = "FIBERWALK_BLESS";
+/// The instrument that compares digits.
+const DIGITS: &str = "fiberwalk-boards";
 /// Seconds that building and running may take before it counts as hung.
 const LIMIT: &str = "900";
 /// Last line of what is compared.
@@ -40,38 +42,36 @@ fn cortex_m4f_gives_the_golden_output_within_its_budget() {
 }
 
 #[test]
-fn cortex_m4f_of_another_maker_gives_the_golden_output() {
-    golden_run("netduinoplus2");
+fn every_board_gives_the_golden_output() {
+    for board in boards() {
+        golden_run(&board[0]);
+    }
+}
+
+/// What a user copies, on the board that its page begins with.
+#[test]
+fn the_example_shows_what_the_instruments_compare() {
+    let finished = run_script("examples/firmware/run", "mps2-an386", &[]);
+    assert_eq!(finished.code, Some(0), "{}{}", finished.stdout, finished.stderr);
+    let golden = fs::read_to_string(root().join(GOLDEN)).expect("the golden output is committed");
+    let mut expected: Vec<&str> = ["on mps2-an386", ""].into_iter().chain(golden.lines()).collect();
+    // The number of equal results.
+    expected.pop();
+    let shown: Vec<&str> = finished.stdout.lines().map(str::trim_end).collect();
+    assert_eq!(shown, expected);
 }
 
 #[test]
-fn cortex_m0_with_16_kb_of_ram_gives_the_golden_output() {
-    golden_run("microbit");
-}
-
-#[test]
-fn cortex_m3_gives_the_golden_output() {
-    golden_run("mps2-an385");
-}
-
-#[test]
-fn cortex_m7_gives_the_golden_output() {
-    golden_run("mps2-an500");
-}
-
-#[test]
-fn cortex_m33_gives_the_golden_output() {
-    golden_run("mps2-an505");
-}
-
-#[test]
-fn cortex_m55_gives_the_golden_output() {
-    golden_run("mps3-an547");
-}
-
-#[test]
-fn risc_v_gives_the_golden_output() {
-    golden_run("virt");
+fn the_page_of_the_firmware_lists_every_board() {
+    let page = fs::read_to_string(root().join("examples/firmware/README.md")).expect("a page");
+    for [board, core, target] in boards() {
+        let lists = |line: &str| {
+            line.starts_with(&format!("| `{board}`"))
+                && line.contains(&core)
+                && line.ends_with(&format!("| {target} |"))
+        };
+        assert!(page.lines().any(lists), "{board}, {core}, {target}");
+    }
 }
 
 /// The kernels in assembly, one kind a core, against the portable ones.
@@ -82,9 +82,12 @@ fn every_kind_of_core_computes_the_hosts_bits_for_every_kind_of_model() {
         let hash = bits::hash(file).unwrap_or_else(|| panic!("{name} predicts"));
         expected.push_str(&format!("{name} {hash:016x}\n"));
     }
-    let own = root().join("examples/firmware/models");
-    for board in ["microbit", "mps2-an385", "mps2-an386", "mps2-an505", "virt"] {
-        let finished = run_program(board, [own.as_os_str(), "bits".as_ref()]);
+    let mut targets = HashSet::new();
+    for [board, _, target] in boards() {
+        if !targets.insert(target) {
+            continue;
+        }
+        let finished = run(&board, &["bits".as_ref()]);
         assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
         assert_eq!(finished.stdout, expected, "{board}");
     }
@@ -156,8 +159,7 @@ fn verdicts<'a, F: Feature + 'a>(
 
 /// Runs a program that prints verdicts, and compares their bits; returns the whole output.
 fn maps_run(board: &str, program: &str, expected: &[String]) -> String {
-    let own = root().join("examples/firmware/models");
-    let finished = run_program(board, [own.as_os_str(), program.as_ref()]);
+    let finished = run(board, &[program.as_ref()]);
     println!("{}", finished.stdout);
     assert_eq!(finished.code, Some(0), "{board}: {}{}", finished.stdout, finished.stderr);
     let verdicts = finished.stdout.lines().filter(|line| line.contains("probability"));
@@ -187,7 +189,7 @@ fn one_different_bit_or_a_damaged_model_fails() {
     let (digits, after) = after.split_at(8);
     let other = u32::from_str_radix(digits, 16).expect("eight digits") ^ 1;
     fs::write(&golden, format!("{before}entropy: {other:#010x}{after}")).expect("writable");
-    let finished = run("mps2-an386", Some(models.path()));
+    let finished = run("mps2-an386", &[DIGITS.as_ref(), models.path().as_os_str()]);
     assert_eq!(finished.code, Some(1), "{}", finished.stdout);
     assert!(finished.stdout.contains("DIFFERS: entropy is 0x"), "{}", finished.stdout);
 
@@ -196,14 +198,14 @@ fn one_different_bit_or_a_damaged_model_fails() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&model, bytes).expect("writable");
-    let finished = run("mps2-an386", Some(models.path()));
+    let finished = run("mps2-an386", &[DIGITS.as_ref(), models.path().as_os_str()]);
     assert_eq!(finished.code, Some(2), "{}", finished.stdout);
     assert!(finished.stdout.contains("the model is damaged: "), "{}", finished.stdout);
 }
 
 /// Runs the committed model and compares; returns the whole output.
 fn golden_run(board: &str) -> String {
-    let finished = run(board, None);
+    let finished = run(board, &[]);
     let mut compared = String::new();
     for line in finished.stdout.lines() {
         compared.push_str(line.trim_end());
@@ -231,16 +233,28 @@ fn golden_run(board: &str) -> String {
     finished.stdout
 }
 
-fn run(board: &str, models: Option<&Path>) -> Finished {
-    run_program(board, models)
+/// Name, core and target of every board.
+fn boards() -> Vec<[String; 3]> {
+    let table = fs::read_to_string(root().join("examples/firmware/boards.txt")).expect("a table");
+    let rows = table.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| {
+        let mut cells = row.split_whitespace().map(str::to_owned);
+        [(); 3].map(|()| cells.next().expect("three cells"))
+    })
+    .collect()
 }
 
-fn run_program(board: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
+/// Runs an instrument on a board.
+fn run(board: &str, arguments: &[&OsStr]) -> Finished {
+    run_script("tests/boards/run", board, arguments)
+}
+
+fn run_script(script: &str, board: &str, arguments: &[&OsStr]) -> Finished {
     // Boards of one target share the program's file: none is built while another one starts.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("timeout");
-    command.arg(LIMIT).arg(root().join("examples/firmware/run")).arg(board);
+    command.arg(LIMIT).arg(root().join(script)).arg(board);
     command.args(arguments).stdin(Stdio::null());
     command.output().expect("the script starts").into()
 }

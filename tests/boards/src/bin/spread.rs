@@ -9,7 +9,7 @@ use fiberwalk_formats::Normalisation;
 use fiberwalk_runtime::{Feature, LowDiscrepancy, Model, Normal, Stored};
 use semihosting::{println, process};
 
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
 #[path = "../cost.rs"]

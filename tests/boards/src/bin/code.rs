@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use semihosting::{println, process};
 
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
 #[path = "../stack.rs"]
@@ -22,7 +22,7 @@ fn model_bytes() -> usize {
     {
         use fiberwalk_runtime::{Model, Stored};
 
-        const FILE: &[u8] = include_bytes!("../../models/digits.fwk");
+        const FILE: &[u8] = include_bytes!("../../../../examples/firmware/models/digits.fwk");
         let mut scratch = [0; 256];
         // Not `expect`: it would print errors, which is code too.
         let Ok(model) = Model::from_bytes(black_box(FILE)) else { process::exit(1) };

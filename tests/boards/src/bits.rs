@@ -5,7 +5,7 @@ use fiberwalk_runtime::{Model, Prediction};
 /// A file's name and bytes.
 macro_rules! file {
     ($name:literal) => {
-        ($name, include_bytes!(concat!("../../../tests/", $name, ".fwk")))
+        ($name, include_bytes!(concat!("../../", $name, ".fwk")))
     };
 }
 

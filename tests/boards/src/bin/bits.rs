@@ -7,7 +7,7 @@ use semihosting::{println, process};
 
 #[path = "../bits.rs"]
 mod bits;
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
 

@@ -8,7 +8,7 @@ use core::hint::black_box;
 use fiberwalk_runtime::{Model, Normal, Prediction, Stored};
 use semihosting::{println, process};
 
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 #[allow(dead_code, reason = "the board's name is not printed")]
 mod board;
 #[path = "../cost.rs"]
@@ -33,21 +33,21 @@ struct Measured {
 const MEASURED: [Measured; 3] = [
     Measured {
         name: "digits",
-        file: include_bytes!("../../models/digits.fwk"),
+        file: include_bytes!("../../../../examples/firmware/models/digits.fwk"),
         products: 6464,
         stored: &[1, 4, 8, 16],
         drawn: &[32],
     },
     Measured {
         name: "A",
-        file: include_bytes!("../../../../tests/compare/models/a.fwk"),
+        file: include_bytes!("../../../compare/models/a.fwk"),
         products: 6464,
         stored: &[],
         drawn: &[],
     },
     Measured {
         name: "D",
-        file: include_bytes!("../../../../tests/compare/models/d.fwk"),
+        file: include_bytes!("../../../compare/models/d.fwk"),
         products: 65_536,
         stored: &[],
         drawn: &[],

@@ -6,7 +6,7 @@
 use fiberwalk_runtime::Model;
 use semihosting::{print, println, process};
 
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 mod board;
 #[path = "../count.rs"]
 mod count;
@@ -16,9 +16,9 @@ mod report;
 use count::Counter;
 use report::{costs, verdict};
 
-const MODEL: &[u8] = include_bytes!("../../../motion/motion.fwk");
+const MODEL: &[u8] = include_bytes!("../../../../examples/motion/motion.fwk");
 /// Windows one after another, little-endian floats.
-const WINDOWS: &[u8] = include_bytes!("../../../motion/windows.f32");
+const WINDOWS: &[u8] = include_bytes!("../../../../examples/motion/windows.f32");
 /// What is done in them.
 const ACTIVITIES: [&str; 6] =
     ["running", "standing", "walking", "badminton", "badminton", "badminton"];

@@ -6,7 +6,7 @@
 use fiberwalk_runtime::Model;
 use semihosting::{print, println, process};
 
-#[path = "../board.rs"]
+#[path = "../../../../examples/firmware/src/board.rs"]
 mod board;
 #[path = "../count.rs"]
 mod count;
@@ -28,7 +28,7 @@ struct Example {
 /// A file of `examples/images`.
 macro_rules! file {
     ($name:literal) => {
-        include_bytes!(concat!("../../../images/", $name))
+        include_bytes!(concat!("../../../../examples/images/", $name))
     };
 }
 
