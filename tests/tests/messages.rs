@@ -362,7 +362,7 @@ fn a_log_on_demand() {
         ("fiberwalk::choose: prior of the least NLL", 1),
         ("fiberwalk::particles::stage: walked first=0 end=16", 1),
         ("fiberwalk::pipeline::latent: fitted decoder=", 1),
-        ("fiberwalk::precision: tried", 3),
+        ("fiberwalk::costs::precision: tried", 3),
     ] {
         assert!(events(&logged, place) >= least, "no {place} in {}", logged.stderr);
     }
