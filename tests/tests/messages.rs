@@ -358,10 +358,10 @@ fn a_log_on_demand() {
     };
     for (place, least) in [
         ("fiberwalk::run_dir: wrote path=logged/model.fwk bytes=", 1),
-        ("fiberwalk::choose: scored", 4),
-        ("fiberwalk::choose: prior of the least NLL", 1),
-        ("fiberwalk::particles::stage: walked first=0 end=16", 1),
-        ("fiberwalk::pipeline::latent: fitted decoder=", 1),
+        ("fiberwalk::choose::search: scored", 4),
+        ("fiberwalk::choose::search: prior of the least NLL", 1),
+        ("fiberwalk::walk::stage: walked first=0 end=16", 1),
+        ("fiberwalk::latent::stage: fitted decoder=", 1),
         ("fiberwalk::costs::precision: tried", 3),
     ] {
         assert!(events(&logged, place) >= least, "no {place} in {}", logged.stderr);

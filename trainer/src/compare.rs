@@ -23,7 +23,7 @@ use crate::baselines::{
     Swag, calibrate,
 };
 use crate::calibrate::Thresholds;
-use crate::choose::Choices;
+use crate::choose::{self, Choices};
 use crate::config::Config;
 use crate::costs::footprint::{Work, int8_bytes, pass_products};
 use crate::costs::instructions::{Core, Operations};
@@ -31,15 +31,20 @@ use crate::data::{Dataset, Rows, Schema, Selection, Source, Target, TaskKind, te
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
+use crate::export;
 use crate::folds::cross_validation;
+use crate::latent;
+use crate::map;
 use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
-use crate::particles::{CHOICES, RunAtMap};
-use crate::pipeline::{Run, TrainOptions, train_with};
+use crate::pipeline::{STAGES, TrainOptions, train_with};
 use crate::predictions::Predictions;
 use crate::progress::Progress;
 use crate::random::{Purpose, stream};
-use crate::run_dir::write_atomically;
+use crate::run::Run;
+use crate::run_dir::{DATA, RunDir, write_atomically};
+use crate::stage::Stage;
+use crate::walk::{self, RunAtMap};
 
 /// Share of the rows that methods are scored on.
 const TEST_SHARE: f64 = 0.3;
@@ -267,7 +272,7 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
     for seed in (0..options.repeats).map(|repeat| options.seed + repeat) {
         options.progress.note(&format!("split {seed}"));
         let split = Split::prepare(options, &data, seed)?;
-        choose_seconds.push(split.seconds("choose"));
+        choose_seconds.push(split.seconds(&choose::STAGE));
         let predicted: Vec<(Measured, Predictions)> = options
             .methods
             .iter()
@@ -410,7 +415,7 @@ impl Split {
         };
         Ok(Self {
             seed,
-            choices: at_map.dir.read_json(CHOICES)?,
+            choices: Choices::read(&at_map.dir)?,
             rows: at_map.record.read_rows(&at_map.dir)?,
             foreign,
             test,
@@ -427,8 +432,15 @@ impl Split {
     }
 
     /// Seconds of a stage of the run.
-    fn seconds(&self, stage: &str) -> f64 {
-        self.seconds.get(stage).copied().unwrap_or(f64::NAN)
+    fn seconds(&self, stage: &Stage) -> f64 {
+        self.seconds.get(stage.name).copied().unwrap_or(f64::NAN)
+    }
+
+    /// Seconds from the chosen hyper-parameters to the end of a stage.
+    fn seconds_to_fit(&self, last: &Stage) -> f64 {
+        let end = STAGES.iter().position(|stage| stage.name == last.name).expect("a stage");
+        let chosen = |stage: &&&Stage| stage.name != choose::STAGE.name;
+        STAGES[..=end].iter().filter(chosen).map(|stage| self.seconds(stage)).sum()
     }
 
     /// What a method does on this split; none, with a note, where the network is too large for it.
@@ -466,16 +478,9 @@ impl Split {
     fn measure_stage(&self, stage: usize) -> anyhow::Result<Outcome> {
         let (name, predictor) = self.run.stages()?.into_iter().nth(stage).expect("one of five");
         let (predictions, mut figures) = self.score(|raw| predictor.predict(raw))?;
-        let took = |stages: &[&str]| stages.iter().map(|stage| self.seconds(stage)).sum();
-        let fit_seconds = match STAGE_METHODS[stage] {
-            Method::Particles => took(&["map", "walk"]),
-            Method::Decoder => took(&["map", "walk", "latent"]),
-            Method::Artifact => took(&["map", "walk", "latent", "export"]),
-            _ => took(&["map"]),
-        };
-        figures.insert(Column::FitSeconds, fit_seconds);
-        let StageCost { size, flash, products, instructions } =
-            self.cost(&predictor, STAGE_METHODS[stage])?;
+        let (method, last) = STAGE_METHODS[stage];
+        figures.insert(Column::FitSeconds, self.seconds_to_fit(last));
+        let StageCost { size, flash, products, instructions } = self.cost(&predictor, method)?;
         figures.insert(Column::MultiplyAccumulates, products as f64);
         figures.insert(Column::Instructions, instructions);
         if let Some(flash) = flash {
@@ -568,13 +573,18 @@ impl Split {
     }
 }
 
-/// Methods that are stages of fiberwalk, in the order of [`Run::stages`].
-const STAGE_METHODS: [Method; 5] =
-    [Method::Map, Method::MapCalibrated, Method::Particles, Method::Decoder, Method::Artifact];
+/// Methods that are stages of fiberwalk, in the order of [`Run::stages`], each with the stage that it ends with.
+const STAGE_METHODS: [(Method, &Stage); 5] = [
+    (Method::Map, &map::STAGE),
+    (Method::MapCalibrated, &map::STAGE),
+    (Method::Particles, &walk::STAGE),
+    (Method::Decoder, &latent::STAGE),
+    (Method::Artifact, &export::STAGE),
+];
 
 impl Method {
     fn stage(self) -> Option<usize> {
-        STAGE_METHODS.iter().position(|&method| method == self)
+        STAGE_METHODS.iter().position(|(method, _)| *method == self)
     }
 }
 
@@ -631,7 +641,7 @@ fn baseline(
 /// they are kept.
 fn train_timed(options: &TrainOptions, path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     // A run that is begun anew takes its own time.
-    let begun = options.out.join("data.json").exists();
+    let begun = RunDir::at(&options.out).has(DATA);
     let before = if begun { fs::read(path).unwrap_or_default() } else { Vec::new() };
     let mut seconds: BTreeMap<String, f64> = serde_json::from_slice(&before).unwrap_or_default();
     let mut started = Instant::now();

@@ -19,10 +19,11 @@ use crate::device::Device;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
 use crate::metrics::Scores;
-use crate::pipeline::{Run, TrainOptions, train};
+use crate::pipeline::{TrainOptions, train};
 use crate::progress::Progress;
 use crate::random::{Purpose, stream};
-use crate::run_dir::write_atomically;
+use crate::run::Run;
+use crate::run_dir::{DATA, RunDir, write_atomically};
 use crate::walk::Drift;
 
 /// UCI Optical Recognition of Handwritten Digits, see `data/README.md` of this package.
@@ -54,7 +55,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
     let mut shown = std::io::stdout().lock();
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let run = out.join("run");
-    if run.join("data.json").exists() {
+    if RunDir::at(&run).has(DATA) {
         fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     }
     let (training, test) = split_lines();
@@ -84,7 +85,7 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         until: None,
         progress,
     })?;
-    let bytes = fs::read(run.join("model.fwk")).context("cannot read the exported model")?;
+    let bytes = Run::open(&run)?.artifact()?;
     write_atomically(&out.join("digits.fwk"), &bytes)?;
     write_atomically(&out.join("digits.rs"), rust_module(&bytes, "digits.fwk")?.as_bytes())?;
 

@@ -16,10 +16,10 @@ use crate::data::{Features, Schema, Series, Task, Values};
 use crate::files;
 use crate::latent::DecoderShape;
 use crate::network::{Architecture, Batch, Shape};
-use crate::pipeline::Run;
 use crate::predictions::Predictions;
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};
+use crate::run::Run;
 
 /// Decoder draws of the float engine unless told otherwise.
 pub const FLOAT_SAMPLES: usize = 256;

@@ -1,8 +1,8 @@
 //! Turns a network into a Bayesian one and exports it for microcontrollers.
 //!
-//! The flow, one module a step: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
-//! [`descent`] (MAP) → [`walk`] (particles) → [`latent`] (decoder) → [`quantise`] (integers, codes) →
-//! [`calibrate`] (thresholds) → [`export`] (`.fwk`). [`pipeline`] runs it.
+//! The flow, one module a [`stage`]: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
+//! [`map`] → [`walk`] (particles) → [`latent`] (decoder) → [`export`] (integers, thresholds, `.fwk`) →
+//! [`report`]. [`pipeline`] runs it.
 
 pub mod baselines;
 pub mod bench;
@@ -10,7 +10,6 @@ pub mod calibrate;
 pub mod choose;
 pub mod compare;
 pub mod config;
-pub mod cost_curve;
 pub mod costs;
 pub mod data;
 pub mod demo;
@@ -26,20 +25,20 @@ pub mod folds;
 pub mod gpu;
 pub mod import;
 pub mod latent;
+pub mod map;
 pub mod metrics;
 pub mod network;
-pub mod particles;
 pub mod pipeline;
 pub mod predictions;
 pub mod predictive;
 pub mod progress;
 pub mod quantise;
 pub mod random;
-pub mod records;
 pub mod report;
-pub mod reuse;
+pub mod run;
 pub mod run_data;
 pub mod run_dir;
+pub mod stage;
 pub mod store;
 pub mod tensors;
 pub mod trace;

@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::data::{Inputs, Rows, Schema, Split, Target, Targets, Task};
 use crate::network::{Architecture, LayerSpec, Shape};
-use crate::run_dir::RunDir;
+use crate::run_dir::{DATA, IMPORTED, RunDir};
 use crate::tensors::{TensorFile, header};
 use crate::walk::first_of;
 
-/// Name of the record.
-pub const DATA: &str = "data.json";
 /// The training rows: `x`, standardised, `[n, features]`, and `targets`, `[n, 1]`: standardised
 /// values or indices of classes; `groups`, `[n, 1]`, where rows belong together.
 pub const ROWS: &str = "rows.safetensors";
@@ -22,9 +20,6 @@ pub const ROWS: &str = "rows.safetensors";
 /// The rows set aside for calibration: `raw`, original units, `[n, features]`, and `targets`,
 /// `[n, 1]`: values in original units or indices of classes.
 pub const CALIBRATION_ROWS: &str = "calibration-rows.safetensors";
-
-/// The network trained elsewhere that the run starts from, `theta: [1, P]`, if there is one.
-pub const IMPORTED: &str = "imported.safetensors";
 
 /// Parameters of the network trained elsewhere that a run starts from, `[P]`; none where it trains its own.
 ///
@@ -53,6 +48,14 @@ pub struct DataRecord {
 }
 
 impl DataRecord {
+    /// Reads that of a run.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        dir.read_json(DATA)
+    }
+
     /// The network for these data.
     ///
     /// # Errors

@@ -17,8 +17,10 @@ use crate::tensors::TensorFile;
 const TEMPORARY: &str = ".fiberwalk-";
 /// The configuration as the user gave it: the first file of a run.
 pub const REQUESTED: &str = "requested.toml";
-/// Folder of the walked particles.
-pub const PARTICLES: &str = "particles";
+/// The network trained elsewhere that the run starts from, `theta: [1, P]`, if there is one.
+pub const IMPORTED: &str = "imported.safetensors";
+/// The record of what the run is made from: the last of these, which makes a directory one of a run.
+pub const DATA: &str = "data.json";
 
 /// Read while a file is written, so that whoever writes to it waits for files to be whole.
 static WRITES: RwLock<()> = RwLock::new(());
@@ -109,28 +111,25 @@ impl RunDir {
     /// It cannot be created or cleared, or holds something that is no run.
     pub fn reopen(root: &Path) -> anyhow::Result<Self> {
         let run = Self::at(root);
-        let create = |folder: &Path| {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))
-        };
-        create(root)?;
-        // What a run may hold before `data.json` makes it one.
+        fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
+        // What there may be before there is a run.
         let early = |path: &PathBuf| {
-            let names = [REQUESTED, PARTICLES].map(|name| run.path(name));
+            let names = [REQUESTED, IMPORTED].map(|name| run.path(name));
             is_unfinished(path) || names.contains(path)
         };
         let held = entries(root)?;
-        if let Some(other) = held.iter().find(|path| !early(path)).filter(|_| !run.has("data.json"))
-        {
+        if let Some(other) = held.iter().find(|path| !early(path)).filter(|_| !run.has(DATA)) {
             bail!(
-                "{} is not the directory of a run: it holds {} and no data.json; use another --out",
+                "{} is not the directory of a run: it holds {} and no {DATA}; use another --out",
                 root.display(),
                 other.file_name().unwrap_or_default().display()
             );
         }
-        let particles = run.path(PARTICLES);
-        create(&particles)?;
-        for path in held.iter().chain(&entries(&particles)?).filter(|path| is_unfinished(path)) {
+        let mut files = held.clone();
+        for folder in held.iter().filter(|path| path.is_dir()) {
+            files.extend(entries(folder)?);
+        }
+        for path in files.iter().filter(|path| is_unfinished(path)) {
             fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
         Ok(run)
@@ -142,10 +141,15 @@ impl RunDir {
     /// There is no run.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let run = Self::at(root);
-        if !run.has("data.json") {
-            bail!("{} is not the directory of a run: it has no data.json", root.display());
+        if !run.has(DATA) {
+            bail!("{} is not the directory of a run: it has no {DATA}", root.display());
         }
         Ok(run)
+    }
+
+    /// Its path.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Path of a file in the run.
@@ -307,10 +311,14 @@ mod tests {
         let run = RunDir::reopen(&folder.path().join("run")).expect("new");
         run.write(REQUESTED, b"").expect("writable");
         fs::write(run.path(".fiberwalk-1"), b"half").expect("file");
+        RunDir::reopen(&folder.path().join("run")).expect("a run");
+        assert!(!run.has(".fiberwalk-1"));
+        run.write(DATA, b"").expect("writable");
+        run.write("particles/whole", b"").expect("writable");
         fs::write(run.path("particles/.fiberwalk-2"), b"half").expect("file");
         RunDir::reopen(&folder.path().join("run")).expect("a run");
-        assert!(!run.has(".fiberwalk-1") && !run.has("particles/.fiberwalk-2"));
-        assert!(run.has(REQUESTED));
+        assert!(!run.has("particles/.fiberwalk-2"));
+        assert!(run.has(REQUESTED) && run.has("particles/whole"));
     }
 
     #[cfg(unix)]

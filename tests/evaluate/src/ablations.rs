@@ -12,10 +12,10 @@ use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
 use fiberwalk::device::Device;
 use fiberwalk::latent::LayerDecoder::{self, Dense, Frozen, LowRank};
 use fiberwalk::metrics::Scores;
-use fiberwalk::pipeline::{Run, TrainOptions, train};
+use fiberwalk::pipeline::{TrainOptions, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::random::{Purpose, stream};
-use fiberwalk::records::RunRecords;
+use fiberwalk::run::{Run, RunRecords};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk::walk::Drift;
 

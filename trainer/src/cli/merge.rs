@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::particles::merge;
 use fiberwalk::progress::Progress;
+use fiberwalk::walk::merge;
 
 #[derive(Args)]
 pub struct Arguments {

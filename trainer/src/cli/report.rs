@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use fiberwalk::data::Source;
-use fiberwalk::pipeline::Run;
 use fiberwalk::report::{Foreign, HeldOut, REPORT, html};
+use fiberwalk::run::Run;
 use fiberwalk::run_dir::write_atomically;
 
 use super::SourceArguments;

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use fiberwalk::config::WalkedLayers;
-use fiberwalk::pipeline::{TrainOptions, Until, train};
+use fiberwalk::pipeline::{STAGES, TrainOptions, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::run_dir::REQUESTED;
+use fiberwalk::stage::Stage;
 
 use super::interrupt::Resumption;
 use super::{DeviceArgument, TableArguments};
@@ -41,8 +43,16 @@ pub struct Arguments {
     #[arg(long, value_name = "RUN")]
     from: Option<PathBuf>,
     /// Stop after a stage.
-    #[arg(long, value_enum)]
-    until: Option<Until>,
+    #[arg(long, value_name = "STAGE", value_parser = stage_to_stop_after())]
+    until: Option<&'static Stage>,
+}
+
+/// Reads the name of any stage but the last.
+fn stage_to_stop_after() -> impl TypedValueParser<Value = &'static Stage> {
+    let stages = &STAGES[..STAGES.len() - 1];
+    let value = |stage: &&Stage| PossibleValue::new(stage.name).help(stage.about);
+    PossibleValuesParser::new(stages.iter().map(value))
+        .map(|name| *STAGES.iter().find(|stage| stage.name == name).expect("one of them"))
 }
 
 impl Arguments {

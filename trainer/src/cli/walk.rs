@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::particles::{Shard, parts_of, walk_shard};
 use fiberwalk::progress::Progress;
+use fiberwalk::walk::{Shard, parts_of, walk_shard};
 
 use super::DeviceArgument;
 use super::interrupt::Resumption;

@@ -1,4 +1,4 @@
-//! The latent posterior: a decoder z ~ N(0, I_k) → θ(z) whose posterior predictive is that of the
+//! The fourth stage, the latent posterior: a decoder z ~ N(0, I_k) → θ(z) whose posterior predictive is that of the
 //! particles, and an encoder that gives every particle a code.
 //!
 //! Weight space is the wrong place to compare (random drifts are nearly orthogonal), and a
@@ -15,6 +15,8 @@ mod inputs;
 mod matching;
 mod passes;
 mod probes;
+mod record;
+mod stage;
 mod structure;
 
 pub use codes::choose_codes;
@@ -29,4 +31,6 @@ pub use fit::{Fit, Fitted, Objective, Refresh};
 pub use inputs::foreign_weight;
 pub use matching::predictive_divergence;
 pub use probes::{PoolRole, ProbePool, ProbeSource, Probes};
+pub use record::{LatentRecord, read_codes, read_decoder, read_trace};
+pub use stage::STAGE;
 pub use structure::{LayerDecoder, Structure, modulation_len, structure_name};

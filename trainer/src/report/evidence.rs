@@ -8,11 +8,10 @@ use crate::calibrate::Thresholds;
 use crate::data::{Rows, Schema, Target, Task, evenly};
 use crate::engine::{Draws, Predictor};
 use crate::metrics::Scores;
-use crate::pipeline::Run;
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive};
 use crate::random::{Purpose, stream};
-use crate::records::RunRecords;
+use crate::run::{Run, RunRecords};
 use crate::run_data::CALIBRATION_ROWS;
 
 /// Foreign rows where no file is given.

@@ -15,11 +15,13 @@ mod page;
 mod plot;
 mod regression;
 mod samples;
+mod stage;
 mod training;
 
 pub use evidence::{Foreign, HeldOut};
+pub use stage::STAGE;
 
-use crate::pipeline::Run;
+use crate::run::Run;
 
 /// Name of the page that training leaves in the run's directory.
 pub const REPORT: &str = "report.html";

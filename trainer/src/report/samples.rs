@@ -3,7 +3,7 @@
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape};
-use crate::cost_curve::{CostCurve, CostPoint};
+use crate::export::{CostCurve, CostPoint};
 use crate::latent::structure_name;
 
 /// Series that have a colour of their own; the lines of further decoders are dashed.

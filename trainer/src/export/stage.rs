@@ -7,26 +7,28 @@ use tracing::{debug, info};
 
 use fiberwalk_formats::CodeSource;
 
-use super::Training;
-use super::run::Run;
+use super::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
+use super::file::{Export, NetworkExport, rust_module};
+use super::record::{
+    ARTIFACT, CALIBRATION, CONFIG, CalibrationRecord, MODULE, PRECISION, PrecisionRecord,
+};
 use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
-use crate::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
 use crate::costs::{choose_precision, cost};
 use crate::data::{Task, evenly};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_modulations, draw_networks};
-use crate::export::{Export, NetworkExport, rust_module};
-use crate::latent::{DecoderShape, ProbePool, choose_codes};
+use crate::latent::{self, DecoderShape, LatentRecord, ProbePool, choose_codes};
+use crate::map;
 use crate::metrics::{Scores, auroc};
 use crate::network::{Architecture, Batch};
 use crate::predictions::Predictions;
 use crate::predictive::{Calibration, Predictive, mean};
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
-use crate::records::{CalibrationRecord, LatentRecord, PrecisionRecord};
-use crate::report::{self, HeldOut, REPORT};
-use crate::run_data::write_calibration_rows;
+use crate::run_data::{CALIBRATION_ROWS, write_calibration_rows};
+use crate::stage::{Stage, Training};
+use crate::walk;
 
 /// Random codes that activation ranges are measured under.
 const RANGE_CODES: usize = 256;
@@ -60,25 +62,29 @@ struct Variant<'a> {
     trunk: bool,
 }
 
+/// Quantisation, calibration and export.
+pub const STAGE: Stage = Stage {
+    name: "export",
+    about: "Artifact",
+    files: &[PRECISION, CALIBRATION, CONFIG, ARTIFACT, CALIBRATION_ROWS, COST_CURVE, MODULE],
+    folders: &[],
+    reads: None,
+    reads_network: true,
+    run: |training| training.export(),
+    elsewhere: None,
+};
+
 impl Training<'_> {
-    /// Quantisation, calibration and export: `calibration.json`, `config.toml`, `model.fwk`,
-    /// `calibration-rows.safetensors`, `cost-curve.json`, `report.html`, `model.rs`.
-    pub(super) fn export(
-        &self,
-        choices: &Choices,
-        maps: &[Vec<f32>],
-        particles: &[Vec<f32>],
-        shape: &DecoderShape,
-        decoder: &[f32],
-    ) -> anyhow::Result<()> {
-        if self.dir.has("model.rs") {
-            return Ok(());
-        }
-        let stage = self.options.progress.stage("export", 1);
-        let (config, seed) = (&self.options.config, self.options.seed);
+    /// Quantises, calibrates and exports the decoder that was fitted.
+    fn export(&self) -> anyhow::Result<()> {
+        let (dir, choices) = (&self.dir, &Choices::read(&self.dir)?);
+        let (maps, particles) = (&map::read(dir)?, &walk::read(dir)?);
+        let (shape, decoder) = (&LatentRecord::read(dir)?.shape, &latent::read_decoder(dir)?);
+        let stage = self.progress.stage(STAGE.name, 1);
+        let (config, seed) = (self.config, self.seed);
         let rows = self.training_rows();
         let pool = self.probe_source(choices, &rows, particles).for_ranges()?;
-        let chosen = self.exportable(shape.clone(), decoder.to_vec(), &pool)?;
+        let chosen = self.exportable(shape.clone(), decoder.clone(), &pool)?;
         let samples = config.export.samples;
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
             let thresholds = Thresholds::open(calibration);
@@ -165,20 +171,18 @@ impl Training<'_> {
             network_bytes,
             candidates,
         };
-        self.dir.write_json("precision.json", &bits)?;
+        dir.write_json(PRECISION, &bits)?;
         let file = if trunk { with_trunk } else { self.artifact(&chosen, &variant(false))? };
-        self.dir.write_json("calibration.json", &record)?;
-        self.dir.write("config.toml", self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
-        self.dir.write("model.fwk", &file)?;
-        write_calibration_rows(&self.dir, &self.raw_rows(aside), &self.target.subset(aside))?;
+        dir.write_json(CALIBRATION, &record)?;
+        dir.write(CONFIG, self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
+        dir.write(ARTIFACT, &file)?;
+        write_calibration_rows(dir, &self.raw_rows(aside), &self.target.subset(aside))?;
         let curve = self.cost_curve(&chosen, &pool, &variant(trunk), &reference, of_particles)?;
-        self.dir.write_json(COST_CURVE, &curve)?;
-        self.report()?;
-        // Last, since its presence says that the run is complete.
-        self.dir.write("model.rs", rust_module(&file, "model.fwk")?.as_bytes())?;
+        dir.write_json(COST_CURVE, &curve)?;
+        dir.write(MODULE, rust_module(&file, ARTIFACT)?.as_bytes())?;
         stage.finish(&format!(
-            "{} ({} bytes; weights of {} bits, factors of {}), {REPORT}",
-            self.dir.path("model.fwk").display(),
+            "{} ({} bytes; weights of {} bits, factors of {})",
+            dir.path(ARTIFACT).display(),
             file.len(),
             bits.weight_bits.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
             bits.factor_bits
@@ -193,8 +197,8 @@ impl Training<'_> {
         decoder: Vec<f32>,
         pool: &'p ProbePool,
     ) -> anyhow::Result<Exportable<'p>> {
-        let (device, seed) = (&self.options.device, self.options.seed);
-        let most = code_counts(self.options.config.export.samples).into_iter().max().unwrap_or(1);
+        let (device, seed) = (self.device, self.seed);
+        let most = code_counts(self.config.export.samples).into_iter().max().unwrap_or(1);
         let stored = choose_codes(device, &shape, &decoder, pool, most, seed)?;
         let sampled = draw_modulations(&shape, &decoder, RANGE_CODES, seed);
         let ranges = Ranges::measure(&Source {
@@ -208,14 +212,10 @@ impl Training<'_> {
         Ok(Exportable { shape, decoder, stored, sampled, batch: &pool.probes.batch, ranges })
     }
 
-    fn classifies(&self) -> bool {
-        matches!(self.record.schema.task, Task::Classification { .. })
-    }
-
     /// Bytes of the file of a network alone in int8. They do not depend on the inputs that its ranges are
     /// measured on.
-    pub(super) fn network_bytes(&self, choices: &Choices, theta: &[f32]) -> anyhow::Result<usize> {
-        let config = &self.options.config;
+    pub(crate) fn network_bytes(&self, choices: &Choices, theta: &[f32]) -> anyhow::Result<usize> {
+        let config = self.config;
         let features = self.architecture.inputs();
         let network = NetworkExport {
             architecture: &self.architecture,
@@ -225,7 +225,7 @@ impl Training<'_> {
             calibration: choices.map_calibration,
             coverage: config.calibration.coverage,
             reading: config.export.input.reading(),
-            seed: self.options.seed,
+            seed: self.seed,
         };
         Ok(network.to_bytes()?.len())
     }
@@ -236,7 +236,7 @@ impl Training<'_> {
         exportable: &Exportable<'_>,
         variant: &Variant<'_>,
     ) -> anyhow::Result<Vec<u8>> {
-        let config = &self.options.config;
+        let config = self.config;
         let &Variant { precision, thresholds, samples, trunk } = variant;
         let source = Source {
             shape: &exportable.shape,
@@ -260,7 +260,7 @@ impl Training<'_> {
             samples,
             reading: config.export.input.reading(),
             trunk,
-            seed: self.options.seed,
+            seed: self.seed,
             date: config.export.date.as_deref(),
         };
         export.to_bytes()
@@ -268,7 +268,7 @@ impl Training<'_> {
 
     /// The runtime on the bytes of a `.fwk` file.
     fn runtime(&self, bytes: Vec<u8>) -> Engine {
-        Engine::Runtime { bytes, draws: Draws { seed: self.options.seed, ..Draws::default() } }
+        Engine::Runtime { bytes, draws: Draws { seed: self.seed, ..Draws::default() } }
     }
 
     /// What every decoder that was fitted would have given with any number of codes, calibrated to
@@ -298,7 +298,7 @@ impl Training<'_> {
             let own = own.uncalibrated(&self.record.schema);
             let file = artifact(own.calibrate_to(&reference, calibration))?;
             let nll = Scores::of(&predict(&file)?, &target, None).nll();
-            let export = config::Export { samples, ..self.options.config.export.clone() };
+            let export = config::Export { samples, ..self.config.export.clone() };
             let passes = cost(self.networks(), &decoder.shape.structure, &export);
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
         };
@@ -307,12 +307,12 @@ impl Training<'_> {
             let points = counts.map(|samples| point(decoder, samples)).collect::<Result<_, _>>()?;
             Ok(DecoderCurve { structure: decoder.shape.structure.clone(), points })
         };
-        let latent: LatentRecord = self.dir.read_json("latent.json")?;
+        let latent = LatentRecord::read(&self.dir)?;
         let exported_decoder = latent
             .candidates
             .iter()
             .position(|(structure, _)| *structure == chosen.shape.structure)
-            .context("latent.json: the decoder taken is none of its candidates")?;
+            .context("the decoder taken is none of those that were fitted")?;
         let fitted = latent.decoders(&self.dir)?.into_iter().enumerate();
         let decoders = fitted
             .map(|(index, (shape, decoder))| match index == exported_decoder {
@@ -347,30 +347,17 @@ impl Training<'_> {
         self.predict(engine, &self.raw_rows(rows).concat())
     }
 
-    /// The named rows, original units.
-    fn raw_rows(&self, rows: &[usize]) -> Vec<Vec<f32>> {
-        let features = self.architecture.inputs();
-        rows.iter().map(|&row| self.raw.row(row, features).into_owned()).collect()
-    }
-
-    /// The page about the run, judged on its calibration rows: `report.html`.
-    fn report(&self) -> anyhow::Result<()> {
-        let run = Run { dir: self.dir.clone(), record: self.record.clone() };
-        let page = report::html(&run, &HeldOut::calibration_rows(&run)?, None)?;
-        self.dir.write(REPORT, page.as_bytes())
-    }
-
     /// Thresholds of an engine under `calibration`, from the calibration rows.
     fn thresholds(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
         let predictions = self.predict_rows(engine, &self.record.split.calibration)?;
         let target = self.target.subset(&self.record.split.calibration);
-        let coverage = self.options.config.calibration.coverage;
+        let coverage = self.config.calibration.coverage;
         Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
     }
 
     /// The configuration with every choice filled in.
     fn resolved(&self, choices: &Choices, shape: &DecoderShape, bits: &PrecisionRecord) -> Config {
-        let mut config = self.options.config.clone();
+        let mut config = self.config.clone();
         let hidden = self.architecture.hidden(config.network.activation);
         config.network.hidden = Choice::Fixed(hidden);
         let prior = choices.chosen.prior_precision.clone();

@@ -8,17 +8,19 @@ use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor, draw_networks};
+use crate::export::{self, CalibrationRecord};
+use crate::latent::{self, LatentRecord};
+use crate::map;
 use crate::network::Architecture;
-use crate::particles::{self, CHOICES, MAP};
 use crate::predictive::Calibration;
-use crate::records::{CalibrationRecord, LATENT, LatentRecord};
-use crate::run_data::{DATA, DataRecord};
+use crate::run_data::DataRecord;
 use crate::run_dir::{REQUESTED, RunDir};
+use crate::walk;
 
 /// A finished run, for prediction.
 pub struct Run {
-    pub(super) dir: RunDir,
-    pub(super) record: DataRecord,
+    dir: RunDir,
+    record: DataRecord,
 }
 
 impl Run {
@@ -28,10 +30,10 @@ impl Run {
     /// No run, or an unfinished one.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let dir = RunDir::open(root)?;
-        if !dir.has("model.rs") {
+        if !export::STAGE.is_done(&dir) {
             bail!("the run in {} is not finished: go on with train --resume", root.display());
         }
-        let record = dir.read_json(DATA)?;
+        let record = DataRecord::read(&dir)?;
         Ok(Self { dir, record })
     }
 
@@ -50,7 +52,7 @@ impl Run {
     /// # Errors
     /// It cannot be read.
     pub fn artifact(&self) -> anyhow::Result<Vec<u8>> {
-        self.dir.read("model.fwk")
+        export::read_artifact(&self.dir)
     }
 
     /// Draws from the decoder, in floats.
@@ -58,8 +60,8 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn float_predictor(&self, draws: Draws) -> anyhow::Result<Predictor> {
-        let record: LatentRecord = self.dir.read_json("latent.json")?;
-        let decoder = self.dir.read_tensor(LATENT, "decoder")?.concat();
+        let record = LatentRecord::read(&self.dir)?;
+        let decoder = latent::read_decoder(&self.dir)?;
         let samples = draws.samples.unwrap_or(FLOAT_SAMPLES);
         if samples == 0 {
             bail!("found 0 samples, expected at least 1");
@@ -73,7 +75,7 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
-        let thetas = particles::read(&self.dir)?;
+        let thetas = walk::read(&self.dir)?;
         self.networks(self.architecture()?, thetas, |calibration| calibration.particles)
     }
 
@@ -82,7 +84,7 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
-        let maps = self.dir.read_tensor(MAP, "theta")?;
+        let maps = map::read(&self.dir)?;
         self.networks(self.architecture()?, maps[..1].to_vec(), |calibration| calibration.map)
     }
 
@@ -96,7 +98,7 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn uncalibrated_map_predictor(&self) -> anyhow::Result<Predictor> {
-        let choices: Choices = self.dir.read_json(CHOICES)?;
+        let choices = Choices::read(&self.dir)?;
         let mut predictor = self.map_predictor()?;
         if let Engine::Networks { thresholds, .. } = &mut predictor.engine {
             thresholds.calibration = Calibration::of(choices.likelihood());
@@ -125,7 +127,7 @@ impl Run {
         thetas: Vec<Vec<f32>>,
         thresholds: fn(&CalibrationRecord) -> Thresholds,
     ) -> anyhow::Result<Predictor> {
-        let record: CalibrationRecord = self.dir.read_json("calibration.json")?;
+        let record = CalibrationRecord::read(&self.dir)?;
         let engine = Engine::Networks { architecture, thetas, thresholds: thresholds(&record) };
         Ok(Predictor { schema: self.record.schema.clone(), engine })
     }

@@ -5,20 +5,24 @@ use std::slice::from_ref;
 use anyhow::{Context, bail};
 use tracing::debug;
 
-use super::Training;
+use super::record::{
+    CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
+};
+use super::{
+    DecoderShape, Fit, Fitted, PoolRole, ProbePool, ProbeSource, Refresh, energy_score,
+    foreign_weight, structure_name,
+};
 use crate::choose::Choices;
+use crate::config::{Choice, Config};
 use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
 use crate::descent::Schedule;
 use crate::engine::draw_networks;
-use crate::latent::{
-    DecoderShape, Fit, Fitted, PoolRole, ProbePool, ProbeSource, Refresh, energy_score,
-    foreign_weight, structure_name,
-};
+use crate::map;
 use crate::random::{Purpose, stream};
-use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, LatentRecord, candidate_name};
+use crate::stage::{Stage, Training};
 use crate::trace::{Checkpoints, Trace, curves};
-use crate::walk::first_of;
+use crate::walk::{self, first_of};
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
@@ -34,21 +38,32 @@ const TEST_DRAWS: usize = 128;
 const VALIDATION_DRAWS: usize = 32;
 const VALIDATIONS: usize = 10;
 
+/// Fitting the decoder.
+pub const STAGE: Stage = Stage {
+    name: "latent",
+    about: "Decoder",
+    files: &[LATENT, CANDIDATES, TRACE, RECORD],
+    folders: &[],
+    reads: Some(reads),
+    reads_network: true,
+    run: |training| training.latent(),
+    elsewhere: None,
+};
+
+fn reads(from: &Config, to: &mut Config) {
+    to.latent = from.latent.clone();
+    // Only a choice of decoders reads what they may cost.
+    if from.latent.decoder == Choice::Auto {
+        to.export = from.export.clone();
+    }
+}
+
 impl Training<'_> {
-    /// The latent posterior: `latent-candidates.safetensors`, `latent.safetensors`,
-    /// `latent-trace.safetensors`, `latent.json`.
-    pub(super) fn latent(
-        &self,
-        choices: &Choices,
-        maps: &[Vec<f32>],
-        particles: &[Vec<f32>],
-    ) -> anyhow::Result<(DecoderShape, Vec<f32>)> {
-        if self.dir.has("latent.json") {
-            let record: LatentRecord = self.dir.read_json("latent.json")?;
-            let decoder = self.dir.read_tensor(LATENT, "decoder")?;
-            return Ok((record.shape, decoder.concat()));
-        }
-        let config = &self.options.config;
+    /// Fits a decoder of every structure and takes the best one.
+    fn latent(&self) -> anyhow::Result<()> {
+        let (dir, choices) = (&self.dir, &Choices::read(&self.dir)?);
+        let (maps, particles) = (&map::read(dir)?, &walk::read(dir)?);
+        let config = self.config;
         let structures = match config.latent.decoder.fixed() {
             Some(structure) => vec![structure.clone()],
             None => affordable_structures(
@@ -80,13 +95,13 @@ impl Training<'_> {
         let fresh = source.pool(TEST_POOL, PoolRole::Test)?;
         let schedule =
             Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
-        let stage = self.options.progress.stage("latent", structures.len() * config.latent.steps);
+        let stage = self.progress.stage(STAGE.name, structures.len() * config.latent.steps);
         let validation = self.validation(&self.decoded);
         let checkpoints = Checkpoints::of(config.latent.steps);
         let every = checkpoints.steps().len().div_ceil(VALIDATIONS);
         let validate = |shape: &DecoderShape, decoder: &[f32]| {
             if let Some(validation) = &validation {
-                let drawn = draw_networks(shape, decoder, VALIDATION_DRAWS, self.options.seed);
+                let drawn = draw_networks(shape, decoder, VALIDATION_DRAWS, self.seed);
                 stage.validated(validation.nll(&drawn, choices.particle_calibration));
             }
         };
@@ -107,9 +122,9 @@ impl Training<'_> {
                     foreign: self.foreign_weight(),
                     reconstruction: config.latent.reconstruction,
                     schedule,
-                    seed: self.options.seed,
+                    seed: self.seed,
                 };
-                let device = &self.options.device;
+                let device = self.device;
                 let mut seen = 0;
                 let mut watch = |decoder: &[f32]| {
                     if seen % every == 0 {
@@ -143,7 +158,7 @@ impl Training<'_> {
             .collect();
         if !others.is_empty() {
             let views: Vec<_> = others.iter().map(|(name, rows)| (name.as_str(), *rows)).collect();
-            self.dir.write_tensors(LATENT_CANDIDATES, &views)?;
+            dir.write_tensors(CANDIDATES, &views)?;
         }
         let (shape, fitted, score) = fits.into_iter().nth(best).expect("the place of one of them");
         validate(&shape, &fitted.decoder);
@@ -155,44 +170,42 @@ impl Training<'_> {
             "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
             structure_name(&shape.structure)
         ));
-        let mut tensors = vec![("decoder", vec![fitted.decoder.clone()])];
+        let mut tensors = vec![(DECODER, vec![fitted.decoder.clone()])];
         if let Some((_, encoder)) = fitted.encoder {
-            tensors.push(("encoder", vec![encoder]));
-            tensors.push(("codes", fitted.codes));
+            tensors.push((ENCODER, vec![encoder]));
+            tensors.push((CODES, fitted.codes));
         }
         let views: Vec<_> = tensors.iter().map(|(name, rows)| (*name, rows.as_slice())).collect();
-        self.dir.write_tensors(LATENT, &views)?;
+        dir.write_tensors(LATENT, &views)?;
         let curves = [("energy_score", energy.as_slice()), ("divergence", &divergence)];
-        Trace::write(&self.dir, LATENT_TRACE, &checkpoints, &curves)?;
-        let record = LatentRecord { shape: shape.clone(), candidates, particles: between };
-        self.dir.write_json("latent.json", &record)?;
-        Ok((shape, fitted.decoder))
+        Trace::write(dir, TRACE, &checkpoints, &curves)?;
+        dir.write_json(RECORD, &LatentRecord { shape, candidates, particles: between })
     }
 
     /// Where probes round the training `rows` are drawn.
-    pub(super) fn probe_source<'s>(
+    pub(crate) fn probe_source<'s>(
         &'s self,
         choices: &Choices,
         rows: &'s Rows,
         particles: &'s [Vec<f32>],
     ) -> ProbeSource<'s> {
         ProbeSource {
-            device: &self.options.device,
+            device: self.device,
             x: &rows.x,
             architecture: &self.architecture,
             likelihood: choices.calibrated_likelihood(),
             particles,
-            seed: self.options.seed,
+            seed: self.seed,
         }
     }
 
-    pub(super) fn networks(&self) -> Networks<'_> {
+    pub(crate) fn networks(&self) -> Networks<'_> {
         Networks { walked: &self.architecture, decoded: &self.decoded }
     }
 
     /// Weight of a foreign probe where the decoder's predictive is matched.
-    pub(super) fn foreign_weight(&self) -> f32 {
-        let fixed = self.options.config.latent.foreign.fixed().copied();
+    pub(crate) fn foreign_weight(&self) -> f32 {
+        let fixed = self.config.latent.foreign.fixed().copied();
         fixed.unwrap_or_else(|| foreign_weight(self.decoded.input))
     }
 
@@ -200,7 +213,7 @@ impl Training<'_> {
     fn initial(&self, maps: &[Vec<f32>]) -> Vec<f32> {
         match self.architecture == self.decoded {
             true => maps[0].clone(),
-            false => self.decoded.initialise(&mut stream(self.options.seed, Purpose::Decoder, 1)),
+            false => self.decoded.initialise(&mut stream(self.seed, Purpose::Decoder, 1)),
         }
     }
 
@@ -211,8 +224,8 @@ impl Training<'_> {
         decoder: &[f32],
         fresh: &ProbePool,
     ) -> anyhow::Result<f64> {
-        let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.options.seed);
-        let device = &self.options.device;
+        let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.seed);
+        let device = self.device;
         let mut outputs = device.outputs(&shape.architecture, &thetas, &fresh.probes.batch)?;
         outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
         Ok(energy_score(&outputs, &all_functions(fresh), fresh.len()).0)

@@ -4,11 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::latent::Structure;
+use crate::run_dir::RunDir;
 
 /// Name of the record.
-pub const COST_CURVE: &str = "cost-curve.json";
+pub(super) const COST_CURVE: &str = "cost-curve.json";
 /// Most calibration rows that it is measured on.
-pub const MOST_ROWS: usize = 512;
+pub(super) const MOST_ROWS: usize = 512;
 /// Numbers of codes up to this one are measured, whatever number is exported.
 const LEAST_REACH: usize = 16;
 
@@ -48,6 +49,14 @@ pub struct CostPoint {
 }
 
 impl CostCurve {
+    /// Reads that of a run.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        dir.read_json(COST_CURVE)
+    }
+
     /// The exported artifact.
     pub fn exported(&self) -> Option<&CostPoint> {
         let points = &self.decoders.get(self.exported_decoder)?.points;
@@ -56,7 +65,7 @@ impl CostCurve {
 }
 
 /// Numbers of codes to measure: powers of two, and the exported number.
-pub fn code_counts(exported: usize) -> Vec<usize> {
+pub(super) fn code_counts(exported: usize) -> Vec<usize> {
     let most = exported.max(LEAST_REACH);
     let mut counts: Vec<usize> = (0..).map(|power| 1 << power).take_while(|&s| s <= most).collect();
     if let Err(place) = counts.binary_search(&exported) {

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::stage::WalkRecord;
+use super::record::{PARTICLES, WalkRecord};
 use crate::descent::Descended;
-use crate::run_dir::{PARTICLES, RunDir};
+use crate::run_dir::RunDir;
 use crate::trace::{self, Checkpoints, Trace};
 
 /// Particles in a file.
@@ -71,8 +71,7 @@ pub(super) fn read_groups(dir: &RunDir, particles: Range<usize>) -> anyhow::Resu
 /// # Errors
 /// A file is missing or damaged.
 pub fn read(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
-    let record: WalkRecord = dir.read_json("walk.json")?;
-    read_groups(dir, 0..record.particles.len())
+    read_groups(dir, 0..WalkRecord::read(dir)?.particles.len())
 }
 
 /// How the `particles` of a run walked: curves `nll` and `distance`, one a particle. Nothing where some

@@ -5,52 +5,25 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::config::{Choice, Config, Export, Latent, Walk};
-use crate::particles::{CHOICES, MAP};
-use crate::records::{LATENT, LATENT_CANDIDATES, LATENT_TRACE, MAP_TRACE};
-use crate::run_data::{DATA, DataRecord, ROWS, imported_by};
-use crate::run_dir::{PARTICLES, REQUESTED, RunDir};
+use super::STAGES;
+use crate::config::Config;
+use crate::run_data::{DataRecord, imported_by};
+use crate::run_dir::{REQUESTED, RunDir};
+use crate::stage::Stage;
 
-/// A stage that can be taken over.
-struct Stage {
-    name: &'static str,
-    /// Its files, where it leaves them, and what says that it is done, the last.
-    files: &'static [&'static str],
-    /// Folders that it leaves files in.
-    folders: &'static [&'static str],
-    /// The settings with all that this stage and those before it do not read left at their defaults.
-    reads: fn(&Config) -> Config,
-}
-
-/// In order.
-const STAGES: [Stage; 4] = [
-    Stage { name: "choose", files: &[CHOICES], folders: &[], reads: choose_reads },
-    Stage { name: "map", files: &[ROWS, MAP_TRACE, MAP], folders: &[], reads: choose_reads },
-    Stage { name: "walk", files: &["walk.json"], folders: &[PARTICLES], reads: walk_reads },
-    Stage {
-        name: "latent",
-        files: &[LATENT, LATENT_CANDIDATES, LATENT_TRACE, "latent.json"],
-        folders: &[],
-        reads: latent_reads,
-    },
-];
-
-fn choose_reads(config: &Config) -> Config {
-    let walk = Walk { particles: Walk::default().particles, ..config.walk.clone() };
-    Config { walk, ..walk_reads(config) }
-}
-
-fn walk_reads(config: &Config) -> Config {
-    Config { latent: Latent::default(), export: Export::default(), ..config.clone() }
-}
-
-fn latent_reads(config: &Config) -> Config {
-    // Only a choice of decoders reads what they may cost.
-    let export = match config.latent.decoder {
-        Choice::Auto => config.export.clone(),
-        Choice::Fixed(_) => Export::default(),
-    };
-    Config { export, ..config.clone() }
+/// The first of `stages` that read the same in both settings.
+fn agreeing<'s>(
+    stages: &'s [&'static Stage],
+    one: &'s Config,
+    other: &'s Config,
+) -> impl Iterator<Item = &'static Stage> + 's {
+    let mut read = [Config::default(), Config::default()];
+    stages.iter().copied().take_while(move |stage| {
+        stage.reads.is_some_and(|reads| {
+            read.iter_mut().zip([one, other]).for_each(|(read, settings)| reads(settings, read));
+            read[0] == read[1]
+        })
+    })
 }
 
 /// Copies into the new run `dir` the stages of the run in `from` that `config` would do again with the
@@ -58,7 +31,7 @@ fn latent_reads(config: &Config) -> Config {
 ///
 /// # Errors
 /// No run, one of other data or another seed, or a file that cannot be copied.
-pub fn reuse(
+pub(super) fn reuse(
     from: &Path,
     dir: &RunDir,
     config: &Config,
@@ -66,7 +39,7 @@ pub fn reuse(
     imported: Option<&[f32]>,
 ) -> anyhow::Result<Vec<&'static str>> {
     let source = RunDir::open(from)?;
-    let before: DataRecord = source.read_json(DATA)?;
+    let before = DataRecord::read(&source)?;
     let shown = from.display();
     if before.seed != record.seed {
         bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
@@ -80,16 +53,11 @@ pub fn reuse(
     }
     let before = Config::read(&source.path(REQUESTED))?;
     let same_network = imported_by(&source)?.as_deref() == imported;
-    for Stage { name, files, folders, reads } in STAGES {
-        let finished = files.last().is_some_and(|last| source.has(last));
-        if !finished || reads(&before) != reads(config) {
+    for stage in agreeing(STAGES, &before, config) {
+        if !stage.is_done(&source) || (stage.reads_network && !same_network) {
             break;
         }
-        // The hyper-parameters are chosen without it.
-        if name != "choose" && !same_network {
-            break;
-        }
-        for folder in folders {
+        for folder in stage.folders {
             let path = source.path(folder);
             let entries = fs::read_dir(&path).with_context(|| path.display().to_string())?;
             for entry in entries {
@@ -97,10 +65,10 @@ pub fn reuse(
                 dir.copy(&file, &source)?;
             }
         }
-        for file in files.iter().filter(|file| source.has(file)) {
+        for file in stage.files.iter().filter(|file| source.has(file)) {
             dir.copy(file, &source)?;
         }
-        done.push(name);
+        done.push(stage.name);
     }
     Ok(done)
 }
@@ -113,8 +81,7 @@ mod tests {
     fn taken(before: &str, text: &str) -> Vec<&'static str> {
         let [before, config]: [Config; 2] =
             [before, text].map(|text| toml::from_str(text).expect("settings"));
-        let agrees = |stage: &&Stage| (stage.reads)(&before) == (stage.reads)(&config);
-        STAGES.iter().take_while(agrees).map(|stage| stage.name).collect()
+        agreeing(STAGES, &before, &config).map(|stage| stage.name).collect()
     }
 
     #[test]

@@ -7,14 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::network::Architecture;
-use crate::run_data::{DATA, DataRecord, ROWS};
-use crate::run_dir::{REQUESTED, RunDir};
+use crate::run_data::{DataRecord, ROWS};
+use crate::run_dir::{DATA, REQUESTED, RunDir};
 use crate::trace::Checkpoints;
-
-/// The best networks, `theta: [maps, P]`.
-pub const MAP: &str = "map.safetensors";
-/// Hyper-parameters.
-pub const CHOICES: &str = "choices.json";
+use crate::{choose, map};
 
 /// Settings and network of a run whose MAP is trained.
 pub struct RunAtMap {
@@ -39,11 +35,13 @@ impl RunAtMap {
     /// No run, one that is not as far, or files that cannot be read.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let dir = RunDir::open(root)?;
-        for name in [CHOICES, ROWS, MAP] {
+        let [choices, maps] = [choose::STAGE.last_file(), map::STAGE.last_file()];
+        for name in [choices, ROWS, maps] {
             if !dir.has(name) {
                 bail!(
-                    "{} has no {name}, expected a run whose MAP is trained: use train --until map",
-                    root.display()
+                    "{} has no {name}, expected a run whose MAP is trained: use train --until {}",
+                    root.display(),
+                    map::STAGE.name
                 );
             }
         }
@@ -53,7 +51,7 @@ impl RunAtMap {
         let walked = record.walked(&config, &architecture)?;
         let mut hash = Sha256::new();
         // The rows follow from the record, which has the hash of the CSV file.
-        for name in [REQUESTED, DATA, CHOICES, MAP] {
+        for name in [REQUESTED, DATA, choices, maps] {
             let bytes = dir.read(name)?;
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);

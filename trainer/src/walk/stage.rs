@@ -5,30 +5,40 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tracing::debug;
 
-use super::at_map::{CHOICES, MAP, RunAtMap};
+use super::algorithm::{Walk, first_of};
+use super::at_map::RunAtMap;
 use super::groups::{GROUP, Group, THETA, curves, groups, read_groups};
 use super::need::{Need, Setting, peak_memory};
+use super::record::{PARTICLES, WALK, WalkRecord};
 use crate::choose::Choices;
 use crate::data::Targets;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
+use crate::map;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::RunDir;
+use crate::stage::{self, Training};
 use crate::validation::{Finished, Validation};
-use crate::walk::{Diagnostics, Walk, first_of};
 
-/// `walk.json`: where the particles ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WalkRecord {
-    /// Mean NLL of the training rows at every MAP, nats.
-    pub map_nll: Vec<f64>,
-    /// Share of particles that stayed in the valley.
-    pub in_valley: f64,
-    /// Where every particle ended.
-    pub particles: Vec<Diagnostics>,
+/// Walking the particles.
+pub const STAGE: stage::Stage = stage::Stage {
+    name: "walk",
+    about: "Particles",
+    files: &[WALK],
+    folders: &[PARTICLES],
+    reads: Some(|from, to| to.walk.particles = from.walk.particles),
+    reads_network: true,
+    run,
+    elsewhere: None,
+};
+
+/// Walks from the files, as any machine does that walks a shard of the run.
+fn run(training: &Training<'_>) -> anyhow::Result<()> {
+    let walk = WalkStage::open(RunAtMap::open(training.dir.root())?)?;
+    let validation = training.validation(&training.architecture);
+    walk.run(training.device, training.progress, validation.as_ref())
 }
 
 /// All that the particles of a run share.
@@ -49,8 +59,8 @@ impl WalkStage {
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn open(run: RunAtMap) -> anyhow::Result<Self> {
-        let choices: Choices = run.dir.read_json(CHOICES)?;
-        let maps = run.dir.read_tensor(MAP, THETA)?;
+        let choices = Choices::read(&run.dir)?;
+        let maps = map::read(&run.dir)?;
         let rows = run.record.read_rows(&run.dir)?;
         let batch_rows = run.config.walk.batch_rows;
         let set = TrainingSet::new(&rows.x, &rows.targets, batch_rows, run.record.seed);
@@ -79,7 +89,7 @@ impl WalkStage {
         }
     }
 
-    /// All particles, `[N][P]`: `particles/trace-NNN.safetensors` and `particles/group-NNN.safetensors`,
+    /// Walks all particles: `particles/trace-NNN.safetensors` and `particles/group-NNN.safetensors`,
     /// then `walk.json`. Groups that are there are not walked again. `validation` is for the eyes of
     /// the user.
     ///
@@ -90,12 +100,9 @@ impl WalkStage {
         device: &Device,
         progress: Progress,
         validation: Option<&Validation<'_>>,
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
+    ) -> anyhow::Result<()> {
         let (dir, count) = (&self.run.dir, self.run.particles());
-        if dir.has("walk.json") {
-            return read_groups(dir, 0..count);
-        }
-        // All of them stay in memory for what follows.
+        // All of them come to memory at the end.
         let calibration = self.choices.particle_calibration;
         let finished = validation.map(|validation| Finished::new(validation, calibration));
         let (stage, walked) = self.walk_groups(dir, 0..count, count, device, progress, finished)?;
@@ -112,8 +119,7 @@ impl WalkStage {
             particles: diagnostics,
         };
         stage.finish(&format!("{inside} of {count} particles stayed in the valley{walked}"));
-        dir.write_json("walk.json", &record)?;
-        Ok(particles)
+        dir.write_json(WALK, &record)
     }
 
     /// Walks the groups of `particles` whose files are not in `dir`. `held` particles are kept in

@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::at_map::RunAtMap;
 use super::groups::groups;
 use super::shard::{SHOWN, Shard, ShardFile};
+use super::stage::STAGE;
 use crate::progress::Progress;
 
 /// Writes the particles of all shards of a run to its directory, a group in memory at a time.
@@ -18,8 +19,11 @@ use crate::progress::Progress;
 pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Result<()> {
     let run = RunAtMap::open(root)?;
     let shown = root.display();
-    if run.dir.has("walk.json") {
-        bail!("the walk of {shown} is done already (see its walk.json): there is nothing to merge");
+    if STAGE.is_done(&run.dir) {
+        bail!(
+            "the walk of {shown} is done already (see its {}): there is nothing to merge",
+            STAGE.last_file()
+        );
     }
     let mut shards = Vec::with_capacity(paths.len());
     for path in paths {

@@ -1,0 +1,94 @@
+//! What was chosen, and from what.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Likelihood;
+use crate::predictive::Calibration;
+use crate::run_dir::RunDir;
+use crate::walk::Drift;
+
+/// Hyper-parameters.
+pub(super) const CHOICES: &str = "choices.json";
+
+/// A full walk with its score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FullWalk {
+    /// Kind of drift.
+    pub drift: Drift,
+    /// Posterior temperature.
+    pub temperature: f32,
+    /// MAPs that the particles start from, shared out evenly.
+    pub maps: usize,
+    /// Held-out NLL after calibration, nats a row.
+    pub nll: f64,
+    /// Standard error of the difference from the NLL of the first that it was compared with.
+    pub standard_error: f64,
+}
+
+/// One setting of everything that is chosen, with its score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Prior precision of every layer.
+    pub prior_precision: Vec<f32>,
+    /// Kind of drift.
+    pub drift: Drift,
+    /// Posterior temperature.
+    pub temperature: f32,
+    /// Held-out NLL after calibration, nats a row.
+    pub nll: f64,
+    /// Standard error of that mean.
+    pub standard_error: f64,
+}
+
+/// What was chosen, and from what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// The setting that the model is trained with.
+    pub chosen: Candidate,
+    /// Noise of the Gaussian likelihood, standardised target units; none for classification.
+    pub noise_std: Option<f32>,
+    /// MAPs that the particles start from.
+    pub maps: usize,
+    /// Numbers of MAPs that were tried under the chosen setting, the fewest first.
+    pub maps_candidates: Vec<FullWalk>,
+    /// The best setting with either kind of drift, isotropic first; empty where the drift was given.
+    pub drift_candidates: Vec<FullWalk>,
+    /// Calibration of MAP on held-out rows.
+    pub map_calibration: Calibration,
+    /// Calibration of the particles' predictive on held-out rows.
+    pub particle_calibration: Calibration,
+    /// Everything that was tried, in order.
+    pub candidates: Vec<Candidate>,
+    /// Number of folds; each holds out a fifth of the rows.
+    pub folds: usize,
+}
+
+impl Choices {
+    /// Reads those of a run.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        dir.read_json(CHOICES)
+    }
+
+    /// Likelihood of a target under the chosen noise.
+    pub fn likelihood(&self) -> Likelihood {
+        likelihood(self.noise_std)
+    }
+
+    /// Likelihood of a target as the particles' predictive is calibrated.
+    pub fn calibrated_likelihood(&self) -> Likelihood {
+        match self.particle_calibration {
+            Calibration::Temperature(_) => Likelihood::Categorical,
+            Calibration::NoiseStd(noise_std) => {
+                Likelihood::Gaussian { noise_std: noise_std as f32 }
+            }
+        }
+    }
+}
+
+/// The likelihood with this noise, or the categorical one.
+pub(super) fn likelihood(noise_std: Option<f32>) -> Likelihood {
+    noise_std.map_or(Likelihood::Categorical, |noise_std| Likelihood::Gaussian { noise_std })
+}

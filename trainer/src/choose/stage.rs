@@ -1,0 +1,66 @@
+//! The search as a stage of a run.
+
+use super::record::CHOICES;
+use super::{Fixed, Search};
+use crate::config::{Config, PerLayer, Walk};
+use crate::data::Task;
+use crate::stage::{Stage, Training};
+
+/// Choosing hyper-parameters.
+pub const STAGE: Stage = Stage {
+    name: "choose",
+    about: "Hyper-parameters",
+    files: &[CHOICES],
+    folders: &[],
+    reads: Some(reads),
+    reads_network: false,
+    run,
+    elsewhere: None,
+};
+
+fn reads(from: &Config, to: &mut Config) {
+    to.network = from.network.clone();
+    to.map = from.map.clone();
+    // Its walks have numbers of particles of their own.
+    to.walk = Walk { particles: to.walk.particles, ..from.walk.clone() };
+    to.calibration = from.calibration.clone();
+}
+
+fn run(training: &Training<'_>) -> anyhow::Result<()> {
+    let config = training.config;
+    let depth = training.architecture.depth();
+    // The noise is configured in the target's own units.
+    let unit = match &training.record.schema.task {
+        Task::Regression { std, .. } => *std,
+        Task::Classification { .. } => 1.0,
+    };
+    let fixed = Fixed {
+        prior_precision: config.map.prior_precision.fixed().map(|prior| match prior {
+            PerLayer::Same(precision) => vec![*precision; depth],
+            PerLayer::Each(precisions) => precisions.clone(),
+        }),
+        noise_std: config.map.noise_std.fixed().map(|noise| noise / unit),
+        drift: config.walk.drift.fixed().copied(),
+        temperature: config.walk.temperature.fixed().copied(),
+        maps: config.walk.maps.fixed().copied(),
+    };
+    let rows = training.training_rows();
+    let search = Search {
+        architecture: &training.architecture,
+        rows: &rows,
+        map_schedule: config.map.schedule(),
+        walk_schedule: config.walk.schedule(),
+        batch_rows: config.walk.batch_rows,
+        walked: &training.walked,
+        seed: training.seed,
+        device: training.device,
+    };
+    let stage = training.progress.stage(STAGE.name, search.steps(&fixed));
+    let choices = search.run(&fixed, &|steps| stage.advance(steps))?;
+    let chosen = &choices.chosen;
+    stage.finish(&format!(
+        "prior {:?}, {} drift, temperature {}, held-out NLL {:.4} ± {:.4}",
+        chosen.prior_precision, chosen.drift, chosen.temperature, chosen.nll, chosen.standard_error
+    ));
+    training.dir.write_json(CHOICES, &choices)
+}

@@ -1,0 +1,87 @@
+//! The files of the latent posterior.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DecoderShape, Structure};
+use crate::run_dir::RunDir;
+use crate::trace::Trace;
+
+/// Name of the record.
+pub(super) const RECORD: &str = "latent.json";
+/// The decoder, and the encoder with its codes where there is one.
+pub(super) const LATENT: &str = "latent.safetensors";
+/// Names of their parameters and of the particles' codes in that file.
+pub(super) const DECODER: &str = "decoder";
+pub(super) const ENCODER: &str = "encoder";
+pub(super) const CODES: &str = "codes";
+/// The decoders that were fitted and not taken, where there are any.
+pub(super) const CANDIDATES: &str = "latent-candidates.safetensors";
+/// Curves of the fit, a row a structure as in `latent.json`: `energy_score` and `divergence`.
+pub(super) const TRACE: &str = "latent-trace.safetensors";
+
+/// `latent.json`: the decoder's shape and what it was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatentRecord {
+    /// Network, structure and dimension of the latent code.
+    pub shape: DecoderShape,
+    /// Energy score of every structure tried, at fresh probes.
+    pub candidates: Vec<(Structure, f64)>,
+    /// Energy score of one half of the particles against the other, for comparison.
+    pub particles: f64,
+}
+
+impl LatentRecord {
+    /// Reads that of a run.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        dir.read_json(RECORD)
+    }
+
+    /// Shape and parameters of every decoder that was fitted, in the order of `candidates`.
+    ///
+    /// # Errors
+    /// A file cannot be read or is damaged.
+    pub fn decoders(&self, dir: &RunDir) -> anyhow::Result<Vec<(DecoderShape, Vec<f32>)>> {
+        let decoder = |(index, (structure, _)): (usize, &(Structure, f64))| {
+            let shape = DecoderShape { structure: structure.clone(), ..self.shape.clone() };
+            let parameters = match *structure == self.shape.structure {
+                true => dir.read_tensor(LATENT, DECODER)?,
+                false => dir.read_tensor(CANDIDATES, &candidate_name(index))?,
+            };
+            Ok((shape, parameters.concat()))
+        };
+        self.candidates.iter().enumerate().map(decoder).collect()
+    }
+}
+
+/// Name of a decoder that was not taken; `index` is its place among `candidates`.
+pub(super) fn candidate_name(index: usize) -> String {
+    format!("decoder-{index}")
+}
+
+/// Parameters of a run's decoder.
+///
+/// # Errors
+/// The file is missing or damaged.
+pub fn read_decoder(dir: &RunDir) -> anyhow::Result<Vec<f32>> {
+    Ok(dir.read_tensor(LATENT, DECODER)?.concat())
+}
+
+/// The encoder's code of every particle, `[N][k]`, of a run that fitted one.
+///
+/// # Errors
+/// The file is missing or damaged, or there was no encoder.
+pub fn read_codes(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
+    dir.read_tensor(LATENT, CODES)
+}
+
+/// Curves `energy_score` and `divergence` of every structure tried; nothing where a run was made before they
+/// were kept.
+///
+/// # Errors
+/// The file is damaged.
+pub fn read_trace(dir: &RunDir) -> anyhow::Result<Option<Trace>> {
+    Trace::read(dir, TRACE, &["energy_score", "divergence"])
+}

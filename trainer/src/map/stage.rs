@@ -1,0 +1,94 @@
+//! MAP training as a stage of a run.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use tracing::debug;
+
+use super::record::{MAP, THETA, TRACE};
+use crate::choose::Choices;
+use crate::descent::{Descended, Descent, Particle, Watch};
+use crate::run_data::{ROWS, write_rows};
+use crate::stage::{Stage, Training};
+use crate::trace::{Checkpoints, Trace, curves};
+
+/// Training the MAP networks. An imported network stays as it is.
+pub const STAGE: Stage = Stage {
+    name: "map",
+    about: "MAP: all that `walk --shard` needs",
+    // The rows, so that a run with its MAP is all that a walk needs.
+    files: &[ROWS, TRACE, MAP],
+    folders: &[],
+    // Nothing that the choice of hyper-parameters does not read.
+    reads: Some(|_, _| {}),
+    reads_network: true,
+    run,
+    elsewhere: Some(elsewhere),
+};
+
+fn elsewhere(run: &Path) -> String {
+    let run = run.display();
+    format!(
+        "other machines can walk its particles: fiberwalk walk {run} --shard I/N, \
+         fiberwalk merge {run} SHARD..."
+    )
+}
+
+fn run(training: &Training<'_>) -> anyhow::Result<()> {
+    let (dir, choices) = (&training.dir, Choices::read(&training.dir)?);
+    let rows = training.training_rows();
+    write_rows(dir, &rows)?;
+    let count = choices.maps;
+    let mut schedule = training.config.map.schedule();
+    if training.imported.is_some() {
+        schedule.steps = 0;
+    }
+    let set = training.training_set(&rows);
+    let prior = training.architecture.per_parameter(&choices.chosen.prior_precision);
+    let stage = training.progress.stage(STAGE.name, count * schedule.steps);
+    let descent = Descent {
+        architecture: &training.architecture,
+        set: &set,
+        likelihood: choices.likelihood(),
+        prior_precision: &prior,
+        held: None,
+        schedule,
+    };
+    let starts = match &training.imported {
+        Some(theta) => vec![theta.clone()],
+        None => descent.initialisations(count, training.seed),
+    };
+    let validation = training.validation(&training.architecture);
+    let validate = |theta: &[f32]| {
+        if let Some(validation) = &validation {
+            stage.validated(validation.nll(&[theta.to_vec()], choices.map_calibration));
+        }
+    };
+    let first: Watch<'_> = &validate;
+    let particles: Vec<_> = starts
+        .iter()
+        .enumerate()
+        .map(|(index, start)| Particle {
+            start,
+            drift: None,
+            control: None,
+            watch: (index == 0).then_some(first),
+        })
+        .collect();
+    let checkpoints = Checkpoints::of(schedule.steps);
+    let advance = |steps| stage.advance(steps);
+    let ends = descent.run_traced(training.device, &particles, &checkpoints, &advance)?;
+    let mut ends: Vec<(f64, Descended)> =
+        ends.into_par_iter().map(|end| (descent.loss(&end.theta), end)).collect();
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    validate(&ends[0].1.theta);
+    debug!(losses = ?ends.iter().map(|end| end.0).collect::<Vec<_>>(), "the best MAP first");
+    stage.finish(&format!("loss {:.2} over {} rows", ends[0].0, set.rows()));
+    let traces = || ends.iter().map(|(_, end)| end.trace.as_slice());
+    let nll = curves(traces(), |measured| measured.nll);
+    let rows = set.rows() as f64;
+    let loss = curves(traces(), |measured| rows * measured.nll + measured.prior);
+    Trace::write(dir, TRACE, &checkpoints, &[("nll", &nll), ("loss", &loss)])?;
+    let maps: Vec<Vec<f32>> = ends.into_iter().map(|(_, end)| end.theta).collect();
+    dir.write_tensors(MAP, &[(THETA, &maps)])
+}

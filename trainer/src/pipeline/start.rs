@@ -1,0 +1,159 @@
+//! Where a run starts: its data are read, what cannot be done is refused, its directory is opened.
+
+use anyhow::{Context, bail};
+use tracing::info;
+
+use fiberwalk_formats::Reading;
+
+use super::TrainOptions;
+use super::reuse::reuse;
+use crate::data::{Dataset, Rows, Schema, split};
+use crate::device::threads;
+use crate::import::ImportedNetwork;
+use crate::network::Shape;
+use crate::run_data::{DataRecord, imported_by};
+use crate::run_dir::{DATA, IMPORTED, REQUESTED, RunDir};
+use crate::stage::Training;
+
+/// Reads the data and opens the run's directory.
+pub(super) fn start<'a>(
+    options: &'a TrainOptions,
+    imported: Option<&ImportedNetwork>,
+) -> anyhow::Result<Training<'a>> {
+    let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
+    let path = &options.data.path;
+    if let Some(reading) = options.config.export.input.reading() {
+        check_readings(&data, reading)?;
+    }
+    let config = &options.config.calibration;
+    let groups = data.groups.as_deref();
+    let split = split(&data.target, groups, config.fraction, config.coverage, options.seed)
+        .map_err(|message| data.table.unusable(message))?;
+    let schema = {
+        let zero = imported.and_then(ImportedNetwork::padding);
+        Schema::learn(&data, &split.training, zero)?
+    };
+    let Dataset { table, raw, target, groups, notes, .. } = data;
+    let record = DataRecord {
+        rows: table.len(),
+        sha256: table.sha256,
+        seed: options.seed,
+        schema,
+        split,
+        layers: imported.map(|network| network.layers().to_vec()),
+    };
+    let architecture =
+        record.architecture(&options.config).with_context(|| path.display().to_string())?;
+    let decoded =
+        record.decoded_architecture(&options.config).with_context(|| path.display().to_string())?;
+    options.config.check_depth(architecture.depth(), decoded.depth())?;
+    let walked = record.walked(&options.config, &architecture)?;
+
+    let progress = options.progress;
+    notes.iter().for_each(|note| progress.note(note));
+    let constant = record.schema.constant_features(&raw, &record.split.training);
+    if !constant.is_empty() {
+        progress.note(&format!(
+            "note: constant in the training rows, of no use: {}",
+            constant.join(", ")
+        ));
+    }
+    info!(
+        data = %path.display(),
+        rows = record.rows,
+        training = record.split.training.len(),
+        calibration = record.split.calibration.len(),
+        features = architecture.inputs(),
+        network = ?architecture.maps().iter().map(Shape::len).collect::<Vec<_>>(),
+        parameters = architecture.parameters(),
+        threads = threads(),
+        seed = options.seed,
+        "data"
+    );
+    let fitted = |network: &ImportedNetwork| network.fitted_to(&record.schema, &constant);
+    let imported = imported
+        .map(fitted)
+        .transpose()
+        .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
+    let dir = open_run(options, &record, imported.as_deref())?;
+    let rows = Rows { groups, ..record.schema.rows(&raw, &target) };
+    Ok(Training {
+        config: &options.config,
+        device: &options.device,
+        progress: options.progress,
+        seed: options.seed,
+        dir,
+        record,
+        raw,
+        target,
+        rows,
+        architecture,
+        walked,
+        decoded,
+        imported,
+    })
+}
+
+/// Checks that every feature is a whole number that the board's readings can be.
+fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
+    let (least, most) = reading.range();
+    let columns = data.features.0.len();
+    let fits = |x: f32| x.fract() == 0.0 && (least as f32..=most as f32).contains(&x);
+    match data.raw.iter().position(|x| !fits(x)) {
+        None => Ok(()),
+        Some(index) => {
+            // A category's column is never refused: it holds 0 and 1.
+            let expected = format!(
+                "a whole number from {least} to {most}, since export.input is not \"float\""
+            );
+            Err(data.bad_feature(index / columns, index % columns, expected)?)?
+        }
+    }
+}
+
+/// Creates the run's directory, or checks that the one there is of the same data and settings.
+fn open_run(
+    options: &TrainOptions,
+    record: &DataRecord,
+    imported: Option<&[f32]>,
+) -> anyhow::Result<RunDir> {
+    let requested = options.config.to_toml();
+    let dir =
+        if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
+    if !dir.has(DATA) {
+        dir.write(REQUESTED, requested.as_bytes())?;
+        if let Some(theta) = imported {
+            dir.write_tensors(IMPORTED, &[("theta", &[theta.to_vec()])])?;
+        }
+        dir.write_json(DATA, record)?;
+        if let Some(from) = &options.from {
+            let stages = reuse(from, &dir, &options.config, record, imported)?;
+            let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
+            options.progress.note(&format!("from {}: {stages}", from.display()));
+        }
+        return Ok(dir);
+    }
+    let before = DataRecord::read(&dir)?;
+    let shown = options.out.display();
+    if before.sha256 != record.sha256 {
+        bail!(
+            "{shown} is a run of other data than {}, or of other rows of it: use another --out",
+            options.data.path.display()
+        );
+    }
+    if before.seed != record.seed {
+        bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
+    }
+    if dir.read(REQUESTED)? != requested.as_bytes() {
+        bail!(
+            "{shown} is a run with another configuration (see its requested.toml): use another --out"
+        );
+    }
+    if &before != record {
+        bail!("{shown} is a run with another target, task or windows: use another --out");
+    }
+    if imported_by(&dir)?.as_deref() != imported {
+        bail!("{shown} is a run from another --network, or from none: use another --out");
+    }
+    Ok(dir)
+}

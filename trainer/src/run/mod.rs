@@ -1,0 +1,7 @@
+//! A finished run: what predicts, and what its stages recorded.
+
+mod finished;
+mod records;
+
+pub use finished::Run;
+pub use records::{RunRecords, Traces};

@@ -1,0 +1,32 @@
+//! Where the particles ended.
+
+use serde::{Deserialize, Serialize};
+
+use super::Diagnostics;
+use crate::run_dir::RunDir;
+
+/// Name of the record.
+pub(super) const WALK: &str = "walk.json";
+/// Folder of the walked particles.
+pub(super) const PARTICLES: &str = "particles";
+
+/// `walk.json`: where the particles ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WalkRecord {
+    /// Mean NLL of the training rows at every MAP, nats.
+    pub map_nll: Vec<f64>,
+    /// Share of particles that stayed in the valley.
+    pub in_valley: f64,
+    /// Where every particle ended.
+    pub particles: Vec<Diagnostics>,
+}
+
+impl WalkRecord {
+    /// Reads that of a run.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
+        dir.read_json(WALK)
+    }
+}
