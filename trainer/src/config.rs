@@ -11,9 +11,9 @@ use wildmatch::WildMatch;
 
 use fiberwalk_formats::Reading;
 
+use crate::decoder::LayerDecoder;
 use crate::descent::Schedule;
 use crate::files;
-use crate::latent::LayerDecoder;
 use crate::network::{Activation, LayerSpec};
 use crate::walk::Drift;
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use fiberwalk_formats::{
@@ -14,11 +13,9 @@ use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 use crate::calibrate::Thresholds;
 use crate::data::{Features, Schema, Series, Task, Values};
 use crate::files;
-use crate::latent::DecoderShape;
 use crate::network::{Architecture, Batch, Shape};
 use crate::predictions::Predictions;
 use crate::predictive::Predictive;
-use crate::random::{Purpose, stream};
 use crate::run::Run;
 
 /// Decoder draws of the float engine unless told otherwise.
@@ -160,29 +157,6 @@ impl Predictor {
             }
         }
     }
-}
-
-/// θ of `samples` random latent codes.
-pub fn draw_networks(
-    shape: &DecoderShape,
-    decoder: &[f32],
-    samples: usize,
-    seed: u64,
-) -> Vec<Vec<f32>> {
-    let modulations = draw_modulations(shape, decoder, samples, seed);
-    modulations.par_iter().map(|modulation| shape.decode(decoder, modulation)).collect()
-}
-
-/// Modulations of `samples` random latent codes.
-pub fn draw_modulations(
-    shape: &DecoderShape,
-    decoder: &[f32],
-    samples: usize,
-    seed: u64,
-) -> Vec<Vec<f32>> {
-    let mut rng = stream(seed, Purpose::Codes, 1);
-    let values = (0..samples * shape.latent_dim).map(|_| StandardNormal.sample(&mut rng)).collect();
-    shape.modulations(decoder, &Batch::from_features(values, shape.latent_dim))
 }
 
 /// What an artifact says of its columns.

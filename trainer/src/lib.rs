@@ -12,6 +12,7 @@ pub mod compare;
 pub mod config;
 pub mod costs;
 pub mod data;
+pub mod decoder;
 pub mod demo;
 pub mod descent;
 pub mod device;

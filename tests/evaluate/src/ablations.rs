@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use fiberwalk::compare::{Mean, Method};
 use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
+use fiberwalk::decoder::LayerDecoder::{self, Dense, Frozen, LowRank};
 use fiberwalk::device::Device;
-use fiberwalk::latent::LayerDecoder::{self, Dense, Frozen, LowRank};
 use fiberwalk::metrics::Scores;
 use fiberwalk::pipeline::{TrainOptions, train};
 use fiberwalk::progress::Progress;

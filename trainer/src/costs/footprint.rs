@@ -6,7 +6,7 @@ use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Step};
 use serde::Serialize;
 
 use crate::config::{self, Choice};
-use crate::latent::{DecoderShape, LayerDecoder, modulation_len};
+use crate::decoder::{DecoderShape, LayerDecoder, modulation_len};
 use crate::network::{Architecture, Place};
 
 /// Bytes of a bias, as the artifact stores it.
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::calibrate::Thresholds;
     use crate::data::{Features, Schema, Series, Task};
-    use crate::engine::draw_modulations;
+    use crate::decoder::draw_modulations;
     use crate::export::{Export, NetworkExport};
     use crate::network::{Activation, Batch};
     use crate::predictive::Calibration;

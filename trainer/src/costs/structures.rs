@@ -4,7 +4,7 @@ use super::footprint::decoder_bytes;
 use super::instructions::{Core, Counts, Operation, Operations};
 use super::precision::open_precisions;
 use crate::config::Export;
-use crate::latent::{DecoderShape, LayerDecoder, Structure};
+use crate::decoder::{DecoderShape, LayerDecoder, Structure};
 use crate::network::Architecture;
 use crate::quantise::Precision;
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::latent::Structure;
+use crate::decoder::Structure;
 use crate::run_dir::RunDir;
 
 /// Name of the record.

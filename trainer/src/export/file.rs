@@ -12,7 +12,7 @@ use fiberwalk_formats::{
 
 use crate::calibrate::Thresholds;
 use crate::data::{Schema, Task};
-use crate::latent::{DecoderShape, LayerDecoder};
+use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Architecture, Batch};
 use crate::predictive::Calibration;
 use crate::quantise::{Precision, Quantised, Ranges, Source};

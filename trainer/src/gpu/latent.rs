@@ -10,11 +10,11 @@ use super::decoder::DecodedNetworks;
 use super::descent::AdamState;
 use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
-use crate::descent::AdamBias;
-use crate::latent::{
-    DRAWS, Encoder, Fit, Fitted, NEAR_PROBES, PARTICLES, PROBES, ProbePool, RECONSTRUCTIONS, Start,
-    StepDraws, columns,
+use crate::decoder::fit::{
+    DRAWS, Encoder, NEAR_PROBES, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws,
 };
+use crate::decoder::{Fit, Fitted, ProbePool, columns};
+use crate::descent::AdamBias;
 use crate::network::{Architecture, Likelihood};
 use crate::predictive::Predictive;
 use crate::random::{Purpose, stream};

@@ -12,13 +12,13 @@ use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
 use crate::data::{Inputs, Targets};
+use crate::decoder::fit::PROBES;
+use crate::decoder::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, Refresh};
 use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
 use crate::device::{Device, Gpus};
-use crate::latent::{
-    DecoderShape, Fit, Fitted, LayerDecoder, Objective, PROBES, PoolRole, ProbeSource, Refresh,
-};
+use crate::latent::{PoolRole, ProbeSource};
 use crate::network::{
     self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
     Tape, Window,
@@ -742,11 +742,12 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
             seed: 22,
         };
         let pool = source.pool(2 * PROBES, PoolRole::Fit(0)).expect("the processor");
+        let draw = |size, number| source.pool(size, PoolRole::Fit(number));
         let shape = DecoderShape { architecture: architecture.clone(), structure, latent_dim: 3 };
         let fit = Fit {
             shape: &shape,
             pool: &pool,
-            refresh: Some(Refresh { source: &source, meetings: 1 }),
+            refresh: Some(Refresh { draw: &draw, meetings: 1 }),
             predictive: 10.0,
             foreign: if architecture.input.positions() > 1 { 0.4 } else { 0.0 },
             reconstruction,

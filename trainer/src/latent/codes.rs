@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{DecoderShape, ProbePool, fit::standard_normal, mean_distance};
+use crate::decoder::{DecoderShape, ProbePool, mean_distance, standard_normal};
 use crate::device::Device;
 use crate::random::{Purpose, stream};
 

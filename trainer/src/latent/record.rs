@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DecoderShape, Structure};
+use crate::decoder::{DecoderShape, Structure};
 use crate::run_dir::RunDir;
 use crate::trace::Trace;
 

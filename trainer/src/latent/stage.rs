@@ -8,16 +8,15 @@ use tracing::debug;
 use super::record::{
     CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
 };
-use super::{
-    DecoderShape, Fit, Fitted, PoolRole, ProbePool, ProbeSource, Refresh, energy_score,
-    foreign_weight, structure_name,
-};
+use super::{PoolRole, ProbeSource, foreign_weight};
 use crate::choose::Choices;
 use crate::config::{Choice, Config};
 use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
+use crate::decoder::{
+    DecoderShape, Fit, Fitted, ProbePool, Refresh, draw_networks, energy_score, structure_name,
+};
 use crate::descent::Schedule;
-use crate::engine::draw_networks;
 use crate::map;
 use crate::random::{Purpose, stream};
 use crate::stage::{Stage, Training};
@@ -83,12 +82,13 @@ impl Training<'_> {
         }
         let rows = self.training_rows();
         let source = self.probe_source(choices, &rows, particles);
+        let draw = |size, number| source.pool(size, PoolRole::Fit(number));
         let input = self.architecture.input;
         let (size, refresh) = match input.positions() {
             1 => (POOL, None),
             _ => {
                 let size = (POOL_BYTES / (size_of::<f32>() * input.len())).clamp(1, POOL_OF_MAPS);
-                (size, Some(Refresh { source: &source, meetings: MEETINGS }))
+                (size, Some(Refresh { draw: &draw, meetings: MEETINGS }))
             }
         };
         let training = source.pool(size, PoolRole::Fit(0))?;

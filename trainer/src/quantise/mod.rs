@@ -15,7 +15,7 @@ use fiberwalk_formats::{
     MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk, U8s, pack,
 };
 
-use crate::latent::{DecoderShape, LayerDecoder};
+use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Activation, Batch, LayerShape, Tape};
 use geometry::{QuantisedGeometry, QuantisedSkip};
 use matrix::{INT16, Input, QuantisedDense, QuantisedRescale, largest_integer, round, row_unit};
@@ -503,7 +503,7 @@ mod tests {
     use super::*;
     use crate::calibrate::Thresholds;
     use crate::data::{Features, Schema, Series, Task};
-    use crate::engine::draw_modulations;
+    use crate::decoder::draw_modulations;
     use crate::export::Export;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
     use crate::predictive::Calibration;

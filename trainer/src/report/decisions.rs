@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::evidence::{Evidence, classifies};
 use crate::choose::FullWalk;
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
-use crate::latent::structure_name;
+use crate::decoder::structure_name;
 
 /// One setting.
 struct Decision {

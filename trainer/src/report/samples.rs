@@ -3,8 +3,8 @@
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape};
+use crate::decoder::structure_name;
 use crate::export::{CostCurve, CostPoint};
-use crate::latent::structure_name;
 
 /// Series that have a colour of their own; the lines of further decoders are dashed.
 const COLOURS: usize = 4;

@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, number};
 use crate::data::evenly;
-use crate::latent::structure_name;
+use crate::decoder::structure_name;
 
 /// Size of a candidate's little plot.
 const STRIP_WIDTH: f64 = 160.0;

@@ -11,7 +11,7 @@ use std::fmt;
 use fiberwalk_formats::{Artifact, CodeSource};
 use serde::Serialize;
 
-use crate::latent::LayerDecoder;
+use crate::decoder::LayerDecoder;
 use crate::network::Architecture;
 use crate::quantise::Precision;
 pub use operations::{Counts, Operation, Operations};

@@ -6,7 +6,7 @@ use fiberwalk_formats::{
 };
 
 use super::super::footprint::convolutions;
-use crate::latent::LayerDecoder;
+use crate::decoder::LayerDecoder;
 use crate::network::{Activation, Architecture, Place, Window};
 use crate::quantise::Precision;
 

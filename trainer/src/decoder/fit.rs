@@ -3,15 +3,13 @@
 use fiberwalk_formats::LATENT_UNITS;
 use fiberwalk_runtime::{Codes, LowDiscrepancy};
 use rand::Rng;
-use rand_distr::{Distribution, StandardNormal, Uniform};
+use rand_distr::{Distribution, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
+use super::draws::standard_normal;
 use super::passes::DecodedPass;
-use super::{
-    DecoderShape, PoolRole, ProbePool, ProbeSource, Probes, columns, energy_score,
-    predictive_divergence,
-};
+use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
 use crate::descent::{Adam, Schedule};
 use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, Tape};
@@ -52,11 +50,14 @@ pub struct Fit<'a> {
     pub seed: u64,
 }
 
+/// Draws the pool of this size and number, which is above 0.
+pub type DrawPool<'a> = &'a dyn Fn(usize, usize) -> anyhow::Result<ProbePool>;
+
 /// Probes that take the place of those met before, lest the decoder learn them by heart.
 #[derive(Clone, Copy)]
 pub struct Refresh<'a> {
-    /// Where they are drawn.
-    pub source: &'a ProbeSource<'a>,
+    /// Draws them.
+    pub draw: DrawPool<'a>,
     /// How often each is met, on average.
     pub meetings: usize,
 }
@@ -345,7 +346,7 @@ impl Pools<'_> {
             if number != self.number {
                 // There is no room for it and its successor.
                 self.fresh = None;
-                self.fresh = Some(refresh.source.pool(first.len(), PoolRole::Fit(number))?);
+                self.fresh = Some((refresh.draw)(first.len(), number)?);
                 self.number = number;
             }
         }
@@ -424,10 +425,4 @@ fn spread_codes(k: usize, count: usize, rng: &mut Xoshiro256PlusPlus) -> Batch {
         })
         .collect();
     Batch::from_rows(&rows, k)
-}
-
-/// `count` codes z ~ N(0, I_k), `[k, count]`.
-pub(crate) fn standard_normal(k: usize, count: usize, rng: &mut Xoshiro256PlusPlus) -> Batch {
-    let values = (0..k * count).map(|_| StandardNormal.sample(rng)).collect();
-    Batch::from_features(values, k)
 }

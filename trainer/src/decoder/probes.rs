@@ -3,15 +3,8 @@
 use rayon::prelude::*;
 
 use super::columns;
-use super::inputs::draw_inputs;
-use crate::data::Inputs;
-use crate::device::Device;
-use crate::network::{Architecture, Batch, Likelihood};
+use crate::network::{Batch, Likelihood};
 use crate::predictive::Predictive;
-use crate::random::{Purpose, stream};
-
-/// Inputs that activation ranges are measured on.
-const RANGE_INPUTS: usize = 512;
 
 /// Added to the particles' spread at a probe, in units of logits or of the noise: where all
 /// particles agree, differences below this do not change a prediction.
@@ -61,56 +54,11 @@ pub struct ProbePool {
     outputs: usize,
 }
 
-/// What a pool is for: each is drawn from a stream of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolRole {
-    /// The decoder is fitted on it; the pools of a fit are numbered.
-    Fit(usize),
-    /// Decoders are compared on it.
-    Test,
-    /// Ranges of an artifact are measured on it.
-    Ranges,
-}
-
-impl PoolRole {
-    fn stream(self) -> u64 {
-        match self {
-            Self::Fit(0) => 0,
-            Self::Test => 1,
-            Self::Ranges => 2,
-            Self::Fit(number) => 2 + number as u64,
-        }
-    }
-}
-
-/// Where probes are drawn, and whose functions are evaluated there.
-pub struct ProbeSource<'a> {
-    /// What evaluates them.
-    pub device: &'a Device,
-    /// Training inputs.
-    pub x: &'a Inputs,
-    /// The particles' network.
-    pub architecture: &'a Architecture,
-    /// How outputs become a prediction.
-    pub likelihood: Likelihood,
-    /// The particles, `[N][P]`.
-    pub particles: &'a [Vec<f32>],
-    /// Seed of the draws.
-    pub seed: u64,
-}
-
-impl ProbeSource<'_> {
-    /// Draws `size` probes round the training inputs (`inputs.rs`) and evaluates the particles there.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn pool(&self, size: usize, role: PoolRole) -> anyhow::Result<ProbePool> {
-        let Self { architecture, likelihood, .. } = *self;
-        let mut rng = stream(self.seed, Purpose::Probes, role.stream());
-        let inputs = draw_inputs(self.x, architecture.input, size, &mut rng);
-        let batch = Batch::from_rows(&inputs, architecture.inputs());
-        let mut values = self.device.outputs(architecture, self.particles, &batch)?;
+impl ProbePool {
+    /// A pool of the probes `batch`, where the particles' outputs are `values: [N][C, rows]`.
+    pub fn new(likelihood: Likelihood, batch: Batch, mut values: Vec<Vec<f32>>) -> Self {
         let rows = batch.rows();
+        let outputs = values[0].len() / rows;
         let predictive = Predictive::of_outputs(likelihood, values.clone(), rows);
         values.iter_mut().for_each(|outputs| centre(outputs, rows));
         let floor = match likelihood {
@@ -119,7 +67,6 @@ impl ProbeSource<'_> {
         };
         let scale = spread(&values, rows).iter().map(|&std| std + floor).collect();
         let probes = Probes { batch, scale };
-        let outputs = architecture.outputs();
         let functions = values
             .into_par_iter()
             .map(|mut values| {
@@ -127,19 +74,9 @@ impl ProbeSource<'_> {
                 columns(&values, outputs, rows).concat()
             })
             .collect();
-        Ok(ProbePool { probes, predictive, likelihood, functions, outputs })
+        Self { probes, predictive, likelihood, functions, outputs }
     }
 
-    /// Inputs that the ranges of an artifact are measured on, and the particles' functions there.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn for_ranges(&self) -> anyhow::Result<ProbePool> {
-        self.pool(RANGE_INPUTS, PoolRole::Ranges)
-    }
-}
-
-impl ProbePool {
     /// Number of probes.
     pub fn len(&self) -> usize {
         self.probes.scale.len()
