@@ -47,7 +47,8 @@ pub struct Provenance<'a> {
 /// Inputs become bytes: standardised, clipped, and counted from [`ZERO_POINT`](crate::ZERO_POINT).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inputs<'a> {
-    /// Feature names, `[features]`. With a [`Geometry`] `[channels]`, or the empty string.
+    /// Feature names, `[features]`, or none of a lone feature. With a [`Geometry`] those of the channels,
+    /// `[channels]`, or none.
     #[serde(borrow)]
     pub names: Names<'a>,
     /// From a feature to its byte. With a [`Geometry`], its features are the channels.

@@ -11,7 +11,7 @@ use crate::limits::{
     MAX_MODULATIONS, MAX_OUTPUT_UNIT, MAX_RANK, MAX_SAMPLES, MAX_SHIFT, MAX_TARGET, MAX_WIDTH,
 };
 use crate::packing::Bits;
-use crate::views::{F32s, I16s, Names};
+use crate::views::{F32s, I16s};
 
 type Checked = Result<(), DecodeError>;
 
@@ -55,12 +55,14 @@ impl Place {
     fn features(self, artifact: &Artifact<'_>) -> Result<usize, DecodeError> {
         let names = artifact.inputs.names;
         let Some(geometry) = artifact.maps() else {
-            self.within("number of features", names.len(), 1, MAX_WIDTH)?;
-            return Ok(names.len());
+            // A lone feature may go without a name.
+            let features = names.len().max(1);
+            self.within("number of features", features, 1, MAX_WIDTH)?;
+            return Ok(features);
         };
         self.map(geometry.input)?;
         let channels = geometry.input.channels.into();
-        if names != Names::new("") {
+        if !names.is_empty() {
             self.length("channel names", names.len(), channels)?;
         }
         Ok(channels)

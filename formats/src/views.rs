@@ -97,30 +97,49 @@ impl<'a> I8s<'a> {
 pub struct Names<'a>(&'a str);
 
 impl<'a> Names<'a> {
-    /// Views names joined by `'\n'`.
+    /// Views names joined by `'\n'`; the empty string holds none.
     pub const fn new(joined: &'a str) -> Self {
         Self(joined)
     }
 
-    /// Number of names; the empty string holds one empty name.
+    /// Number of names.
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
-    /// Always false: there is at least one name.
+    /// Whether there is no name.
     pub const fn is_empty(&self) -> bool {
-        false
+        self.0.is_empty()
     }
 
     /// The names in order.
-    pub fn iter(&self) -> core::str::Split<'a, [char; 1]> {
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         // An array of one: the search for a `char` indexes a buffer, and the compiler cannot prove
         // that this never panics.
-        self.0.split(['\n'])
+        let most = if self.is_empty() { 0 } else { usize::MAX };
+        self.0.split(['\n']).take(most)
     }
 
     /// The name at `index`.
     pub fn get(&self, index: usize) -> Option<&'a str> {
         self.iter().nth(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_holds_no_name_and_a_line_feed_two() {
+        let read = |joined| {
+            let names = Names::new(joined);
+            assert_eq!(names.is_empty(), names.len() == 0);
+            (names.len(), names.get(0), names.get(1))
+        };
+        assert_eq!(read(""), (0, None, None));
+        assert_eq!(read("a"), (1, Some("a"), None));
+        assert_eq!(read("\n"), (2, Some(""), Some("")));
+        assert_eq!(read("a\n"), (2, Some("a"), Some("")));
     }
 }

@@ -71,7 +71,7 @@ mod tables;
 
 pub use codes::{Codes, Draw, LowDiscrepancy, ModelCodes, Normal, Stored};
 pub use error::PredictError;
-pub use fiberwalk_formats::{CodeSource, DecodeError};
+pub use fiberwalk_formats::{CodeSource, DecodeError, Names, Shape};
 pub use input::Feature;
 pub use model::Model;
 pub use prediction::{Classification, Prediction, Regression};

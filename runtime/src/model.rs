@@ -1,6 +1,8 @@
 //! A decoded and checked artifact.
 
-use fiberwalk_formats::{Activation, Artifact, DecodeError, Names, Output, ScratchLayout, decode};
+use fiberwalk_formats::{
+    Activation, Artifact, DecodeError, Names, Output, ScratchLayout, Shape, decode,
+};
 
 use crate::codes::{Codes, ModelCodes};
 use crate::error::PredictError;
@@ -60,10 +62,21 @@ impl<'a> Model<'a> {
         ModelCodes::new(self.artifact.codes.source, self.latent_dim(), seed)
     }
 
-    /// Feature names, in the order of the input; of a network with maps those of its channels, or one
-    /// empty name.
-    pub const fn features(&self) -> Names<'a> {
-        self.artifact.inputs.names
+    /// Feature names, in the order of the input; none of a network with maps, whose features are the values
+    /// of a [map](Self::map) with [channels](Self::channels).
+    pub fn features(&self) -> Names<'a> {
+        if self.map().is_some() { Names::new("") } else { self.artifact.inputs.names }
+    }
+
+    /// Height, width and channels of the input of a network with maps, in which value (y, x) of channel c has
+    /// the index (y · width + x) · channels + c; none of other networks.
+    pub fn map(&self) -> Option<Shape> {
+        self.artifact.maps().map(|geometry| geometry.input)
+    }
+
+    /// Names of the channels of a network with maps, as far as they have some; none of other networks.
+    pub fn channels(&self) -> Names<'a> {
+        if self.map().is_some() { self.artifact.inputs.names } else { Names::new("") }
     }
 
     /// Class names in the order of the probabilities; none for regression.

@@ -14,7 +14,9 @@ use fiberwalk_runtime::{
 };
 use proptest::prelude::*;
 
-use example::{Shape, Structure, dense, f32s, i8s, random, random_maps, rescale, tiny, to_bytes};
+use example::{
+    Shape, Structure, convolutional, dense, f32s, i8s, random, random_maps, rescale, tiny, to_bytes,
+};
 
 /// What a scratch buffer may hold before it is used.
 const GARBAGE: u32 = 0xdead_beef;
@@ -73,6 +75,16 @@ fn the_model_knows_its_names() {
     assert_eq!((classes.len(), classes.get(1), classes.get(2)), (2, Some("yes"), None));
     assert_eq!((model.target(), model.samples(), model.latent_dim()), ("ripe", 2, 1));
     assert!(matches!(model.output(), Output::Classification { .. }));
+    assert!(model.channels().is_empty() && model.map().is_none());
+    let (mut artifact, _) = convolutional();
+    for names in ["", "left\nright"] {
+        artifact.inputs.names = Names::new(names);
+        let file = to_bytes(&artifact);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let map = model.map().expect("its input is a map");
+        assert_eq!(model.input_len(), map.len());
+        assert_eq!((model.features(), model.channels()), (Names::new(""), Names::new(names)));
+    }
 }
 
 #[test]

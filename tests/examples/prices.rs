@@ -10,7 +10,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 use fiberwalk::calibrate::Thresholds;
 use fiberwalk::costs::instructions::{Core, Counts, Operation, Operations};
-use fiberwalk::data::{Features, Schema, Series, Task};
+use fiberwalk::data::{Column, Layout, Schema, Series, Task};
 use fiberwalk::decoder::{DecoderShape, draw_modulations};
 use fiberwalk::export::Export;
 use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
@@ -154,12 +154,14 @@ fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
         (Task::Regression { mean: 20.3, std: 7.1 }, Calibration::NoiseStd(0.3))
     };
     let schema = Schema {
-        features: Features(names(inputs)),
+        layout: match shape.architecture.convolves() {
+            true => Layout::Image(shape.architecture.input),
+            false => Layout::Columns(names(inputs).into_iter().map(Column::Number).collect()),
+        },
         mean: vec![mean; inputs],
         std: vec![std; inputs],
         target: "y".to_owned(),
         task,
-        shape: shape.architecture.convolves().then_some(shape.architecture.input),
         series: Series::default(),
     };
     let export = Export {

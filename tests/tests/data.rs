@@ -78,7 +78,7 @@ fn images_are_learned_and_predicted_whatever_holds_them() {
     run(folder, "train train-images-idx3-ubyte --take 600 --config config.toml --out run");
     let data = fs::read_to_string(folder.join("run/data.json")).expect("a record");
     let data: String = data.split_whitespace().collect();
-    assert!(data.contains("\"rows\":600") && data.contains("\"shape\":{\"height\":8,\"width\":8"));
+    assert!(data.contains("\"rows\":600") && data.contains("\"image\":{\"height\":8,\"width\":8"));
     let shown = run(folder, "evaluate run t10k-images-idx3-ubyte");
     assert!(score(&shown, "accuracy") > 0.85, "{shown}");
     assert_eq!(run(folder, "evaluate run/model.fwk test.npy --labels truth.npy"), shown);

@@ -11,7 +11,7 @@ use fiberwalk_formats::{
 use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
 use crate::calibrate::Thresholds;
-use crate::data::{Features, Schema, Series, Task, Values};
+use crate::data::{Layout, Schema, Series, Task, Values};
 use crate::files;
 use crate::network::{Architecture, Batch, Shape};
 use crate::predictions::Predictions;
@@ -96,8 +96,15 @@ impl Predictor {
                 let predictor = Self::from_artifact(run.artifact()?, draws)
                     .with_context(|| path.display().to_string())?;
                 // The run knows what its file does not hold.
-                let Schema { shape, series, .. } = run.record().schema.clone();
-                Ok(Self { schema: Schema { shape, series, ..predictor.schema }, ..predictor })
+                let Schema { layout, series, .. } = run.record().schema.clone();
+                let (found, expected) = (predictor.schema.layout.len(), layout.len());
+                if found != expected {
+                    bail!(
+                        "{}: the exported file reads {found} values, and the run is of {expected}",
+                        path.display()
+                    );
+                }
+                Ok(Self { schema: Schema { layout, series, ..predictor.schema }, ..predictor })
             }
             EngineKind::Float => run.float_predictor(draws),
             EngineKind::Particles => run.particle_predictor(),
@@ -127,7 +134,7 @@ impl Predictor {
     /// # Errors
     /// Those of [`Self::predict`].
     pub fn predict_all(&self, values: &Values) -> anyhow::Result<Predictions> {
-        let features = self.schema.features.0.len();
+        let features = self.schema.layout.len();
         let at_once = (AT_ONCE_BYTES / (size_of::<f32>() * features)).clamp(1, AT_ONCE);
         let rows = |start: usize| {
             let end = (start + at_once).min(values.len() / features);
@@ -191,21 +198,18 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
             [geometry.input.height, geometry.input.width, geometry.input.channels].map(usize::from);
         Shape { height, width, channels }
     });
-    let named: Vec<&str> = artifact.inputs.names.iter().collect();
-    let Features(names) = match shape {
-        None => Features(named.into_iter().map(str::to_owned).collect()),
-        Some(shape) if named.is_empty() => Features(shape.names()),
-        Some(shape) => Features::of_windows(&named, shape.positions()),
-    };
+    // A lone feature may go without a name.
+    let unnamed = (shape.is_none() && artifact.inputs.names.is_empty()).then_some("");
+    let names = artifact.inputs.names.iter().chain(unnamed).map(str::to_owned).collect();
+    let layout = Layout::of_artifact(names, shape);
     // Of a map there is one a channel.
-    let each = |values: Vec<f32>| values.into_iter().cycle().take(names.len()).collect();
+    let each = |values: Vec<f32>| values.into_iter().cycle().take(layout.len()).collect();
     Schema {
         mean: each(mean),
         std: each(std),
-        features: Features(names),
+        layout,
         target: target.to_owned(),
         task,
-        shape,
         series: Series::default(),
     }
 }

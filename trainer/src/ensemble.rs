@@ -96,14 +96,10 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         Calibration::Temperature(temperature) => (Some(temperature), None),
         Calibration::NoiseStd(noise_std) => (None, Some(noise_std * unit)),
     };
-    let channels = schema.features.channels();
+    let (names, channels) = (schema.layout.names(), schema.layout.channel_names());
     let about = About {
-        features: match (schema.shape, &channels) {
-            (None, _) => &schema.features.0,
-            (Some(_), Some(channels)) => &channels.0,
-            (Some(_), None) => &[],
-        },
-        shape: schema.shape.map(|shape| Order::ChannelsFirst.dimensions(shape)),
+        features: if schema.layout.map().is_none() { &names } else { &channels },
+        shape: schema.layout.map().map(|shape| Order::ChannelsFirst.dimensions(shape)),
         mean: padding.as_deref(),
         target: &schema.target,
         classes: match &schema.task {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data::{Inputs, Rows, Schema, Split, Target, Targets, Task};
-use crate::network::{Architecture, LayerSpec, Shape};
+use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::{DATA, IMPORTED, RunDir};
 use crate::tensors::{TensorFile, header};
 use crate::walk::first_of;
@@ -98,8 +98,12 @@ impl DataRecord {
     }
 
     fn network(&self, hidden: &[LayerSpec], config: &Config) -> Result<Architecture, String> {
-        let input = self.schema.shape.unwrap_or(Shape::flat(self.schema.features.0.len()));
-        Architecture::of(input, hidden, config.network.activation, self.schema.outputs())
+        Architecture::of(
+            self.schema.layout.shape(),
+            hidden,
+            config.network.activation,
+            self.schema.outputs(),
+        )
     }
 
     /// Reads the training rows.
@@ -110,7 +114,7 @@ impl DataRecord {
         let path = dir.path(ROWS);
         let file = TensorFile::open(&path)?;
         let n = self.split.training.len();
-        let features = self.schema.features.0.len();
+        let features = self.schema.layout.len();
         expect_shapes(&file, &path, &[("x", [n, features]), ("targets", [n, 1])])?;
         let values = file.values("targets", 0..n)?;
         let targets = match &self.schema.task {
@@ -139,7 +143,7 @@ impl DataRecord {
         let path = dir.path(CALIBRATION_ROWS);
         let file = TensorFile::open(&path)?;
         let n = self.split.calibration.len();
-        let features = self.schema.features.0.len();
+        let features = self.schema.layout.len();
         expect_shapes(&file, &path, &[("raw", [n, features]), ("targets", [n, 1])])?;
         let values = file.values("targets", 0..n)?;
         let target = match &self.schema.task {

@@ -49,7 +49,10 @@ fn anything<T>() -> &'static [T] {
 fn describe(model: &Model<'_>) {
     black_box((model.input_len(), model.scratch_len(), model.samples(), model.latent_dim()));
     black_box((model.target(), model.output(), model.clone()));
-    for names in [Some(model.features()), model.classes()].into_iter().flatten() {
+    black_box(model.map());
+    for names in
+        [Some(model.features()), Some(model.channels()), model.classes()].into_iter().flatten()
+    {
         black_box((names.len(), names.is_empty(), names.get(black_box(1))));
         names.iter().for_each(|name| {
             black_box(name);

@@ -131,19 +131,18 @@ impl Artifacts {
 mod tests {
     use super::*;
     use crate::baselines::linear::Linear;
-    use crate::data::{Features, Series, Targets, Task};
+    use crate::data::{Column, Layout, Series, Targets, Task};
     use crate::descent::{Schedule, TrainingSet};
     use crate::device::Device;
     use crate::network::{Activation, Architecture, Likelihood};
 
     fn schema(task: Task) -> Schema {
         Schema {
-            features: Features(["a", "b"].map(str::to_owned).to_vec()),
+            layout: Layout::Columns(["a", "b"].map(|name| Column::Number(name.into())).to_vec()),
             mean: vec![10.0, -3.0],
             std: vec![4.0, 0.5],
             target: "y".to_owned(),
             task,
-            shape: None,
             series: Series::default(),
         }
     }

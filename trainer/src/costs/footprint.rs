@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::calibrate::Thresholds;
-    use crate::data::{Features, Schema, Series, Task};
+    use crate::data::{Column, Layout, Schema, Series, Task};
     use crate::decoder::draw_modulations;
     use crate::export::{Export, NetworkExport};
     use crate::network::{Activation, Batch};
@@ -183,12 +183,11 @@ mod tests {
         use LayerDecoder::{Dense, Frozen, LowRank};
         let architecture = Architecture::perceptron(&[7, 20, 3], Activation::Tanh);
         let schema = Schema {
-            features: Features((0..7).map(|feature| feature.to_string()).collect()),
+            layout: Layout::Columns((0..7).map(|i| Column::Number(i.to_string())).collect()),
             mean: vec![0.0; 7],
             std: vec![1.0; 7],
             target: "y".to_owned(),
             task: Task::Classification { classes: ["a", "b", "c"].map(str::to_owned).to_vec() },
-            shape: None,
             series: Series::default(),
         };
         let inputs = Batch::from_rows(&[0.5; 7], 7);

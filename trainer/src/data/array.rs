@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use fiberwalk_formats::MAX_MAP;
 
-use super::block::{Block, Shape, Values};
+use super::block::{Block, Values};
+use super::{Column, Layout, Shape};
 use crate::store::{Store, Writer};
 
 /// Where an array's labels come from, for a message.
@@ -159,9 +160,12 @@ impl Array {
                 "found an array {shape:?}: its rows have {row} values, expected at most {MAX_MAP}"
             ));
         }
-        let map = |height, width, channels| Some(Shape { height, width, channels });
-        let (map, axes): (_, &[usize]) = match (&shape[..], channels_first) {
-            ([_, _], false) => (None, &[0, 1]),
+        let map = |height, width, channels| Layout::Image(Shape { height, width, channels });
+        let columns = |count| {
+            Layout::Columns((0..count).map(|index| Column::Number(format!("x{index}"))).collect())
+        };
+        let (layout, axes): (_, &[usize]) = match (&shape[..], channels_first) {
+            (&[_, features], false) => (columns(features), &[0, 1]),
             (&[_, height, width], false) => (map(height, width, 1), &[0, 1, 2]),
             (&[_, height, width, channels], false) => (map(height, width, channels), &[0, 1, 2, 3]),
             (&[_, channels, length], true) => (map(1, length, channels), &[0, 2, 1]),
@@ -179,34 +183,31 @@ impl Array {
                 ));
             }
         };
-        let names = match &map {
-            Some(map) => map.names(),
-            None => (0..shape[1]).map(|feature| format!("x{feature}")).collect(),
-        };
         let mut values = elements.into_values()?;
         if fortran || channels_first {
             let strides = strides(&shape, fortran);
             let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
             values = values.along(&axes).map_err(|error| error.to_string())?;
         }
-        let block = Block { names, shape: map, values: Arc::new(values), labels };
+        let block = Block { layout, values: Arc::new(values), labels };
         match block.not_finite() {
             None => Ok(block),
-            Some((row, feature, found)) => Err(format!(
+            Some((row, input, found)) => Err(format!(
                 "row {}, `{}`: found {found}, expected a finite number",
                 row + 1,
-                block.names[feature]
+                block.layout.names()[input]
             )),
         }
     }
 }
 
 impl Block {
-    /// Row, feature and value of the first number that is none.
+    /// Row, input and value of the first number that is none.
     fn not_finite(&self) -> Option<(usize, usize, f32)> {
         let Values::Floats(floats) = &*self.values else { return None };
         let index = floats.iter().position(|x| !x.is_finite())?;
-        Some((index / self.names.len(), index % self.names.len(), floats[index]))
+        let inputs = self.layout.len();
+        Some((index / inputs, index % inputs, floats[index]))
     }
 }
 
@@ -233,20 +234,18 @@ mod tests {
     #[test]
     fn channels_go_last() {
         let block = array(&[1, 2, 1, 3]).into_block(true, "").expect("a map");
-        assert_eq!(block.shape, Some(Shape { height: 1, width: 3, channels: 2 }));
+        assert_eq!(block.layout, Layout::Image(Shape { height: 1, width: 3, channels: 2 }));
         assert_eq!(block.values.to_floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         let series = array(&[1, 2, 3]).into_block(true, "").expect("a series");
-        assert_eq!((series.shape, &series.values), (block.shape, &block.values));
+        assert_eq!((series.layout, &series.values), (block.layout, &block.values));
     }
 
     #[test]
     fn the_order_of_fortran_is_undone() {
         let fortran = Array { fortran: true, ..array(&[2, 3]) };
         let block = fortran.into_block(false, "").expect("rows");
-        assert_eq!(
-            (block.shape, &block.names[..]),
-            (None, &["x0", "x1", "x2"].map(String::from)[..])
-        );
+        assert!(matches!(&block.layout, Layout::Columns(_)));
+        assert_eq!(block.layout.names(), ["x0", "x1", "x2"]);
         assert_eq!(block.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
     }
 

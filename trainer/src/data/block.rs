@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
-pub(super) use crate::network::Shape;
+use super::Layout;
 use crate::store::{Store, Writer};
 
 /// A part of every row that is numbers from the start: an image, a window of a series, an array's columns.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// Names of the features.
-    pub names: Vec<String>,
-    /// The map that the features are; none for a flat array.
-    pub shape: Option<Shape>,
-    /// Original units, row-major `[n, features]`, all finite.
+    /// What a row is.
+    pub layout: Layout,
+    /// Original units, row-major `[n, inputs]`, all finite.
     pub values: Arc<Values>,
     /// Where labels were looked for.
     pub labels: &'static str,
@@ -30,21 +28,6 @@ pub enum Values {
     Bytes(Store<u8>),
     /// Anything else.
     Floats(Store<f32>),
-}
-
-impl Shape {
-    /// Names of the features of an image: `y3x5` is a pixel, `y3x5c0` one of its channels.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let Self { height, width, channels } = *self;
-        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| format!("y{y}x{x}")));
-        let names = pixels.flat_map(|pixel| {
-            (0..channels).map(move |channel| match channels {
-                1 => pixel.clone(),
-                _ => format!("{pixel}c{channel}"),
-            })
-        });
-        names.collect()
-    }
 }
 
 impl Values {
@@ -148,13 +131,6 @@ fn gather<T: Pod>(values: &[T], axes: &[(usize, usize)]) -> io::Result<Store<T>>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_in_the_order_of_the_values() {
-        let names = |height, width, channels| Shape { height, width, channels }.names();
-        assert_eq!(names(2, 2, 1), ["y0x0", "y0x1", "y1x0", "y1x1"]);
-        assert_eq!(names(1, 2, 2), ["y0x0c0", "y0x0c1", "y0x1c0", "y0x1c1"]);
-    }
 
     #[test]
     fn axes_are_exchanged() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::series::windows;
 use super::split::stratified;
 use super::{
-    Features, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
+    Column, Layout, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
 };
 use crate::random::Purpose;
 
@@ -14,8 +14,8 @@ use crate::random::Purpose;
 pub struct Dataset {
     /// What was read.
     pub table: Table,
-    /// The features' names.
-    pub features: Features,
+    /// What a row is.
+    pub layout: Layout,
     /// Features, original units, row-major `[n, features]`.
     pub raw: Arc<Values>,
     /// Name of the target column.
@@ -53,7 +53,7 @@ impl Dataset {
         if series.window.is_some() {
             let label = table.column(target_name)?;
             let label = (task == TaskKind::Classification).then_some(label);
-            let channels = Features::of(&table, &besides)?;
+            let channels = Column::learn(&table, &besides)?;
             let cut = windows(&table, &channels, &series, target_name, label)?;
             table = cut.table;
             notes.push(cut.note);
@@ -70,12 +70,12 @@ impl Dataset {
             table = table.select(rows)?;
         }
         let target = Target::read(&table, target_name, task)?;
-        let features = Features::of(&table, &besides)?;
-        let raw = features.read(&table, &besides)?;
+        let layout = Layout::learn(&table, &besides)?;
+        let raw = layout.read(&table, &besides)?;
         let groups = groups(&table, &series)?;
         Ok(Self {
             table,
-            features,
+            layout,
             raw,
             target_name: target_name.to_owned(),
             target,
@@ -98,12 +98,12 @@ impl Dataset {
 
     /// The map that the features are; none where they are columns.
     pub fn shape(&self) -> Option<Shape> {
-        self.table.block().and_then(|block| block.shape)
+        self.layout.map()
     }
 
     /// Features, `[n, features]`, and targets of the named rows.
     pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Target) {
-        let width = self.features.0.len();
+        let width = self.layout.len();
         let raw = rows.iter().map(|&row| self.raw.row(row, width));
         (raw.collect::<Vec<_>>().concat(), self.target.subset(rows))
     }
@@ -116,23 +116,16 @@ impl Dataset {
         })
     }
 
-    /// An error about one feature of one row.
-    ///
-    /// # Errors
-    /// The feature is a category of a column, not a column: then that is the error.
-    pub fn bad_feature(
-        &self,
-        row: usize,
-        feature: usize,
-        expected: String,
-    ) -> Result<TableError, TableError> {
-        let name = &self.features.0[feature];
-        match self.table.block() {
-            None => Ok(self.table.bad_field(row, self.table.column(name)?, expected)),
-            Some(_) => {
-                let index = row * self.features.0.len() + feature;
+    /// An error about one input value of one row.
+    pub fn bad_input(&self, row: usize, input: usize, expected: String) -> TableError {
+        let name = self.layout.column_of(input).filter(|_| self.table.block().is_none());
+        match name.map(|name| self.table.column(name)) {
+            Some(Ok(column)) => self.table.bad_field(row, column, expected),
+            Some(Err(error)) => error,
+            None => {
+                let index = row * self.layout.len() + input;
                 let found = self.raw.floats(index..index + 1)[0];
-                Ok(self.table.bad_number(row, name, found, expected))
+                self.table.bad_number(row, &self.layout.names()[input], found, expected)
             }
         }
     }

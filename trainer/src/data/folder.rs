@@ -9,8 +9,9 @@ use fiberwalk_formats::MAX_MAP;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
-use super::block::{Block, Shape, Values};
+use super::block::{Block, Values};
 use super::table::{TableError, unreadable};
+use super::{Layout, Shape};
 use crate::files;
 use crate::store::Writer;
 
@@ -69,8 +70,7 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
         return Err(unusable("found no image, expected PNG files in one subfolder a class".into()));
     };
     let block = Block {
-        names: shape.names(),
-        shape: Some(shape),
+        layout: Layout::Image(shape),
         values: Arc::new(Values::Bytes(pixels.finish().map_err(unreadable)?)),
         labels: "expected one subfolder a class",
     };
@@ -180,7 +180,7 @@ mod tests {
         let Images { block, classes } = images(&files).expect("images");
         assert_eq!(classes.expect("labelled"), ["ant", "cat", "cat"]);
         assert_eq!(*block.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4].into()));
-        assert_eq!(block.shape, Some(Shape { height: 1, width: 2, channels: 1 }));
+        assert_eq!(block.layout, Layout::Image(Shape { height: 1, width: 2, channels: 1 }));
         let colour = png(1, 1, ColorType::Rgb, &[7, 8, 9]);
         let Images { block, classes } = images(&[("a.png", colour)]).expect("an image");
         assert_eq!((classes, &*block.values), (None, &Values::Bytes(vec![7, 8, 9].into())));

@@ -1,6 +1,5 @@
 //! What the columns of a data file mean, and their normalisation.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand_distr::{Distribution, Uniform};
@@ -12,13 +11,11 @@ use fiberwalk_formats::INPUT_CLIP;
 
 use super::inputs::standardise;
 use super::series::windows;
-use super::table::unreadable;
-use super::{Dataset, Inputs, Rows, Series, Shape, Source, Table, TableError, Targets, Values};
+use super::{
+    Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Targets, Values,
+};
 use crate::excerpt::list;
-use crate::store::Writer;
 
-/// A text column with more categories than this is no feature but an identifier.
-const MAX_CATEGORIES: usize = 32;
 /// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
 const MAX_AUTO_CLASSES: usize = 20;
 
@@ -51,31 +48,64 @@ pub enum Task {
     },
 }
 
-/// Names of the features in the order of the network's inputs. A feature `column=value` is 1 where
-/// a text column holds that value, else 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Features(pub Vec<String>);
-
 /// The meaning of a data file's columns, learned from training rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Schema {
-    /// Feature names.
-    pub features: Features,
-    /// Mean of each feature over the training rows.
+    /// What an input is.
+    pub layout: Layout,
+    /// Mean of each input value over the training rows; the channels of a map have one mean each.
     pub mean: Vec<f32>,
-    /// Standard deviation of each feature over the training rows; 1 for a constant feature.
+    /// Standard deviation of each over the training rows, likewise; 1 for what is constant.
     pub std: Vec<f32>,
     /// Name of the target column.
     pub target: String,
     /// What is predicted.
     pub task: Task,
-    /// The map that the features are, if they are one; its channels have one mean and deviation each.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shape: Option<Shape>,
     /// Groups and windows of rows.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
     pub series: Series,
+}
+
+/// A schema as a file has it: versions up to 0.1 wrote the names of the inputs, and their shape if they were a
+/// map, in place of the layout.
+#[derive(Deserialize)]
+struct Written {
+    layout: Option<Layout>,
+    features: Option<Vec<String>>,
+    shape: Option<Shape>,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    target: String,
+    task: Task,
+    #[serde(default)]
+    series: Series,
+}
+
+impl TryFrom<Written> for Schema {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { layout, features, shape, mean, std, target, task, series } = written;
+        let layout = match (layout, features) {
+            (Some(layout), None) => layout,
+            (None, Some(names)) => Layout::of_inputs(names, shape),
+            _ => return Err("expected the `layout` of the inputs".to_owned()),
+        };
+        let inputs = layout.checked_len().filter(|&inputs| inputs > 0);
+        if inputs != Some(mean.len()) || mean.len() != std.len() {
+            return Err(format!(
+                "found {} means and {} deviations, expected one for every value of the layout",
+                mean.len(),
+                std.len()
+            ));
+        }
+        let usable = |(mean, std): (&f32, &f32)| mean.is_finite() && std.is_finite() && *std > 0.0;
+        if !mean.iter().zip(&std).all(usable) {
+            return Err("found a mean or deviation that no data have".to_owned());
+        }
+        Ok(Self { layout, mean, std, target, task, series })
+    }
 }
 
 /// The target column, as read.
@@ -85,164 +115,6 @@ pub enum Target {
     Classes(Vec<u32>, Vec<String>),
     /// Value of every row, original units.
     Values(Vec<f32>),
-}
-
-/// What the fields of a column are.
-struct Column<'t> {
-    index: usize,
-    /// The first row whose field is no number.
-    text: Option<usize>,
-    /// Different fields, or one more than a column of categories has.
-    values: BTreeSet<&'t str>,
-}
-
-impl<'t> Column<'t> {
-    fn new(index: usize) -> Self {
-        Self { index, text: None, values: BTreeSet::new() }
-    }
-
-    fn meet(&mut self, row: usize, field: &'t str) {
-        if self.text.is_none() && field.parse::<f32>().is_err() {
-            self.text = Some(row);
-        }
-        if self.values.len() <= MAX_CATEGORIES {
-            self.values.insert(field);
-        }
-    }
-}
-
-impl Features {
-    /// The features of a training file: the numbers beside its columns, or every column but those `besides`,
-    /// the last of which is the target.
-    ///
-    /// # Errors
-    /// A text column with too many values, or no column but those.
-    pub fn of(table: &Table, besides: &[&str]) -> Result<Self, TableError> {
-        if let Some(block) = table.block() {
-            return Ok(Self(block.names.clone()));
-        }
-        let columns = table.columns.iter().enumerate();
-        let columns = columns.filter(|(_, name)| !besides.contains(&name.as_str()));
-        let mut columns: Vec<Column<'_>> = columns.map(|column| Column::new(column.0)).collect();
-        // Row by row, since a table can be larger than memory.
-        for row in 0..table.len() {
-            columns.iter_mut().for_each(|column| column.meet(row, table.field(row, column.index)));
-        }
-        let mut names = Vec::new();
-        for Column { index, text, values } in columns {
-            let name = &table.columns[index];
-            match text {
-                None => names.push(name.clone()),
-                Some(row) if values.len() > MAX_CATEGORIES => {
-                    let expected = format!(
-                        "a number, or one of at most {MAX_CATEGORIES} categories (the column has more \
-                         different values); correct the value or drop the column"
-                    );
-                    return Err(table.bad_field(row, index, expected));
-                }
-                Some(_) => names.extend(values.iter().map(|value| format!("{name}={value}"))),
-            }
-        }
-        if names.is_empty() {
-            let (groups, target) = besides.split_at(besides.len().saturating_sub(1));
-            let groups = if groups.is_empty() { "" } else { " and those of --group" };
-            return Err(table.unusable(format!(
-                "there is no column besides the target {}{groups}",
-                list(target)
-            )));
-        }
-        Ok(Self(names))
-    }
-
-    /// The features of every row, original units, row-major `[n, features]`. A column that is
-    /// neither a feature nor among those `besides` is refused. Numbers beside the columns are taken in their
-    /// order, since arrays and images have no names.
-    ///
-    /// # Errors
-    /// Missing and unknown columns, and fields that are no numbers or unknown categories; another number of
-    /// features.
-    pub fn read(&self, table: &Table, besides: &[&str]) -> Result<Arc<Values>, TableError> {
-        if let Some(block) = table.block() {
-            let (found, expected) = (block.names.len(), self.0.len());
-            if found != expected {
-                return Err(table.unusable(format!(
-                    "found {found} features a row, expected {expected} as the model was trained with"
-                )));
-            }
-            return Ok(block.values.clone());
-        }
-        let sources: Vec<_> = self.0.iter().map(|name| self.source(table, name)).collect();
-        let missing: Vec<&String> = self
-            .0
-            .iter()
-            .zip(&sources)
-            .filter(|(_, source)| source.is_none())
-            .map(|(name, _)| name)
-            .collect();
-        if !missing.is_empty() {
-            return Err(table.unusable(format!(
-                "feature columns are missing: {}; the model was trained with them",
-                list(&missing)
-            )));
-        }
-        let sources: Vec<_> = sources.into_iter().flatten().collect();
-        let known = |column: &usize| sources.iter().any(|(source, _)| source == column);
-        let extra: Vec<&String> = (0..table.columns.len())
-            .filter(|column| !known(column) && !besides.contains(&table.columns[*column].as_str()))
-            .map(|column| &table.columns[column])
-            .collect();
-        if !extra.is_empty() {
-            return Err(table.unusable(format!(
-                "found columns that the model does not know: {}; remove them",
-                list(&extra)
-            )));
-        }
-        let unreadable = |error| unreadable(&table.path, error);
-        let mut values = Writer::default();
-        let mut x = vec![0.0; self.0.len()];
-        for row in 0..table.len() {
-            for (x, &(column, category)) in x.iter_mut().zip(&sources) {
-                *x = match category {
-                    None => table.number(row, column)?,
-                    Some(category) => self.indicator(table, row, column, category)?,
-                };
-            }
-            values.extend(&x).map_err(unreadable)?;
-        }
-        Ok(Arc::new(Values::Floats(values.finish().map_err(unreadable)?)))
-    }
-
-    /// The column behind a feature, and its category where the column is text.
-    fn source<'n>(&self, table: &Table, name: &'n str) -> Option<(usize, Option<&'n str>)> {
-        let find = |name: &str| table.columns.iter().position(|column| column == name);
-        if let Some(column) = find(name) {
-            return Some((column, None));
-        }
-        let mut splits = name.match_indices('=').map(|(at, _)| (&name[..at], &name[at + 1..]));
-        splits.find_map(|(column, category)| Some((find(column)?, Some(category))))
-    }
-
-    /// Whether a field is a category; any of those seen in training is one.
-    fn indicator(
-        &self,
-        table: &Table,
-        row: usize,
-        column: usize,
-        category: &str,
-    ) -> Result<f32, TableError> {
-        let field = table.field(row, column);
-        if field == category {
-            return Ok(1.0);
-        }
-        let prefix = format!("{}=", table.columns[column]);
-        let known = || self.0.iter().filter_map(|name| name.strip_prefix(prefix.as_str()));
-        if known().any(|known| known == field) {
-            return Ok(0.0);
-        }
-        let known: Vec<&str> = known().collect();
-        let expected = format!("a category seen in training: {}", list(&known));
-        Err(table.bad_field(row, column, expected))
-    }
 }
 
 impl Target {
@@ -345,9 +217,8 @@ impl Schema {
         rows: &[usize],
         centre: Option<&[f32]>,
     ) -> Result<Self, TableError> {
-        let Dataset { table, features, raw, target, target_name, .. } = data;
-        let (width, shape) = (features.0.len(), data.shape());
-        let channels = shape.map_or(width, |shape| shape.channels);
+        let Dataset { table, layout, raw, target, target_name, .. } = data;
+        let (width, channels) = (layout.len(), layout.shape().channels);
         if let Some(centre) = centre.filter(|centre| centre.len() != channels) {
             let found = centre.len();
             return Err(table.unusable(format!(
@@ -366,7 +237,7 @@ impl Schema {
             })
             .unzip();
         if constant == channels {
-            let what = if shape.is_some() { "channel" } else { "feature column" };
+            let what = if layout.map().is_some() { "channel" } else { "feature column" };
             return Err(
                 table.unusable(format!("every {what} is constant: there is nothing to learn from"))
             );
@@ -385,25 +256,24 @@ impl Schema {
             }
         };
         Ok(Self {
-            features: features.clone(),
+            layout: layout.clone(),
             mean: every(means),
             std: every(stds),
             target: target_name.clone(),
             task,
-            shape,
             series: data.series.clone(),
         })
     }
 
-    /// Names of the features that did not vary in the training rows `rows` of `x`; none of a map, where
-    /// pixels that are always dark are no mistake.
-    pub fn constant_features(&self, x: &Values, rows: &[usize]) -> Vec<&str> {
-        if self.shape.is_some() {
+    /// The input values that did not vary in the training rows `rows` of `x`; none of a map, where pixels that are
+    /// always dark are no mistake.
+    pub fn constant_inputs(&self, x: &Values, rows: &[usize]) -> Vec<usize> {
+        if self.layout.map().is_some() {
             return Vec::new();
         }
-        let names = &self.features.0;
-        let row = |&row: &usize| x.row(row, names.len());
-        let mut constant = vec![true; names.len()];
+        let inputs = self.layout.len();
+        let row = |&row: &usize| x.row(row, inputs);
+        let mut constant = vec![true; inputs];
         if let Some((first, others)) = rows.split_first() {
             let first = row(first);
             for other in others {
@@ -412,8 +282,7 @@ impl Schema {
                 constant.iter_mut().zip(both).for_each(|(constant, (a, b))| *constant &= a == b);
             }
         }
-        let constant = names.iter().zip(constant).filter(|(_, constant)| *constant);
-        constant.map(|(name, _)| name.as_str()).collect()
+        (0..inputs).filter(|&input| constant[input]).collect()
     }
 
     /// Standardises raw features `[n, features]` and clips them to ± [`INPUT_CLIP`].
@@ -469,7 +338,7 @@ impl Schema {
     /// The file cannot be read, or holds other features than the model was trained with.
     pub fn read(&self, source: &Source, target: &str) -> Result<Arc<Values>, TableError> {
         let (series, table) = self.table(source, target, false)?;
-        self.features.read(&table, &series.besides(target))
+        self.layout.read(&table, &series.besides(target))
     }
 
     /// The same with the targets of a file to evaluate on, original units.
@@ -484,7 +353,7 @@ impl Schema {
     ) -> Result<(Arc<Values>, Target), TableError> {
         let (series, table) = self.table(source, target, true)?;
         let targets = self.read_target(&table, target)?;
-        Ok((self.features.read(&table, &series.besides(target))?, targets))
+        Ok((self.layout.read(&table, &series.besides(target))?, targets))
     }
 
     /// What a file holds, cut into windows if those are what was trained on, and the groups and windows it was
@@ -498,25 +367,19 @@ impl Schema {
         let series = source.series.or(&self.series);
         let table = source.table(target)?;
         series.check(target).map_err(|message| table.unusable(message))?;
-        if let Some(block) = table.block() {
-            return match (block.shape, self.shape) {
-                (Some(found), Some(expected)) if found != expected => Err(table.unusable(format!(
-                    "found maps of {found}, expected {expected} as the model was trained with"
-                ))),
-                _ => Ok((series, table)),
-            };
+        if table.block().is_some() {
+            return Ok((series, table));
         }
-        // A file may hold windows already, one a row.
-        let already = self.features.0.first().is_some_and(|first| table.columns.contains(first));
-        let Some(channels) = self.features.channels().filter(|_| !already) else {
-            return match series.window {
-                Some(_) if !already => {
-                    Err(table.unusable("--window: the model was not trained on windows".into()))
-                }
-                _ => Ok((series, table)),
-            };
+        let (expected, channels) = match &self.layout {
+            Layout::Windows { steps, channels } if !self.layout.lies_in(&table) => {
+                (*steps, channels)
+            }
+            Layout::Columns(_) | Layout::Image(_) if series.window.is_some() => {
+                let message = "--window: the model was not trained on windows";
+                return Err(table.unusable(message.to_owned()));
+            }
+            _ => return Ok((series, table)),
         };
-        let expected = self.features.0.len() / channels.0.len();
         if series.window != Some(expected) {
             let found =
                 series.window.map_or("none".to_owned(), |found| format!("--window {found}"));
@@ -528,7 +391,7 @@ impl Schema {
             (Task::Classification { .. }, true) => Some(table.column(target)?),
             _ => None,
         };
-        let cut = windows(&table, &channels, &series, target, label)?;
+        let cut = windows(&table, channels, &series, target, label)?;
         info!(path = %source.path.display(), "{}", cut.note);
         Ok((series, cut.table))
     }
@@ -580,24 +443,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_columns_become_indicators_and_are_found_again() {
-        let table = table_from("c,x,y\nred,1,0\nblue,2,1\nred,3,1\nblue,4,0\n").expect("table");
-        let features = Features::of(&table, &["y"]).expect("features");
-        assert_eq!(features.0, ["c=blue", "c=red", "x"]);
-        let other = table_from("x,c\n7,blue\n").expect("table");
-        assert_eq!(features.read(&other, &["y"]).expect("row").to_floats(), [1.0, 0.0, 7.0]);
-        let unknown = table_from("x,c\n7,green\n").expect("table");
-        let message = features.read(&unknown, &["y"]).expect_err("green").to_string();
-        assert!(message.contains("row 1 (line 2), column `c`: found `green`"), "{message}");
-    }
-
-    #[test]
-    fn missing_and_extra_columns_are_named() {
-        let features = Features(vec!["a".into(), "b".into()]);
-        let table = table_from("a,y\n1,2\n").expect("table");
-        assert!(features.read(&table, &["y"]).expect_err("b").to_string().contains("missing: `b`"));
-        let table = table_from("a,b,c,y\n1,2,3,4\n").expect("table");
-        assert!(features.read(&table, &["y"]).expect_err("c").to_string().contains("know: `c`"));
+    fn records_of_version_0_1_are_read() {
+        let read = |inputs: &str, values: usize| {
+            let numbers = vec!["1.5"; values].join(",");
+            let task = "{\"regression\":{\"mean\":0,\"std\":1}}";
+            let text = format!(
+                "{{{inputs},\"mean\":[{numbers}],\"std\":[{numbers}],\"target\":\"y\",\"task\":{task}}}"
+            );
+            serde_json::from_str::<Schema>(&text).map_err(|error| error.to_string())
+        };
+        let layout = |inputs: &str, values| read(inputs, values).expect("readable").layout;
+        let columns = layout("\"features\":[\"c=blue\",\"c=red\",\"x\"]", 3);
+        let table = table_from("x,c\n7,red\n").expect("a table");
+        assert_eq!(columns.read(&table, &[]).expect("a row").to_floats(), [0.0, 1.0, 7.0]);
+        let map = Shape { height: 1, width: 2, channels: 1 };
+        let shape = "\"shape\":{\"height\":1,\"width\":2,\"channels\":1}";
+        let image = layout(&format!("\"features\":[\"y0x0\",\"y0x1\"],{shape}"), 2);
+        assert_eq!(image, Layout::Image(map));
+        let windows = layout(&format!("\"features\":[\"a@0\",\"a@1\"],{shape}"), 2);
+        assert_eq!((windows.map(), windows.channel_names()), (Some(map), vec!["a".to_owned()]));
+        // What this version writes comes back, and what does not fit together is refused.
+        for layout in [columns, image, windows] {
+            let json = serde_json::to_string(&layout).expect("it has a form");
+            let read = |values| read(&format!("\"layout\":{json}"), values);
+            assert_eq!(read(layout.len()).expect("readable").layout, layout);
+            assert!(read(4).expect_err("other lengths").contains("found 4 means"));
+        }
+        assert!(read("\"seed\":1", 1).expect_err("nothing").contains("expected the `layout`"));
+        let endless =
+            "\"layout\":{\"image\":{\"height\":4294967296,\"width\":4294967296,\"channels\":1}}";
+        assert!(read(endless, 1).expect_err("too large").contains("found 1 means"));
     }
 
     #[test]

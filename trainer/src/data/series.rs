@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::block::{Block, Shape, Values};
+use super::block::Block;
+use super::layout::read_columns;
 use super::table::unreadable;
-use super::{Features, Table, TableError};
+use super::{Column, Layout, Table, TableError, Values};
 use crate::store::Writer;
-
-/// Stands between the name of a channel and the number of a reading in the name of a window's feature.
-const AT: char = '@';
 
 /// Which rows of a file belong together, and how consecutive ones are cut into windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,29 +67,11 @@ pub(super) struct Windows {
     pub note: String,
 }
 
-impl Features {
-    /// The channels of windows, if that is what the features are: the names of the first reading.
-    pub fn channels(&self) -> Option<Self> {
-        let first = format!("{AT}0");
-        let names = self.0.iter().map_while(|name| name.strip_suffix(&first));
-        let names: Vec<String> = names.map(str::to_owned).collect();
-        (!names.is_empty() && self.0.len().is_multiple_of(names.len())).then_some(Self(names))
-    }
-
-    /// The features of windows of so many readings of `channels`.
-    pub fn of_windows(channels: &[impl AsRef<str>], readings: usize) -> Self {
-        let of = |reading| {
-            channels.iter().map(move |channel| format!("{}{AT}{reading}", channel.as_ref()))
-        };
-        Self((0..readings).flat_map(of).collect())
-    }
-}
-
 /// Cuts every run of consecutive rows of one group, and of one value of the column `label` where classes are
 /// learned, into windows of `channels`. Rows at the end of a run that fill no window are dropped.
 pub(super) fn windows(
     table: &Table,
-    channels: &Features,
+    channels: &[Column],
     series: &Series,
     target: &str,
     label: Option<usize>,
@@ -101,7 +81,8 @@ pub(super) fn windows(
     let besides = series.besides(target);
     let groups: Vec<usize> =
         series.group.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
-    let raw = channels.read(table, &besides)?;
+    let raw = read_columns(channels, table, &besides)?;
+    let layout = Layout::Windows { steps: length, channels: channels.to_vec() };
 
     let keys: Vec<usize> = groups.iter().copied().chain(label).collect();
     let breaks = (1..table.len()).filter(|&row| {
@@ -142,7 +123,7 @@ pub(super) fn windows(
              held out",
         );
     }
-    let width = channels.0.len();
+    let width = layout.shape().channels;
     let mut values = Writer::default();
     let unreadable = |error| unreadable(&table.path, error);
     for start in &starts {
@@ -150,8 +131,7 @@ pub(super) fn windows(
         values.extend(&window).map_err(unreadable)?;
     }
     let block = Block {
-        names: Features::of_windows(&channels.0, length).0,
-        shape: Some(Shape { height: 1, width: length, channels: width }),
+        layout,
         values: Arc::new(Values::Floats(values.finish().map_err(unreadable)?)),
         labels: "expected it among the columns",
     };
@@ -163,6 +143,7 @@ pub(super) fn windows(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shape;
     use super::super::table::table_from;
     use super::*;
 
@@ -175,15 +156,15 @@ mod tests {
 
     fn cut(series: &Series, label: Option<usize>) -> Result<Windows, TableError> {
         let table = table_from(TABLE).expect("a table");
-        windows(&table, &Features(vec!["a".into(), "b".into()]), series, "class", label)
+        windows(&table, &["a", "b"].map(|name| Column::Number(name.into())), series, "class", label)
     }
 
     #[test]
     fn windows_stay_within_group_and_class() {
         let Windows { table, note } = cut(&series(2, 1), Some(3)).expect("windows");
         let block = table.block().expect("numbers");
-        assert_eq!(block.names, ["a@0", "b@0", "a@1", "b@1"]);
-        assert_eq!(block.shape, Some(Shape { height: 1, width: 2, channels: 2 }));
+        assert_eq!(block.layout.names(), ["a@0", "b@0", "a@1", "b@1"]);
+        assert_eq!(block.layout.map(), Some(Shape { height: 1, width: 2, channels: 2 }));
         let firsts: Vec<f32> = block.values.to_floats().chunks(4).map(|window| window[0]).collect();
         assert_eq!(firsts, [1.0, 2.0, 4.0, 6.0]);
         assert_eq!(block.values.to_floats()[..4], [1.0, 10.0, 2.0, 20.0]);
@@ -207,14 +188,6 @@ mod tests {
         let unknown = Series { group: vec!["whom".into()], ..series(2, 1) };
         let message = cut(&unknown, None).err().expect("no column").to_string();
         assert!(message.contains("no column `whom`"), "{message}");
-    }
-
-    #[test]
-    fn channels_are_found_in_the_names_of_features() {
-        let names = |names: &[&str]| Features(names.iter().map(|&name| name.to_owned()).collect());
-        let windows = names(&["a@0", "b@0", "a@1", "b@1"]);
-        assert_eq!(windows.channels(), Some(names(&["a", "b"])));
-        assert_eq!(names(&["a", "b"]).channels(), None);
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Source {
         columns: Vec<(String, PathBuf, Vec<String>)>,
         hash: Sha256,
     ) -> Result<Table, TableError> {
-        let rows = block.values.len() / block.names.len();
+        let rows = block.values.len() / block.layout.len();
         for (column, path, fields) in &columns {
             if fields.len() != rows {
                 let found = fields.len();
@@ -322,9 +322,8 @@ mod tests {
     use flate2::write::GzEncoder;
     use png::ColorType;
 
-    use super::super::block::{Shape, Values};
     use super::super::folder::folder_of;
-    use super::super::{Dataset, Schema, Selection, Target, TaskKind};
+    use super::super::{Dataset, Schema, Selection, Shape, Target, TaskKind, Values};
     use super::*;
 
     /// Rows of the tests' images.
@@ -451,7 +450,7 @@ mod tests {
         expect_images(&train(&Source { labels: labels.clone(), ..at("b.npy") }).expect("an array"));
         refused(&at("b.npy"), &["b.npy", "no `label`", "--labels"]);
         let flat = train(&at("c.npz")).expect("rows");
-        assert_eq!((flat.shape(), &flat.features.0[5][..], flat.groups), (None, "x5", None));
+        assert_eq!((flat.shape(), &flat.layout.names()[5][..], flat.groups), (None, "x5", None));
         let series = Series { group: vec!["who".into()], ..Series::default() };
         let grouped = train(&Source { series, ..at("c.npz") }).expect("groups");
         assert_eq!(grouped.groups.expect("groups")[..6], [0, 0, 0, 0, 1, 1]);
@@ -487,7 +486,7 @@ mod tests {
         let labelled = folder_of(&files);
         let data = train(&labelled.path().into()).expect("images");
         let schema = Schema::learn(&data, &(0..ROWS).collect::<Vec<_>>(), None).expect("a schema");
-        assert_eq!(schema.features.0, ["y0x0", "y0x1"]);
+        assert_eq!(schema.layout.names(), ["y0x0", "y0x1"]);
         // One channel over both positions.
         assert_eq!(schema.mean, [39.0; 2]);
         assert!(schema.std[0] == schema.std[1] && schema.std[0] > 20.0);
@@ -524,7 +523,7 @@ mod tests {
         let source = Source { series, ..files.path().join("a.csv").into() };
         let data = Dataset::read(&source, "class", TaskKind::Auto, 0).expect("windows");
         // Twelve runs of ten rows, three windows each.
-        assert_eq!((data.len(), data.features.0.len()), (36, 8));
+        assert_eq!((data.len(), data.layout.len()), (36, 8));
         assert_eq!(data.shape(), Some(Shape { height: 1, width: 4, channels: 2 }));
         assert_eq!(data.groups.as_ref().expect("groups")[5..7], [0, 1]);
         assert!(data.notes[1].starts_with("36 windows of 4 rows every 3"), "{:?}", data.notes);

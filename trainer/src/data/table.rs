@@ -190,7 +190,7 @@ impl Table {
         block: Block,
     ) -> Result<Self, TableError> {
         let mut rows = FieldsWriter::new(columns.len());
-        for row in 0..block.values.len() / block.names.len() {
+        for row in 0..block.values.len() / block.layout.len() {
             let fields = || fields.iter().map(|fields| fields[row].as_str());
             check_missing(path, &columns, row, None, fields())?;
             rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
@@ -223,7 +223,7 @@ impl Table {
         let columns: Vec<usize> = (0..self.columns.len()).collect();
         let chosen = || -> io::Result<_> {
             let block = self.block.as_ref().map(|block| {
-                let values = block.values.rows(rows, block.names.len())?;
+                let values = block.values.rows(rows, block.layout.len())?;
                 io::Result::Ok(Block { values: Arc::new(values), ..block.clone() })
             });
             Ok((self.chosen(rows, &columns)?, block.transpose()?))

@@ -52,12 +52,10 @@ impl Export<'_> {
         let geometry = self.quantised.geometry();
         // Of a map one normalisation a channel, and names of the channels where they have some.
         let (names, normalised) = match &geometry {
-            None => (self.schema.features.0.join("\n"), self.schema.features.0.len()),
-            Some(geometry) => {
-                let channels = self.schema.features.channels().unwrap_or_default();
-                (channels.0.join("\n"), geometry.input.channels.into())
-            }
+            None => (self.schema.layout.names(), self.schema.layout.len()),
+            Some(geometry) => (self.schema.layout.channel_names(), geometry.input.channels.into()),
         };
+        let names = names.join("\n");
         let normalisation = NormalisationBytes::new(self.schema, normalised, self.reading)?;
         let classes = match &self.schema.task {
             Task::Classification { classes } => classes.join("\n"),
@@ -224,7 +222,7 @@ impl NormalisationBytes {
             bail!(
                 "feature {}: its standard deviation {} is too far from the smallest one, {}: \
                  set export.input = \"float\"",
-                schema.features.0[feature],
+                schema.layout.names()[feature],
                 stds[feature],
                 stds.iter().copied().fold(f32::INFINITY, f32::min)
             );

@@ -183,35 +183,38 @@ impl ImportedNetwork {
     }
 
     /// The parameters of the same function of standardised features, to logits of the data's classes or
-    /// to the standardised target: `[P]` of the architecture for these data. Features that are `constant`
+    /// to the standardised target: `[P]` of the architecture for these data. Inputs that are `constant`
     /// in the training rows become part of the biases: the data do not say what their weights are, which
     /// can be huge, and would cost the others their resolution in integers.
     ///
     /// # Errors
     /// Other features, classes or outputs than the data's.
-    pub fn fitted_to(&self, schema: &Schema, constant: &[&str]) -> anyhow::Result<Vec<f32>> {
+    pub fn fitted_to(&self, schema: &Schema, constant: &[usize]) -> anyhow::Result<Vec<f32>> {
         let zero = self.about.zero.as_deref();
         let mut layers = Layers::of(&self.about.architecture, &self.theta, zero);
-        let features = &schema.features.0;
+        let features = schema.layout.len();
         let (inputs, map) = (layers.inputs(), layers.input);
         ensure!(
-            inputs == features.len(),
-            "the imported network has {inputs} inputs, the data have {} features",
-            features.len()
+            inputs == features,
+            "the imported network has {inputs} inputs, the data have {features} features"
         );
-        if map.positions() > 1 && schema.shape != Some(map) {
-            let found =
-                schema.shape.map_or("columns".to_owned(), |shape| format!("maps of {shape}"));
+        if map.positions() > 1 && schema.layout.map() != Some(map) {
+            let found = schema
+                .layout
+                .map()
+                .map_or("columns".to_owned(), |shape| format!("maps of {shape}"));
             bail!("the imported network reads maps of {map}, the data have {found}");
         }
         if let Some(own) = &self.about.features {
-            match schema.features.channels().filter(|_| map.positions() > 1) {
-                None => layers.reorder_inputs(&places(features, own, "features")?)?,
-                Some(channels) => layers.reorder_inputs(&places(&channels.0, own, "channels")?)?,
-            }
+            let channels = schema.layout.channel_names();
+            let (names, what) = match map.positions() > 1 && !channels.is_empty() {
+                true => (channels, "channels"),
+                false => (schema.layout.names(), "features"),
+            };
+            layers.reorder_inputs(&places(&names, own, what)?)?;
         }
         layers.scale_inputs(&schema.mean, &schema.std);
-        layers.cut_inputs(|input| constant.contains(&features[input].as_str()));
+        layers.cut_inputs(|input| constant.contains(&input));
         match &schema.task {
             Task::Classification { classes } => {
                 if layers.outputs() == 1 && classes.len() == 2 {

@@ -11,7 +11,7 @@ use onnx_rs::ast::{
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::*;
-use crate::data::{Features, Series};
+use crate::data::{Column, Layout, Series};
 use crate::network::{Batch, Shape, outputs};
 
 const WIDTHS: [usize; 3] = [3, 5, 2];
@@ -52,14 +52,17 @@ fn rows() -> Vec<f32> {
     (0..12).map(value).collect()
 }
 
+fn columns(names: impl Iterator<Item = String>) -> Layout {
+    Layout::Columns(names.map(Column::Number).collect())
+}
+
 fn schema(task: Task, features: &[&str]) -> Schema {
     Schema {
-        features: Features(features.iter().map(|&name| name.to_owned()).collect()),
+        layout: columns(features.iter().copied().map(str::to_owned)),
         mean: vec![9.0, -1.0, 0.0],
         std: vec![3.0, 1.5, 2.5],
         target: "y".to_owned(),
         task,
-        shape: None,
         series: Series::default(),
     }
 }
@@ -201,7 +204,7 @@ fn constant_features_become_part_of_the_biases() {
     let network = import.expect("a network").network;
     let mut data = schema(classes(&["a", "b"]), &["p", "q", "r"]);
     (data.mean[1], data.std[1]) = (-2.3, 1.0);
-    let theta = network.fitted_to(&data, &["q"]).expect("it fits");
+    let theta = network.fitted_to(&data, &[1]).expect("it fits");
     assert!(theta[..15].chunks_exact(3).all(|row| row[1] == 0.0));
     let x: Vec<f32> = rows().chunks_exact(3).flat_map(|x| [x[0], -2.3, x[2]]).collect();
     let batch = Batch::from_rows(&data.standardise(&x), 3);
@@ -662,8 +665,7 @@ fn networks_of_convolutions_give_the_original_function() {
 
         let mut data = schema(classes(&["a", "b", "c"]), &[]);
         let each = |values: [f32; 2]| values.into_iter().cycle().take(length).collect::<Vec<_>>();
-        data.features = Features((0..length).map(|index| index.to_string()).collect());
-        data.shape = Some(Shape { height, width, channels });
+        data.layout = Layout::Image(Shape { height, width, channels });
         (data.mean, data.std) = (each([padding[0], padding[1]]), each([1.3, 0.4]));
         let theta = network.fitted_to(&data, &[]).expect("it fits");
         let place = |index: usize| (index % channels) * height * width + index / channels;
@@ -674,7 +676,8 @@ fn networks_of_convolutions_give_the_original_function() {
             let found = found.into_iter().map(f64::from).collect();
             close(&[found], std::slice::from_ref(expected));
         }
-        let columns = Schema { shape: None, ..data };
+        let columns =
+            Schema { layout: columns((0..length).map(|index| index.to_string())), ..data };
         let message = network.fitted_to(&columns, &[]).expect_err("no images").to_string();
         assert!(message.contains("maps of 4 × 6 × 2, the data have columns"), "{message}");
     }

@@ -51,8 +51,10 @@ pub(super) fn start<'a>(
 
     let progress = options.progress;
     notes.iter().for_each(|note| progress.note(note));
-    let constant = record.schema.constant_features(&raw, &record.split.training);
+    let constant = record.schema.constant_inputs(&raw, &record.split.training);
     if !constant.is_empty() {
+        let names = record.schema.layout.names();
+        let constant: Vec<&str> = constant.iter().map(|&input| names[input].as_str()).collect();
         progress.note(&format!(
             "note: constant in the training rows, of no use: {}",
             constant.join(", ")
@@ -97,7 +99,7 @@ pub(super) fn start<'a>(
 /// Checks that every feature is a whole number that the board's readings can be.
 fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
     let (least, most) = reading.range();
-    let columns = data.features.0.len();
+    let inputs = data.layout.len();
     let fits = |x: f32| x.fract() == 0.0 && (least as f32..=most as f32).contains(&x);
     match data.raw.iter().position(|x| !fits(x)) {
         None => Ok(()),
@@ -106,7 +108,7 @@ fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
             let expected = format!(
                 "a whole number from {least} to {most}, since export.input is not \"float\""
             );
-            Err(data.bad_feature(index / columns, index % columns, expected)?)?
+            Err(data.bad_input(index / inputs, index % inputs, expected))?
         }
     }
 }

@@ -502,7 +502,7 @@ mod tests {
 
     use super::*;
     use crate::calibrate::Thresholds;
-    use crate::data::{Features, Schema, Series, Task};
+    use crate::data::{Layout, Schema, Series, Task};
     use crate::decoder::draw_modulations;
     use crate::export::Export;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
@@ -524,12 +524,11 @@ mod tests {
         let batch = Batch::from_rows(&x, features);
         let sampled = draw_modulations(&shape, &decoder, 64, 5);
         let schema = Schema {
-            features: Features((0..features).map(|feature| format!("x{feature}")).collect()),
+            layout: Layout::Image(Shape::flat(features)),
             mean: vec![0.0; features],
             std: vec![1.0; features],
             target: "y".to_owned(),
             task: Task::Regression { mean: 0.0, std: 1.0 },
-            shape: None,
             series: Series::default(),
         };
         let (mut error, mut spread) = (0.0f64, 0.0f64);

@@ -42,7 +42,7 @@ impl HeldOut {
             );
         }
         let (raw, target) = run.record().read_calibration_rows(run.dir())?;
-        let features = run.record().schema.features.0.len();
+        let features = run.record().schema.layout.len();
         let chosen = evenly(raw.len() / features, CALIBRATION_MOST);
         let rows = chosen.iter().flat_map(|row| &raw[row * features..(row + 1) * features]);
         Ok(Self { raw: rows.copied().collect(), target: target.subset(&chosen), file: None })

@@ -23,7 +23,7 @@ const MOST_ROWS: usize = 400;
 /// # Errors
 /// The artifact cannot predict, which is a defect.
 pub fn over_inputs(evidence: &Evidence) -> anyhow::Result<Option<Figure>> {
-    match evidence.schema.features.0.len() {
+    match evidence.schema.layout.len() {
         1 => bands(evidence).map(Some),
         2 => maps(evidence).map(Some),
         _ => Ok(None),
@@ -32,7 +32,7 @@ pub fn over_inputs(evidence: &Evidence) -> anyhow::Result<Option<Figure>> {
 
 /// The range to draw of a feature.
 fn range(evidence: &Evidence, feature: usize) -> (f64, f64) {
-    let width = evidence.schema.features.0.len();
+    let width = evidence.schema.layout.len();
     let column = evidence.held_out.raw.iter().skip(feature).step_by(width);
     let (low, high) = column.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
         (low.min(x.into()), high.max(x.into()))
@@ -50,7 +50,7 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
     let step = (high - low) / (POINTS - 1) as f64;
     let xs: Vec<f64> = (0..POINTS).map(|index| low + step * index as f64).collect();
     let predictions = predict(evidence, &xs.iter().map(|&x| x as f32).collect::<Vec<_>>())?;
-    let feature = &evidence.schema.features.0[0];
+    let feature = evidence.schema.layout.names().concat();
     let x = || Axis::new(feature.clone(), low, high);
     let along = |values: &[f32]| -> Vec<(f64, f64)> {
         xs.iter().copied().zip(values.iter().map(|&value| value.into())).collect()
@@ -137,7 +137,7 @@ fn maps(evidence: &Evidence) -> anyhow::Result<Figure> {
     let predictions = predict(evidence, &centers.collect::<Vec<_>>())?;
     let rows = evidence.held_out.raw.chunks_exact(2).take(MOST_ROWS);
     let rows: Vec<(f64, f64)> = rows.map(|row| (row[0].into(), row[1].into())).collect();
-    let names = &evidence.schema.features.0;
+    let names = evidence.schema.layout.names();
     let map = |name: &str, values: &[f32]| {
         let (least, most) = values
             .iter()

@@ -96,7 +96,7 @@ fn header(evidence: &Evidence) -> Markup {
             h1 { (schema.target) }
             p.lead {
                 "Predicts " strong { (schema.target) } ", " (task) ", from "
-                (schema.features.0.len()) " features. " (thousands(record.split.training.len()))
+                (schema.layout.len()) " features. " (thousands(record.split.training.len()))
                 " rows to train on, " (thousands(record.split.calibration.len()))
                 " to calibrate with. "
                 @match &evidence.held_out.file {
