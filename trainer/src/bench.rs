@@ -4,7 +4,6 @@
 //! `gemm` crate alone on the products of a case, and the case itself.
 
 use std::fmt;
-use std::time::{Duration, Instant};
 
 use rand_distr::{Distribution, StandardNormal, Uniform};
 use rayon::prelude::*;
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use crate::data::{Inputs, Targets};
 use crate::descent::{Schedule, TrainingSet};
-use crate::device::Device;
+use crate::device::{Device, best_time};
 use crate::network::{
     Activation, Architecture, Base, LayerShape, LayerSpec, Likelihood, Matrix, Place, Shape,
     multiply_by_gemm,
@@ -28,12 +27,6 @@ const REPETITIONS: f64 = 10.0;
 
 /// The length of a repetition is worked out from a run of at least this share of it.
 const ENOUGH: f64 = 0.1;
-
-/// Side of the square matrices whose product is the peak: 17 GFLOP, 48 MiB.
-const PEAK_SIDE: usize = 2048;
-
-/// Values copied for the peak, 256 MiB: more than a cache holds.
-const PEAK_COPY: usize = 1 << 26;
 
 /// A walk to time, on random rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -210,15 +203,6 @@ impl Operands {
     }
 }
 
-/// Rates that bound a device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Peaks {
-    /// FLOP/s of a large matrix product.
-    pub flops: f64,
-    /// Bytes/s of a large copy, read and written bytes both counted.
-    pub bytes: f64,
-}
-
 /// How fast a case ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measurement {
@@ -286,53 +270,6 @@ pub fn gemm_alone(case: &Case, seconds: f64) -> f64 {
     threads as f64 * case.flops() * rate(&run, seconds).expect("the processor does not fail")
 }
 
-/// The peaks of a device, measured for about `seconds` each: of the current pool's threads, or of the
-/// first GPU times their number.
-///
-/// # Errors
-/// The device fails.
-pub fn peaks(device: &Device, seconds: f64) -> anyhow::Result<Peaks> {
-    match device {
-        Device::Cpu => Ok(Peaks { flops: product_peak(seconds), bytes: copy_peak(seconds) }),
-        #[cfg(feature = "gpu")]
-        Device::Gpu(gpus) => {
-            let (gpu, count) = (gpus.first(), gpus.0.len() as f64);
-            let flops = |(operations, time): (f64, f64)| count * operations / time;
-            Ok(Peaks {
-                flops: flops(gpu.product_peak(|once| best_time(seconds, once))?),
-                bytes: flops(gpu.copy_peak(|once| best_time(seconds, once))?),
-            })
-        }
-    }
-}
-
-/// FLOP/s of a product of two square matrices, of which every thread computes some rows.
-fn product_peak(seconds: f64) -> f64 {
-    const N: usize = PEAK_SIDE;
-    let (left, right) = (vec![0.5; N * N], vec![0.5; N * N]);
-    let mut out = vec![0.0; N * N];
-    let band = N * N.div_ceil(rayon::current_num_threads());
-    let time = cpu_time(seconds, || {
-        out.par_chunks_mut(band).zip(left.par_chunks(band)).for_each(|(out, left)| {
-            let left = Matrix::new(left, left.len() / N, N, N);
-            multiply_by_gemm(out, Base::Zero, left, Matrix::new(&right, N, N, N));
-        });
-    });
-    2.0 * (N as f64).powi(3) / time
-}
-
-/// Bytes/s read and written by a copy, of which every thread does a part.
-fn copy_peak(seconds: f64) -> f64 {
-    let source = vec![1.0f32; PEAK_COPY];
-    let mut copy = vec![0.0f32; PEAK_COPY];
-    let part = PEAK_COPY.div_ceil(rayon::current_num_threads());
-    let time = cpu_time(seconds, || {
-        let parts = copy.par_chunks_mut(part).zip(source.par_chunks(part));
-        parts.for_each(|(copy, source)| copy.copy_from_slice(source));
-    });
-    2.0 * BYTES * PEAK_COPY as f64 / time
-}
-
 /// Classes drawn at random for normal inputs.
 fn random_rows(case: &Case) -> TrainingSet {
     let mut rng = stream(0, Purpose::Benchmark, 0);
@@ -343,16 +280,6 @@ fn random_rows(case: &Case) -> TrainingSet {
     let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
     let x = Inputs::standardised(x, features);
     TrainingSet::new(&x, &Targets::Classes { labels, classes }, case.batch, 0)
-}
-
-/// [`best_time`] of what cannot fail.
-fn cpu_time(seconds: f64, mut f: impl FnMut()) -> f64 {
-    let never = |_: std::convert::Infallible| 0.0;
-    best_time(seconds, || {
-        f();
-        Ok(())
-    })
-    .unwrap_or_else(never)
 }
 
 /// Times per second that `run` does what it is told to do so often, without what it needs to
@@ -377,18 +304,6 @@ fn rate(run: &dyn Fn(usize) -> anyhow::Result<()>, seconds: f64) -> anyhow::Resu
         // Other work on the machine made `times` seem enough, or the start longer than it is.
         times *= 2;
     }
-}
-
-/// Seconds of the fastest call of `f` in `seconds`, after one to warm up.
-fn best_time<E>(seconds: f64, mut f: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
-    f()?;
-    let (begin, mut best) = (Instant::now(), f64::INFINITY);
-    while begin.elapsed() < Duration::from_secs_f64(seconds) || best.is_infinite() {
-        let start = Instant::now();
-        f()?;
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    Ok(best)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
-//! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk.
+//! Gradient descent on L(θ) − dᵀθ, the one loop behind MAP training (d = 0) and the walk. Devices run it for
+//! many particles: `device/runs.rs`.
 
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
 use rand::seq::SliceRandom;
-use rayon::prelude::*;
 
 use crate::data::{Inputs, Targets};
-use crate::device::Device;
 use crate::network::{
     Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs, tiles,
 };
@@ -198,8 +197,7 @@ impl TrainingSet {
     }
 
     /// Rows of the largest mini-batch.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn largest_part(&self) -> usize {
+    pub fn largest_part(&self) -> usize {
         self.rows().div_ceil(self.count)
     }
 
@@ -345,21 +343,6 @@ pub struct Measured {
 }
 
 impl Descent<'_> {
-    /// Minimises Σ −log p(y | x, θ) + ½ Σ α θ² − dᵀθ for every particle by Adam; returns where they
-    /// end, `[N][P]`. `report` is called with the number of particle-steps done since its last call.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn run(
-        &self,
-        device: &Device,
-        particles: &[Particle<'_>],
-        report: &(dyn Fn(usize) + Sync),
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let ends = self.run_traced(device, particles, &Checkpoints::none(), report)?;
-        Ok(ends.into_iter().map(|end| end.theta).collect())
-    }
-
     /// The first `count` initialisations, `[count][P]`.
     pub fn initialisations(&self, count: usize, seed: u64) -> Vec<Vec<f32>> {
         let start =
@@ -367,48 +350,8 @@ impl Descent<'_> {
         (0..count as u64).map(start).collect()
     }
 
-    /// MAP from each of the first `count` initialisations, `[count][P]`; `report` as in [`Self::run`].
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn maps(
-        &self,
-        device: &Device,
-        count: usize,
-        seed: u64,
-        report: &(dyn Fn(usize) + Sync),
-    ) -> anyhow::Result<Vec<Vec<f32>>> {
-        let starts = self.initialisations(count, seed);
-        let particles: Vec<Particle<'_>> = starts
-            .iter()
-            .map(|start| Particle { start, drift: None, control: None, watch: None })
-            .collect();
-        self.run(device, &particles, report)
-    }
-
-    /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn run_traced(
-        &self,
-        device: &Device,
-        particles: &[Particle<'_>],
-        checkpoints: &Checkpoints,
-        report: &(dyn Fn(usize) + Sync),
-    ) -> anyhow::Result<Vec<Descended>> {
-        match device {
-            Device::Cpu => {
-                let each = particles.par_iter();
-                Ok(each.map(|particle| self.descend(particle, checkpoints, report)).collect())
-            }
-            #[cfg(feature = "gpu")]
-            Device::Gpu(gpus) => gpus.descend(self, particles, checkpoints, report),
-        }
-    }
-
     /// One particle's descent, on the calling thread.
-    fn descend(
+    pub(crate) fn descend(
         &self,
         particle: &Particle<'_>,
         checkpoints: &Checkpoints,
@@ -539,7 +482,7 @@ mod tests {
                 let particle =
                     Particle { start: &start, drift: None, control: control.as_ref(), watch: None };
                 let checkpoints = Checkpoints::of(20);
-                descent.run_traced(&Device::Cpu, &[particle], &checkpoints, &|_| {}).expect("done")
+                descent.descend(&particle, &checkpoints, &|_| {})
             });
             assert_eq!(ends[0], ends[1]);
         }

@@ -22,8 +22,6 @@ pub mod excerpt;
 pub mod export;
 pub mod files;
 pub mod folds;
-#[cfg(feature = "gpu")]
-pub mod gpu;
 pub mod import;
 pub mod latent;
 pub mod map;

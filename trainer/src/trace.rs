@@ -37,8 +37,7 @@ impl Checkpoints {
     }
 
     /// The first one after more than `done` steps.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn after(&self, done: usize) -> Option<usize> {
+    pub fn after(&self, done: usize) -> Option<usize> {
         self.0.get(self.0.partition_point(|&step| step <= done)).copied()
     }
 }

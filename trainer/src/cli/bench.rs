@@ -5,8 +5,8 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use serde::Serialize;
 
-use fiberwalk::bench::{Case, Measurement, Peaks, gemm_alone, measure, peaks};
-use fiberwalk::device::Device;
+use fiberwalk::bench::{Case, Measurement, gemm_alone, measure};
+use fiberwalk::device::{Device, Peaks};
 
 use super::DeviceArgument;
 
@@ -60,7 +60,7 @@ impl Arguments {
 }
 
 fn measure_all(device: &Device, cases: &[Case], seconds: f64) -> anyhow::Result<Report> {
-    let peaks = peaks(device, seconds)?;
+    let peaks = device.peaks(seconds)?;
     let measurements = cases.iter().map(|case| {
         // One beside the other, so that whatever slows the machine down slows both.
         let on_cpu = matches!(device, Device::Cpu);

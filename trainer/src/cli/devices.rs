@@ -1,6 +1,9 @@
 //! `fiberwalk devices`.
 
 use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+
+use fiberwalk::device::{AdapterReport, adapters, threads};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -9,18 +12,18 @@ pub struct Arguments {
     json: bool,
 }
 
-#[cfg(feature = "gpu")]
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
-        use comfy_table::{CellAlignment, Table, presets};
-        use fiberwalk::gpu::{AdapterReport, adapters};
-
         let adapters = adapters();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&adapters)?);
+            println!("{}", serde_json::to_string_pretty(&adapters.unwrap_or_default())?);
             return Ok(());
         }
-        println!("cpu: {} threads", fiberwalk::device::threads());
+        println!("cpu: {} threads", threads());
+        let Some(adapters) = adapters else {
+            println!("gpu: this fiberwalk was built without (feature `gpu`)");
+            return Ok(());
+        };
         if adapters.is_empty() {
             println!("gpu: none found");
             return Ok(());
@@ -63,21 +66,6 @@ impl Arguments {
         println!("{table}");
         if adapters.iter().all(|adapter| adapter.software) {
             println!("All of these are software: `--device auto` computes on the processor.");
-        }
-        Ok(())
-    }
-}
-
-#[cfg(not(feature = "gpu"))]
-impl Arguments {
-    pub fn run(self) -> anyhow::Result<()> {
-        let threads = fiberwalk::device::threads();
-        if self.json {
-            println!("[]");
-        } else {
-            println!(
-                "cpu: {threads} threads\ngpu: this fiberwalk was built without (feature `gpu`)"
-            );
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Fits decoder and encoder to the particles' functions.
+//! Fits decoder and encoder to the particles' functions. A device runs it: `device/runs.rs`.
 
 use fiberwalk_formats::LATENT_UNITS;
 use fiberwalk_runtime::{Codes, LowDiscrepancy};
@@ -11,7 +11,6 @@ use super::draws::standard_normal;
 use super::passes::DecodedPass;
 use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
 use crate::descent::{Adam, Schedule};
-use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
 use crate::trace::Checkpoints;
@@ -85,18 +84,13 @@ pub struct Objective {
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]`. `watch` is called with the decoder at every checkpoint, `report`
-    /// with the number of steps done since its last call.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn run(
+    /// Fits from the MAP `theta: [P]` by `fit`, which is given the start and what to call with the decoder at
+    /// every checkpoint; `watch` is called with it too.
+    pub(crate) fn run_by(
         &self,
-        device: &Device,
         theta: &[f32],
-        checkpoints: &Checkpoints,
         watch: &mut dyn FnMut(&[f32]),
-        report: &(dyn Fn(usize) + Sync),
+        fit: impl FnOnce(Start, &mut dyn FnMut(&[f32])) -> anyhow::Result<Fitted>,
     ) -> anyhow::Result<Fitted> {
         let mut rng = stream(self.seed, Purpose::Decoder, 0);
         let decoder = self.shape.initialise(theta, &mut rng);
@@ -105,23 +99,18 @@ impl Fit<'_> {
             let parameters = architecture.initialise(&mut rng);
             Encoder { fingerprints: self.fingerprints(), architecture, parameters }
         });
-        let start = Start { decoder, encoder };
         let draws = self.draw(&mut stream(self.seed, Purpose::LatentFit, 1));
-        let mut trace = Vec::with_capacity(checkpoints.steps().len());
+        let mut trace = Vec::new();
         let mut look = |decoder: &[f32]| {
             watch(decoder);
             trace.push(self.objective(decoder, &draws));
         };
-        let mut fitted = match device {
-            Device::Cpu => self.run_on_cpu(start, checkpoints, &mut look, report)?,
-            #[cfg(feature = "gpu")]
-            Device::Gpu(gpus) => gpus.first().fit(self, start, checkpoints, &mut look, report)?,
-        };
-        fitted.trace = trace;
-        Ok(fitted)
+        let fitted = fit(Start { decoder, encoder }, &mut look)?;
+        Ok(Fitted { trace, ..fitted })
     }
 
-    fn run_on_cpu(
+    /// The fit on the processor, its trace left empty.
+    pub(crate) fn descend(
         &self,
         start: Start,
         checkpoints: &Checkpoints,

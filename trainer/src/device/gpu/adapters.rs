@@ -1,37 +1,12 @@
-//! What GPUs there are.
-
-use serde::Serialize;
+//! The GPUs of this machine.
 
 use super::{Gpu, GpuError};
+use crate::device::AdapterReport;
 
-/// One adapter, as `fiberwalk devices` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AdapterReport {
-    /// N of `--device gpu:N`.
-    pub index: usize,
-    /// The driver's name of it.
-    pub name: String,
-    /// Vulkan, Metal or DX12.
-    pub backend: String,
-    /// Discrete, integrated, virtual, software, or unknown.
-    pub kind: &'static str,
-    /// Driver and its version.
-    pub driver: String,
-    /// Memory of its own in bytes, where the driver tells.
-    pub memory: Option<u64>,
-    /// Largest buffer, bytes.
-    pub max_buffer: u64,
-    /// Largest part of a buffer that a kernel sees, bytes.
-    pub max_binding: u64,
-    /// Memory that a workgroup shares, bytes.
-    pub workgroup_memory: u32,
-    /// Whether it is a processor that acts as a GPU, and slower than the CPU path.
-    pub software: bool,
-}
-
-/// Every adapter there is, in the order of `--device gpu:N`.
-pub fn adapters() -> Vec<AdapterReport> {
-    all().iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect()
+/// Every adapter there is, in the order of `--device gpu:N`; none at all is known of where fiberwalk was built
+/// without GPUs.
+pub fn adapters() -> Option<Vec<AdapterReport>> {
+    Some(all().iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect())
 }
 
 /// Opens the GPUs of the best kind that there is, discrete ones before integrated; software ones are
@@ -39,7 +14,7 @@ pub fn adapters() -> Vec<AdapterReport> {
 ///
 /// # Errors
 /// There is none, or its driver refuses.
-pub fn hardware() -> Result<Vec<Gpu>, GpuError> {
+pub(super) fn hardware() -> Result<Vec<Gpu>, GpuError> {
     let adapters = all();
     let kinds = [
         wgpu::DeviceType::DiscreteGpu,

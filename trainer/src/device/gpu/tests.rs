@@ -7,6 +7,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::{Dispatch, Gpu};
 use super::fused::FusedStep;
+use super::gpus::Gpus;
 use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, Tile, View};
@@ -17,7 +18,7 @@ use crate::decoder::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, Refresh
 use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
-use crate::device::{Device, Gpus};
+use crate::device::Device;
 use crate::latent::{PoolRole, ProbeSource};
 use crate::network::{
     self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
@@ -31,7 +32,10 @@ use crate::walk::{Drift, Walk};
 pub(super) fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
-        assert!(!adapters().is_empty(), "no GPU adapter; ./tests/setup installs a software one");
+        assert!(
+            !adapters().unwrap_or_default().is_empty(),
+            "no GPU adapter; ./tests/setup installs a software one"
+        );
         let hardware = hardware().ok().and_then(|mut gpus| gpus.pop());
         hardware.unwrap_or_else(|| Gpu::numbered(0).expect("the first adapter opens"))
     })
@@ -682,8 +686,8 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
         seed: 8,
     };
     let map = vec![architecture.initialise(&mut random(9))];
-    let device = || Device::Gpu(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
-    let several = Device::Gpu(Gpus(
+    let device = || Device::from(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
+    let several = Device::from(Gpus(
         (0..3).map(|_| Gpu::numbered(0).expect("the first adapter opens")).collect(),
     ));
     let expected = walk.run(&Device::Cpu, &map, 0..8, &|_| {}).expect("the processor");
@@ -757,7 +761,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
         let checkpoints = Checkpoints::of(5);
         let expected =
             fit.run(&Device::Cpu, &map, &checkpoints, &mut |_| {}, &|_| {}).expect("the processor");
-        let device = Device::Gpu(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
+        let device = Device::from(Gpus(vec![Gpu::numbered(0).expect("the first adapter opens")]));
         let found =
             fit.run(&device, &map, &checkpoints, &mut |_| {}, &|_| {}).expect("the GPU runs");
         let what = format!("{:?}", shape.structure);

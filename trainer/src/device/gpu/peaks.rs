@@ -1,4 +1,4 @@
-//! What a GPU can do at best, by this project's own kernels.
+//! The rates that bound a GPU, by this project's own kernels.
 
 use super::context::{Gpu, GpuError};
 use super::product::{Epilogue, View};

@@ -13,6 +13,7 @@ mod convolution;
 mod decoder;
 mod descent;
 mod fused;
+mod gpus;
 mod groups;
 mod latent;
 mod measure;
@@ -24,5 +25,7 @@ mod product;
 #[cfg(test)]
 mod tests;
 
-pub use adapters::{AdapterReport, adapters, hardware};
-pub use context::{Gpu, GpuError};
+pub use adapters::adapters;
+use adapters::hardware;
+use context::{Gpu, GpuError};
+pub(in crate::device) use gpus::open;
