@@ -8,15 +8,16 @@ use std::fmt::Write;
 use std::{env, fs};
 
 use anyhow::{Context, bail};
-use fiberwalk::calibrate::Thresholds;
 use fiberwalk::costs::instructions::{Core, Counts, Operation, Operations};
-use fiberwalk::data::{Column, Layout, Schema, Series, Task};
+use fiberwalk::data::{Column, Layout, Schema, Series};
 use fiberwalk::decoder::{DecoderShape, draw_modulations};
 use fiberwalk::export::Export;
 use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
-use fiberwalk::predictive::Calibration;
 use fiberwalk::quantise::{Precision, Quantised, Ranges, Source};
 use fiberwalk::random::{Purpose, stream};
+use fiberwalk::task::{
+    AnyTask, Calibration, Classification, NoiseStd, Regression, Temperature, Thresholds,
+};
 use fiberwalk_formats::{Bits, CodeSource, Reading, decode};
 use nalgebra::{DMatrix, DVector};
 use rand_distr::{Distribution, StandardNormal};
@@ -149,9 +150,15 @@ fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
     let names = |count: usize| (0..count).map(|index| index.to_string()).collect::<Vec<_>>();
     let (mean, std) = if input == Whole { (127.5, 70.0) } else { (0.3, 1.3) };
     let (task, calibration) = if outputs > 1 {
-        (Task::Classification { classes: names(outputs) }, Calibration::Temperature(1.3))
+        (
+            AnyTask::Classification(Classification { classes: names(outputs) }),
+            Calibration::Classification(Temperature(1.3)),
+        )
     } else {
-        (Task::Regression { mean: 20.3, std: 7.1 }, Calibration::NoiseStd(0.3))
+        (
+            AnyTask::Regression(Regression { mean: 20.3, std: 7.1 }),
+            Calibration::Regression(NoiseStd(0.3)),
+        )
     };
     let schema = Schema {
         layout: match shape.architecture.convolves() {

@@ -9,14 +9,14 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::{Inputs, Targets};
+use crate::data::Inputs;
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::{Device, best_time};
 use crate::network::{
-    Activation, Architecture, Base, LayerShape, LayerSpec, Likelihood, Matrix, Place, Shape,
-    multiply_by_gemm,
+    Activation, Architecture, Base, LayerShape, LayerSpec, Matrix, Place, Shape, multiply_by_gemm,
 };
 use crate::random::{Purpose, stream};
+use crate::task::{Likelihood, Targets};
 use crate::walk::{Drift, Walk};
 
 /// Size of a `f32`.
@@ -234,7 +234,7 @@ pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Mea
         let walk = Walk {
             architecture,
             set: &set,
-            likelihood: Likelihood::Categorical,
+            likelihood: Likelihood::CATEGORICAL,
             prior_precision: &prior_precision,
             drift: Drift::Isotropic,
             temperature: 1.0,
@@ -279,7 +279,7 @@ fn random_rows(case: &Case) -> TrainingSet {
     let class = Uniform::new(0, classes as u32).expect("a case has classes");
     let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
     let x = Inputs::standardised(x, features);
-    TrainingSet::new(&x, &Targets::Classes { labels, classes }, case.batch, 0)
+    TrainingSet::new(&x, &Targets::classes(labels, classes), case.batch, 0)
 }
 
 /// Times per second that `run` does what it is told to do so often, without what it needs to

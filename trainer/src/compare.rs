@@ -22,7 +22,6 @@ use crate::baselines::{
     Baseline, Convergence, Dropout, Ensemble, EnsembleArtifact, Fitted, Hmc, Laplace, Problem,
     Swag, calibrate,
 };
-use crate::calibrate::Thresholds;
 use crate::choose::{self, Choices};
 use crate::config::Config;
 use crate::costs::footprint::{Work, int8_bytes, pass_products};
@@ -35,15 +34,16 @@ use crate::export;
 use crate::folds::cross_validation;
 use crate::latent;
 use crate::map;
-use crate::metrics::{Scores, total_variation};
 use crate::network::Batch;
 use crate::pipeline::{STAGES, TrainOptions, train_with};
-use crate::predictions::Predictions;
 use crate::progress::Progress;
 use crate::random::{Purpose, stream};
 use crate::run::Run;
 use crate::run_dir::{DATA, RunDir, write_atomically};
 use crate::stage::Stage;
+use crate::task::{
+    Predictions, Scores, Targets, Thresholds, classification, regression, total_variation,
+};
 use crate::walk::{self, RunAtMap};
 
 /// Share of the rows that methods are scored on.
@@ -339,7 +339,7 @@ struct Split {
     seconds: BTreeMap<String, f64>,
     /// Raw test rows, their targets, and as many foreign rows.
     test: Vec<f32>,
-    truth: Target,
+    truth: Targets,
     foreign: Vec<f32>,
 }
 
@@ -549,7 +549,7 @@ impl Split {
         let (predictions, mut figures) = self.score(|raw| {
             let x = self.schema().standardise(raw);
             let batch = Batch::from_rows(&x, features);
-            Ok(thresholds.apply(&fitted.predictive(&problem, &batch)?, self.schema()))
+            Ok(thresholds.apply(&fitted.predictive(&problem, &batch)?, &self.schema().task))
         })?;
         if let Fitted::Artifacts(artifacts) = &fitted {
             artifacts.write(&self.folder.join(ENSEMBLE), calibration)?;
@@ -662,7 +662,15 @@ fn train_timed(options: &TrainOptions, path: &Path) -> anyhow::Result<BTreeMap<S
 
 fn figures(scores: &Scores) -> BTreeMap<Column, f64> {
     let (columns, foreign) = match *scores {
-        Scores::Classification { nll, accuracy, ece, brier, ood_auroc, ood_auroc_mi, .. } => (
+        Scores::Classification(classification::Scores {
+            nll,
+            accuracy,
+            ece,
+            brier,
+            ood_auroc,
+            ood_auroc_mi,
+            ..
+        }) => (
             vec![
                 (Column::Nll, nll),
                 (Column::Accuracy, accuracy),
@@ -671,7 +679,7 @@ fn figures(scores: &Scores) -> BTreeMap<Column, f64> {
             ],
             [(Column::OodAuroc, ood_auroc), (Column::OodAurocMi, ood_auroc_mi)],
         ),
-        Scores::Regression { nll, rmse, crps, ood_auroc, .. } => (
+        Scores::Regression(regression::Scores { nll, rmse, crps, ood_auroc, .. }) => (
             vec![(Column::Nll, nll), (Column::Rmse, rmse), (Column::Crps, crps)],
             [(Column::OodAuroc, ood_auroc), (Column::OodAurocMi, None)],
         ),

@@ -14,16 +14,16 @@ use rand_distr::{Distribution, Uniform};
 use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 
 use crate::config::{Choice, Config, InputChoice, PerLayer};
-use crate::data::{Target, TaskKind};
+use crate::data::TaskKind;
 use crate::device::Device;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
-use crate::metrics::Scores;
 use crate::pipeline::{TrainOptions, train};
 use crate::progress::Progress;
 use crate::random::{Purpose, stream};
 use crate::run::Run;
 use crate::run_dir::{DATA, RunDir, write_atomically};
+use crate::task::{Scores, Targets, classification};
 use crate::walk::Drift;
 
 /// UCI Optical Recognition of Handwritten Digits, see `data/README.md` of this package.
@@ -181,7 +181,15 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
         let (foreign, _) = read(&predictor, &out.join("foreign.csv"))?;
         let foreign = predictor.predict(&foreign)?;
         let scores = Scores::of(&predictor.predict(&test)?, &target, Some(&foreign));
-        let Scores::Classification { nll, accuracy, ece, brier, ood_auroc, .. } = scores else {
+        let Scores::Classification(classification::Scores {
+            nll,
+            accuracy,
+            ece,
+            brier,
+            ood_auroc,
+            ..
+        }) = scores
+        else {
             bail!("the digits' model does not classify")
         };
         let (flash, scratch) = match &predictor.engine {
@@ -206,7 +214,7 @@ fn comparison(out: &Path, run: &Path, bytes: &[u8]) -> anyhow::Result<TextTable>
     Ok(table)
 }
 
-fn read(predictor: &Predictor, path: &Path) -> anyhow::Result<(Vec<f32>, Target)> {
+fn read(predictor: &Predictor, path: &Path) -> anyhow::Result<(Vec<f32>, Targets)> {
     let (raw, target) = predictor.schema.read_labelled(&path.into(), TARGET)?;
     Ok((raw.to_floats(), target))
 }

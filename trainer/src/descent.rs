@@ -7,12 +7,11 @@ use std::ops::Range;
 
 use rand::seq::SliceRandom;
 
-use crate::data::{Inputs, Targets};
-use crate::network::{
-    Architecture, BETA1, BETA2, Batch, Likelihood, Objective, Tape, adam_step, outputs, tiles,
-};
+use crate::data::Inputs;
+use crate::network::{Architecture, BETA1, BETA2, Batch, Tape, adam_step, outputs, tiles};
 use crate::random::{Purpose, stream};
 use crate::store::{Store, Writer};
+use crate::task::{Likelihood, Objective, Targets};
 use crate::trace::Checkpoints;
 
 /// Steps between two reports of progress.
@@ -461,9 +460,9 @@ mod tests {
     fn mini_batches_that_are_made_anew_are_those_that_are_kept() {
         let x: Vec<f32> = (0..90).map(|value| (value as f32 * 0.7).sin()).collect();
         let x = Inputs::standardised(x, 3).subset(&(0..30).rev().collect::<Vec<_>>());
-        let targets = Targets::Values((0..30).map(|row| row as f32 / 15.0 - 1.0).collect());
+        let targets = Targets::Regression((0..30).map(|row| row as f32 / 15.0 - 1.0).collect());
         let architecture = Architecture::perceptron(&[3, 4, 1], Activation::Tanh);
-        let likelihood = Likelihood::Gaussian { noise_std: 0.3 };
+        let likelihood = Likelihood::gaussian(0.3);
         let start = architecture.initialise(&mut stream(1, Purpose::Initialisation, 0));
         for batch_rows in [7, 15] {
             let ends = [KEPT, 0].map(|most| {

@@ -10,13 +10,11 @@ use fiberwalk_formats::{
 };
 use fiberwalk_runtime::{Model, ModelCodes, Prediction};
 
-use crate::calibrate::Thresholds;
-use crate::data::{Layout, Schema, Series, Task, Values};
+use crate::data::{Layout, Schema, Series, Values};
 use crate::files;
-use crate::network::{Architecture, Batch, Shape};
-use crate::predictions::Predictions;
-use crate::predictive::Predictive;
+use crate::network::{Architecture, Batch, Shape, outputs_of_each};
 use crate::run::Run;
+use crate::task::{Classification, Predictions, Regression, Thresholds};
 
 /// Decoder draws of the float engine unless told otherwise.
 pub const FLOAT_SAMPLES: usize = 256;
@@ -154,13 +152,10 @@ impl Predictor {
             Engine::Networks { architecture, thetas, thresholds } => {
                 let x = self.schema.standardise(raw);
                 let batch = Batch::from_rows(&x, architecture.inputs());
-                let predictive = match &self.schema.task {
-                    Task::Classification { classes } => {
-                        Predictive::classify(architecture, classes.len(), thetas, &batch)
-                    }
-                    Task::Regression { .. } => Predictive::regress(architecture, thetas, &batch),
-                };
-                Ok(thresholds.apply(&predictive, &self.schema))
+                let outputs = outputs_of_each(architecture, thetas, &batch);
+                let likelihood = thresholds.calibration.likelihood();
+                let predictive = likelihood.mixture(outputs, batch.rows());
+                Ok(thresholds.apply(&predictive, &self.schema.task))
             }
         }
     }
@@ -171,9 +166,9 @@ fn schema_of(artifact: &Artifact<'_>) -> Schema {
     let (target, task) = match artifact.output {
         Output::Classification { target, classes, .. } => {
             let classes = classes.iter().map(str::to_owned).collect();
-            (target, Task::Classification { classes })
+            (target, Classification { classes }.into())
         }
-        Output::Regression { target, mean, std, .. } => (target, Task::Regression { mean, std }),
+        Output::Regression { target, mean, std, .. } => (target, Regression { mean, std }.into()),
     };
     let std = |scale: f32| INPUT_UNITS / (INPUT_CLIP * scale);
     let (mean, std) = match artifact.inputs.normalisation {

@@ -7,12 +7,11 @@ use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
-use crate::data::Task;
 use crate::engine::{Engine, Predictor};
 use crate::import::{Layers, Order};
 use crate::network::{Activation, Architecture, LayerSpec, Place};
-use crate::predictive::Calibration;
 use crate::run_dir::write_atomically;
+use crate::task::{Calibration, NoiseStd, Temperature};
 
 /// Name of the text in the file that describes the networks.
 const NOTE: &str = "fiberwalk";
@@ -53,10 +52,7 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         bail!("the runtime has no networks to write: --engine particles, float or map");
     };
     let schema = &predictor.schema;
-    let (mean, unit) = match schema.task {
-        Task::Regression { mean, std } => (f64::from(mean), f64::from(std)),
-        Task::Classification { .. } => (0.0, 1.0),
-    };
+    let (mean, unit) = (f64::from(schema.task.origin()), f64::from(schema.task.unit()));
     let offset: Vec<f64> = schema.mean.iter().map(|&mean| mean.into()).collect();
     let factor: Vec<f64> = schema.std.iter().map(|&std| 1.0 / f64::from(std)).collect();
     let places = architecture.places();
@@ -93,8 +89,8 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         }
     }
     let (temperature, noise_std) = match thresholds.calibration {
-        Calibration::Temperature(temperature) => (Some(temperature), None),
-        Calibration::NoiseStd(noise_std) => (None, Some(noise_std * unit)),
+        Calibration::Classification(Temperature(temperature)) => (Some(temperature), None),
+        Calibration::Regression(NoiseStd(noise_std)) => (None, Some(noise_std * unit)),
     };
     let (names, channels) = (schema.layout.names(), schema.layout.channel_names());
     let about = About {
@@ -102,10 +98,7 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
         shape: schema.layout.map().map(|shape| Order::ChannelsFirst.dimensions(shape)),
         mean: padding.as_deref(),
         target: &schema.target,
-        classes: match &schema.task {
-            Task::Classification { classes } => Some(classes),
-            Task::Regression { .. } => None,
-        },
+        classes: schema.task.names(),
         // No hidden layer has it, so all are named.
         hidden: architecture.hidden(Activation::Identity),
         temperature,

@@ -1,9 +1,9 @@
 //! Cross-validation: what is chosen or calibrated on rows that were not trained on.
 
-use crate::data::{Rows, Targets, evenly, folds};
+use crate::data::{Rows, evenly, folds};
 use crate::descent::TrainingSet;
 use crate::network::Batch;
-use crate::predictive::Predictive;
+use crate::task::{Predictive, Targets};
 
 /// Parts that the rows are cut into; a fold holds one of them out.
 const PARTS: usize = 5;
@@ -59,7 +59,7 @@ pub fn cross_validation(rows: &Rows, batch_rows: usize, seed: u64) -> Vec<Fold> 
 /// Held-out targets of all folds, in order.
 pub fn held_out_targets(folds: &[Fold]) -> Targets {
     let mut all = folds[0].targets.clone();
-    folds[1..].iter().for_each(|fold| all.append(&fold.targets));
+    folds[1..].iter().for_each(|fold| all.append(fold.targets.clone()));
     all
 }
 

@@ -6,7 +6,6 @@
 
 pub mod baselines;
 pub mod bench;
-pub mod calibrate;
 pub mod choose;
 pub mod compare;
 pub mod config;
@@ -28,8 +27,6 @@ pub mod map;
 pub mod metrics;
 pub mod network;
 pub mod pipeline;
-pub mod predictions;
-pub mod predictive;
 pub mod progress;
 pub mod quantise;
 pub mod random;
@@ -39,6 +36,7 @@ pub mod run_data;
 pub mod run_dir;
 pub mod stage;
 pub mod store;
+pub mod task;
 pub mod tensors;
 pub mod trace;
 pub mod validation;

@@ -7,9 +7,10 @@ use anyhow::{anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::data::{Inputs, Rows, Schema, Split, Target, Targets, Task};
+use crate::data::{Inputs, Rows, Schema, Split};
 use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::{DATA, IMPORTED, RunDir};
+use crate::task::Targets;
 use crate::tensors::{TensorFile, header};
 use crate::walk::first_of;
 
@@ -102,7 +103,7 @@ impl DataRecord {
             self.schema.layout.shape(),
             hidden,
             config.network.activation,
-            self.schema.outputs(),
+            self.schema.task.outputs(),
         )
     }
 
@@ -117,13 +118,7 @@ impl DataRecord {
         let features = self.schema.layout.len();
         expect_shapes(&file, &path, &[("x", [n, features]), ("targets", [n, 1])])?;
         let values = file.values("targets", 0..n)?;
-        let targets = match &self.schema.task {
-            Task::Regression { .. } => Targets::Values(values),
-            Task::Classification { classes } => {
-                let labels = labels(&values, classes.len(), &path)?;
-                Targets::Classes { labels, classes: classes.len() }
-            }
-        };
+        let targets = self.targets(values, &path)?;
         let groups = if self.schema.series.group.is_empty() {
             None
         } else {
@@ -139,20 +134,21 @@ impl DataRecord {
     ///
     /// # Errors
     /// The file cannot be read or is not of these data.
-    pub fn read_calibration_rows(&self, dir: &RunDir) -> anyhow::Result<(Vec<f32>, Target)> {
+    pub fn read_calibration_rows(&self, dir: &RunDir) -> anyhow::Result<(Vec<f32>, Targets)> {
         let path = dir.path(CALIBRATION_ROWS);
         let file = TensorFile::open(&path)?;
         let n = self.split.calibration.len();
         let features = self.schema.layout.len();
         expect_shapes(&file, &path, &[("raw", [n, features]), ("targets", [n, 1])])?;
         let values = file.values("targets", 0..n)?;
-        let target = match &self.schema.task {
-            Task::Regression { .. } => Target::Values(values),
-            Task::Classification { classes } => {
-                Target::Classes(labels(&values, classes.len(), &path)?, classes.clone())
-            }
-        };
-        Ok((file.values("raw", 0..n)?, target))
+        let targets = self.targets(values, &path)?;
+        Ok((file.values("raw", 0..n)?, targets))
+    }
+
+    /// Targets as they were written.
+    fn targets(&self, values: Vec<f32>, path: &Path) -> anyhow::Result<Targets> {
+        let targets = self.schema.task.targets(values);
+        targets.map_err(|message| anyhow!("{}: {message}", path.display()))
     }
 }
 
@@ -163,12 +159,9 @@ impl DataRecord {
 pub fn write_calibration_rows(
     dir: &RunDir,
     raw: &[Vec<f32>],
-    target: &Target,
+    targets: &Targets,
 ) -> anyhow::Result<()> {
-    let targets: Vec<Vec<f32>> = match target {
-        Target::Classes(labels, _) => labels.iter().map(|&label| vec![label as f32]).collect(),
-        Target::Values(values) => values.iter().map(|&value| vec![value]).collect(),
-    };
+    let targets: Vec<Vec<f32>> = targets.to_values().into_iter().map(|value| vec![value]).collect();
     dir.write_tensors(CALIBRATION_ROWS, &[("raw", raw), ("targets", &targets)])
 }
 
@@ -191,23 +184,9 @@ pub fn write_rows(dir: &RunDir, rows: &Rows) -> anyhow::Result<()> {
         for row in 0..n {
             rows.x.row(row).into_iter().try_for_each(&mut write)?;
         }
-        match &rows.targets {
-            // There are at most as many classes as outputs, which a float tells apart.
-            Targets::Classes { labels, .. } => {
-                labels.iter().try_for_each(|&label| write(label as f32))?;
-            }
-            Targets::Values(values) => values.iter().try_for_each(|&value| write(value))?,
-        }
+        rows.targets.to_values().into_iter().try_for_each(&mut write)?;
         rows.groups.iter().flatten().try_for_each(|&group| write(group as f32))
     })
-}
-
-/// Indices of `classes` classes, as they were written.
-fn labels(values: &[f32], classes: usize, path: &Path) -> anyhow::Result<Vec<u32>> {
-    if let Some(label) = values.iter().find(|&&label| !(0.0..classes as f32).contains(&label)) {
-        bail!("{}: found class {label} of {classes}", path.display());
-    }
-    Ok(values.iter().map(|&label| label as u32).collect())
 }
 
 /// Checks the shapes of a file's tensors.

@@ -1,8 +1,9 @@
 //! Held-out NLL while a stage is under way, for the eyes of whoever waits: nothing is chosen by it.
 
-use crate::data::{Rows, Targets, evenly};
+use crate::data::{Rows, evenly};
+use crate::metrics::mean;
 use crate::network::{Architecture, Batch};
-use crate::predictive::{Calibration, Predictive, mean};
+use crate::task::{Calibration, Predictive, Targets};
 
 /// Most rows that it is computed on.
 const MOST_ROWS: usize = 1000;
@@ -72,15 +73,17 @@ mod tests {
     use crate::data::Inputs;
     use crate::network::Activation;
     use crate::random::{Purpose, stream};
+    use crate::task::{NoiseStd, Temperature};
 
     #[test]
     fn networks_that_come_in_groups_are_one_mixture() {
         let x: Vec<f32> = (0..60).map(|value| (value as f32 * 0.7).sin()).collect();
-        let classes = Targets::Classes { labels: (0..20).map(|row| row % 3).collect(), classes: 3 };
-        let values = Targets::Values(x[..20].to_vec());
-        for (targets, outputs, calibration) in
-            [(classes, 3, Calibration::Temperature(0.8)), (values, 1, Calibration::NoiseStd(0.5))]
-        {
+        let classes = Targets::classes((0..20).map(|row| row % 3).collect(), 3);
+        let values = Targets::Regression(x[..20].to_vec());
+        for (targets, outputs, calibration) in [
+            (classes, 3, Calibration::Classification(Temperature(0.8))),
+            (values, 1, Calibration::Regression(NoiseStd(0.5))),
+        ] {
             let architecture = Architecture::perceptron(&[3, 5, outputs], Activation::Tanh);
             let rows = Rows { x: Inputs::standardised(x.clone(), 3), targets, groups: None };
             let named: Vec<usize> = (5..20).collect();

@@ -15,8 +15,8 @@ use crate::engine::{Draws, Predictor};
 use crate::export::NetworkExport;
 use crate::latent::ProbeSource;
 use crate::network::Batch;
-use crate::predictive::{Calibration, Predictive};
 use crate::run_dir::write_atomically;
+use crate::task::{Calibration, Predictive};
 
 /// A deep ensemble whose members are artifacts of int8.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Artifacts {
         let raw = self.schema.original(&batch.to_rows());
         let predict = |file: &Vec<u8>| -> anyhow::Result<Predictive> {
             let predictor = Predictor::from_artifact(file.clone(), Draws::default())?;
-            Ok(predictor.predict(&raw)?.uncalibrated(&self.schema))
+            Ok(self.schema.task.uncalibrated(&predictor.predict(&raw)?))
         };
         let mut members = self.files.iter().map(predict);
         let first = members.next().context("an ensemble has at least one member")??;
@@ -131,12 +131,16 @@ impl Artifacts {
 mod tests {
     use super::*;
     use crate::baselines::linear::Linear;
-    use crate::data::{Column, Layout, Series, Targets, Task};
+    use crate::data::{Column, Layout, Series};
     use crate::descent::{Schedule, TrainingSet};
     use crate::device::Device;
-    use crate::network::{Activation, Architecture, Likelihood};
+    use crate::network::{Activation, Architecture};
+    use crate::task::{
+        AnyTask, Classification, Likelihood, Regression, Targets, Temperature, classification,
+        regression,
+    };
 
-    fn schema(task: Task) -> Schema {
+    fn schema(task: AnyTask) -> Schema {
         Schema {
             layout: Layout::Columns(["a", "b"].map(|name| Column::Number(name.into())).to_vec()),
             mean: vec![10.0, -3.0],
@@ -147,7 +151,7 @@ mod tests {
         }
     }
 
-    fn artifacts(task: Task) -> EnsembleArtifact {
+    fn artifacts(task: AnyTask) -> EnsembleArtifact {
         let ensemble = Ensemble { members: 3 };
         EnsembleArtifact { ensemble, schema: schema(task), reading: None, coverage: 0.9 }
     }
@@ -169,27 +173,31 @@ mod tests {
             .flat_map(|row| [(row * 37 % 120) as f32 / 30.0 - 2.0, row as f32 / 30.0 - 2.0])
             .collect();
         let labels = x.chunks_exact(2).map(|x| u32::from(x[1] > x[0] * x[0] - 1.0)).collect();
-        let targets = Targets::Classes { labels, classes: 2 };
+        let targets = Targets::classes(labels, 2);
         let architecture = Architecture::perceptron(&[2, 8, 2], Activation::Tanh);
         let problem = Problem {
             architecture: &architecture,
             set: &TrainingSet::of(&x, 2, &targets, 1000, 0),
-            likelihood: Likelihood::Categorical,
+            likelihood: Likelihood::CATEGORICAL,
             prior_precision: &[1.0, 1.0],
             schedule: Schedule { steps: 200, learning_rate: 0.02 },
             seed: 1,
             device: &Device::Cpu,
         };
         let classes = ["below", "above"].map(str::to_owned).to_vec();
-        let method = artifacts(Task::Classification { classes });
+        let method = artifacts(AnyTask::Classification(Classification { classes }));
         let ([float, int8], artifacts) = both(&method, &problem);
         let (
-            Predictive::Classification {
+            Predictive::Classification(classification::Predictive {
                 probabilities: exact,
                 expected_entropy: exact_entropy,
                 ..
-            },
-            Predictive::Classification { probabilities, expected_entropy, .. },
+            }),
+            Predictive::Classification(classification::Predictive {
+                probabilities,
+                expected_entropy,
+                ..
+            }),
         ) = (float, int8)
         else {
             panic!("classification");
@@ -202,7 +210,9 @@ mod tests {
         }
 
         let folder = tempfile::tempdir().expect("temporary folder");
-        artifacts.write(folder.path(), Calibration::Temperature(0.8)).expect("writable");
+        artifacts
+            .write(folder.path(), Calibration::Classification(Temperature(0.8)))
+            .expect("writable");
         let bytes = |member| {
             let path = folder.path().join(format!("member-{member}.fwk"));
             std::fs::metadata(path).expect("written").len() as usize
@@ -217,10 +227,12 @@ mod tests {
     #[test]
     fn artifacts_regress_as_the_float_ensemble_does() {
         let linear = Linear::new();
-        let method = artifacts(Task::Regression { mean: 50.0, std: 8.0 });
+        let method = artifacts(AnyTask::Regression(Regression { mean: 50.0, std: 8.0 }));
         let ([float, int8], _) = both(&method, &linear.problem());
-        let (Predictive::Regression { mean: exact, .. }, Predictive::Regression { mean, variance }) =
-            (float, int8)
+        let (
+            Predictive::Regression(regression::Predictive { mean: exact, .. }),
+            Predictive::Regression(regression::Predictive { mean, variance }),
+        ) = (float, int8)
         else {
             panic!("regression");
         };

@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 use super::{Baseline, Fitted, Problem, mini_batches};
 use crate::descent::Adam;
-use crate::network::{Architecture, Batch, Objective, Tape};
+use crate::network::{Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
+use crate::task::Objective;
 
 /// Draws that the rows of a training step are shared out over: each row has one of these masks.
 const MASKS: usize = 8;
@@ -106,8 +107,8 @@ impl Baseline for Dropout {
 mod tests {
     use super::*;
     use crate::baselines::linear::Linear;
-    use crate::network::{Activation, Likelihood, outputs};
-    use crate::predictive::Predictive;
+    use crate::network::{Activation, outputs};
+    use crate::task::{Likelihood, Predictive, regression};
 
     /// f = b + Σ_j w_j a_j m_j has mean f(θ) and variance p / (1 − p) Σ_j (w_j a_j)².
     #[test]
@@ -119,8 +120,9 @@ mod tests {
         let (rate, count) = (0.2f32, 40_000);
         let draws = Dropout { rate }.draws(&architecture, &theta, count, 1);
         let each = draws.iter().map(|theta| outputs(&architecture, theta, &batch)).collect();
-        let likelihood = Likelihood::Gaussian { noise_std: 1.0 };
-        let Predictive::Regression { mean, variance } = Predictive::of_outputs(likelihood, each, 1)
+        let likelihood = Likelihood::gaussian(1.0);
+        let Predictive::Regression(regression::Predictive { mean, variance }) =
+            likelihood.mixture(each, 1)
         else {
             panic!("regression");
         };

@@ -14,8 +14,9 @@ use rayon::prelude::*;
 
 use super::convergence::{Convergence, convergence};
 use super::{Baseline, Fitted, Problem};
-use crate::network::{Likelihood, Tape, outputs};
+use crate::network::{Tape, outputs};
 use crate::random::{Purpose, stream};
+use crate::task::Likelihood;
 
 /// Beyond this many parameters chains would not mix within any patience.
 const MOST_PARAMETERS: usize = 5000;
@@ -294,7 +295,7 @@ fn functions(problem: &Problem<'_>, draws: &[Vec<f32>]) -> Vec<Vec<f64>> {
     let of_draw = |theta: &Vec<f32>| {
         let outputs = outputs(problem.architecture, theta, &judged);
         let mut values: Vec<f64> = outputs.iter().map(|&f| f64::from(f)).collect();
-        if problem.likelihood == Likelihood::Categorical {
+        if problem.likelihood == Likelihood::CATEGORICAL {
             let classes = values.len() / rows;
             for row in 0..rows {
                 let own = (0..classes).map(|class| class * rows + row);

@@ -15,9 +15,9 @@ use rayon::prelude::*;
 use super::cholesky::LowerFactor;
 use super::{Baseline, Fitted, Problem};
 use crate::costs::footprint::{int8_bytes, pass_products};
-use crate::network::{Architecture, Batch, Likelihood, Tape, outputs, softmax};
-use crate::predictive::Predictive;
+use crate::network::{Architecture, Batch, Tape, outputs, softmax};
 use crate::random::{Purpose, stream};
+use crate::task::{Gaussian, Likelihood, Predictive, regression};
 
 /// Prior precisions tried, for all layers alike and then for the hidden layers and the output layer by
 /// turns: half decades round those that fiberwalk tries.
@@ -180,13 +180,16 @@ impl Linearised {
         let means = outputs(problem.architecture, &self.theta, batch);
         let covariances = self.covariances(problem.architecture, batch);
         match problem.likelihood {
-            Likelihood::Gaussian { .. } => {
+            Likelihood::Regression(_) => {
                 let variance = covariances.iter().map(|covariance| covariance[(0, 0)] as f32);
-                Predictive::Regression { mean: means, variance: variance.collect() }
+                Predictive::Regression(regression::Predictive {
+                    mean: means,
+                    variance: variance.collect(),
+                })
             }
-            Likelihood::Categorical => {
+            Likelihood::Classification(_) => {
                 let draws = self.draws(&means, &covariances);
-                Predictive::of_outputs(problem.likelihood, draws, batch.rows())
+                problem.likelihood.mixture(draws, batch.rows())
             }
         }
     }
@@ -311,8 +314,8 @@ fn to_roots(
     likelihood: Likelihood,
 ) {
     match likelihood {
-        Likelihood::Gaussian { noise_std } => *jacobians /= f64::from(noise_std),
-        Likelihood::Categorical => {
+        Likelihood::Regression(Gaussian { noise_std }) => *jacobians /= f64::from(noise_std),
+        Likelihood::Classification(_) => {
             let mut probabilities = outputs.to_vec();
             softmax(&mut probabilities, count);
             let classes = outputs.len() / count;
@@ -379,7 +382,7 @@ mod tests {
         };
         let x = nalgebra::DVector::from_vec(vec![1.5, -4.0, 1.0]);
         let batch = Batch::from_rows(&[1.5, -4.0], 2);
-        let Predictive::Regression { mean, variance } =
+        let Predictive::Regression(regression::Predictive { mean, variance }) =
             linearised.predictive(&linear.problem(), &batch)
         else {
             panic!("regression");
@@ -397,7 +400,7 @@ mod tests {
         let batch = Batch::from_rows(&[0.5, -1.5], 1);
         let outputs = outputs(&architecture, &theta, &batch);
         let mut roots = jacobians(&architecture, &theta, &batch, 0..2, &(0..6));
-        to_roots(&mut roots, &outputs, 0..2, 2, Likelihood::Categorical);
+        to_roots(&mut roots, &outputs, 0..2, 2, Likelihood::CATEGORICAL);
         let found = &roots * roots.transpose();
         let mut expected = DMatrix::zeros(6, 6);
         for (row, x) in [0.5f64, -1.5].into_iter().enumerate() {

@@ -26,12 +26,12 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::costs::footprint::{int8_bytes, pass_products};
 use crate::costs::instructions::Core;
-use crate::data::Targets;
 use crate::descent::{Descent, MiniBatch, Schedule, TrainingSet};
 use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
-use crate::network::{Architecture, Batch, Likelihood, outputs_of_each};
-use crate::predictive::{Calibration, Predictive, mean};
+use crate::metrics::mean;
+use crate::network::{Architecture, Batch, outputs_of_each};
+use crate::task::{Calibration, Likelihood, Predictive, Targets};
 
 /// What a method is fitted to, and under which model.
 #[derive(Clone, Copy)]
@@ -68,14 +68,6 @@ impl Problem<'_> {
             schedule: self.schedule,
         };
         descent.maps(self.device, count, self.seed, &|_| {})
-    }
-
-    /// Noise of the Gaussian likelihood, standardised target units; none for classification.
-    fn noise_std(&self) -> Option<f32> {
-        match self.likelihood {
-            Likelihood::Categorical => None,
-            Likelihood::Gaussian { noise_std } => Some(noise_std),
-        }
     }
 }
 
@@ -128,7 +120,7 @@ impl Fitted {
         Ok(match self {
             Self::Networks(thetas) | Self::Sampled { thetas, .. } => {
                 let outputs = outputs_of_each(architecture, thetas, batch);
-                Predictive::of_outputs(likelihood, outputs, batch.rows())
+                likelihood.mixture(outputs, batch.rows())
             }
             Self::Linearised(linearised) => linearised.predictive(problem, batch),
             Self::Artifacts(artifacts) => artifacts.predictive(batch)?,
@@ -210,7 +202,7 @@ pub fn calibrate<'b>(
             let problem = Problem { set: &fold.training, ..*problem };
             setting.fit(&problem)?.predictive(&problem, &fold.held_out)
         })?;
-        let calibration = held_out.calibrate(&targets, problem.noise_std());
+        let calibration = held_out.calibrate(&targets, problem.likelihood);
         let nll = mean(&held_out.nll(&targets, calibration));
         // A setting that diverges has no NLL; if all do, the first stands.
         if nll < best.0 || best.1.is_none() {
@@ -228,9 +220,9 @@ pub(crate) mod linear {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
-    use crate::data::Targets;
     use crate::network::Activation;
     use crate::random::{Purpose, stream};
+    use crate::task::Targets;
 
     const ROWS: usize = 40;
     pub(crate) const NOISE_STD: f32 = 0.5;
@@ -269,7 +261,7 @@ pub(crate) mod linear {
             let mean = &covariance * design.tr_mul(&y) / f64::from(NOISE_STD).powi(2);
             Self {
                 architecture: Architecture::perceptron(&[2, 1], Activation::Tanh),
-                set: TrainingSet::of(&x, 2, &Targets::Values(values), ROWS, 0),
+                set: TrainingSet::of(&x, 2, &Targets::Regression(values), ROWS, 0),
                 design,
                 values: y,
                 mean,
@@ -281,7 +273,7 @@ pub(crate) mod linear {
             Problem {
                 architecture: &self.architecture,
                 set: &self.set,
-                likelihood: Likelihood::Gaussian { noise_std: NOISE_STD },
+                likelihood: Likelihood::gaussian(NOISE_STD),
                 prior_precision: &[ALPHA],
                 schedule: Schedule { steps: 1000, learning_rate: 0.02 },
                 seed: 3,

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use super::convergence::mixing;
 use super::laplace::{Curvature, Laplace, Linearised};
 use super::{Baseline, Fitted, Hmc, Problem};
-use crate::data::Targets;
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::Device;
-use crate::network::{Activation, Architecture, Batch, Likelihood, outputs};
+use crate::network::{Activation, Architecture, Batch, outputs};
+use crate::task::{Likelihood, Targets};
 
 /// Relative error of sums of f32, which Jacobians and outputs are.
 const ROUNDING: f64 = 2e-5;
@@ -65,13 +65,10 @@ fn for_each_task(check: impl Fn(&Figures, &OfTask, &Problem<'_>)) {
     let figures = figures();
     for (task, classes) in [(&figures.regression, None), (&figures.classification, Some(3))] {
         let (targets, likelihood) = match classes {
-            None => (
-                Targets::Values(task.y.clone()),
-                Likelihood::Gaussian { noise_std: figures.noise_std },
-            ),
+            None => (Targets::Regression(task.y.clone()), Likelihood::gaussian(figures.noise_std)),
             Some(classes) => {
                 let labels = task.y.iter().map(|&y| y as u32).collect();
-                (Targets::Classes { labels, classes }, Likelihood::Categorical)
+                (Targets::classes(labels, classes), Likelihood::CATEGORICAL)
             }
         };
         let mut widths = figures.widths.clone();

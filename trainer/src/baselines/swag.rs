@@ -6,8 +6,9 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::{Baseline, Fitted, Problem, mini_batches};
-use crate::network::{Objective, Tape};
+use crate::network::Tape;
 use crate::random::{Purpose, stream};
+use crate::task::Objective;
 
 /// Rows of a step. Full batches would leave SGD without the noise that SWAG lives on.
 const BATCH_ROWS: usize = 32;

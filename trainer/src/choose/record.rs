@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::Likelihood;
-use crate::predictive::Calibration;
 use crate::run_dir::RunDir;
+use crate::task::{Calibration, Likelihood};
 use crate::walk::Drift;
 
 /// Hyper-parameters.
@@ -79,16 +78,11 @@ impl Choices {
 
     /// Likelihood of a target as the particles' predictive is calibrated.
     pub fn calibrated_likelihood(&self) -> Likelihood {
-        match self.particle_calibration {
-            Calibration::Temperature(_) => Likelihood::Categorical,
-            Calibration::NoiseStd(noise_std) => {
-                Likelihood::Gaussian { noise_std: noise_std as f32 }
-            }
-        }
+        self.particle_calibration.likelihood()
     }
 }
 
 /// The likelihood with this noise, or the categorical one.
 pub(super) fn likelihood(noise_std: Option<f32>) -> Likelihood {
-    noise_std.map_or(Likelihood::Categorical, |noise_std| Likelihood::Gaussian { noise_std })
+    noise_std.map_or(Likelihood::CATEGORICAL, Likelihood::gaussian)
 }

@@ -11,12 +11,13 @@
 use tracing::{debug, info};
 
 use super::record::{Candidate, Choices, FullWalk, likelihood};
-use crate::data::{Rows, Targets};
+use crate::data::Rows;
 use crate::descent::{Descent, Schedule};
 use crate::device::Device;
 use crate::folds::{Fold, cross_validation, fold_count, held_out_targets, predict_held_out};
-use crate::network::{Architecture, Likelihood};
-use crate::predictive::{Calibration, Predictive, mean};
+use crate::metrics::mean;
+use crate::network::Architecture;
+use crate::task::{Calibration, Likelihood, Predictive, Targets};
 use crate::walk::{Drift, Walk};
 
 /// Particles of a walk that scores a prior at first.
@@ -163,8 +164,8 @@ impl Search<'_> {
         let folds = cross_validation(self.rows, self.batch_rows, self.seed);
         let context = Context { held_out: held_out_targets(&folds), folds, report };
         let mut noise_std = match &self.rows.targets {
-            Targets::Classes { .. } => None,
-            Targets::Values(_) => match fixed.noise_std {
+            Targets::Classification(_) => None,
+            Targets::Regression(_) => match fixed.noise_std {
                 Some(noise_std) => Some(noise_std),
                 None => Some(self.noise(fixed, &context)?),
             },
@@ -180,7 +181,7 @@ impl Search<'_> {
         let prior = &chosen.prior_precision;
         let maps = self.maps(prior, likelihood, fixed.most_maps(), &context)?;
         let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
-        let full = self.walk_fully(&finalists, likelihood, &maps, noise_std, &context)?;
+        let full = self.walk_fully(&finalists, likelihood, &maps, &context)?;
         info!(maps = counts[full.best], "MAPs that the particles start from");
         if candidates.is_empty() {
             let row_nll = &full.row_nll;
@@ -192,7 +193,7 @@ impl Search<'_> {
             maps: counts[full.best],
             maps_candidates: full.walks,
             drift_candidates,
-            map_calibration: map.calibrate(&context.held_out, noise_std),
+            map_calibration: map.calibrate(&context.held_out, likelihood),
             particle_calibration: full.calibration,
             candidates,
             folds: context.folds.len(),
@@ -239,7 +240,7 @@ impl Search<'_> {
             let maps = self.maps(&prior, likelihood, 1, context)?;
             let finalists: Vec<_> =
                 by_drift.iter().map(|&index| (&scored[index].candidate, 1)).collect();
-            let full = self.walk_fully(&finalists, likelihood, &maps, *noise_std, context)?;
+            let full = self.walk_fully(&finalists, likelihood, &maps, context)?;
             chosen = by_drift[full.best];
             drift_candidates = full.walks;
         }
@@ -293,7 +294,7 @@ impl Search<'_> {
             let schedule = self.scoring_schedule();
             let predictive =
                 self.walk_folds(candidate, likelihood, maps, schedule, particles, context)?;
-            let calibration = predictive.calibrate(&context.held_out, noise_std);
+            let calibration = predictive.calibrate(&context.held_out, likelihood);
             let row_nll = predictive.nll(&context.held_out, calibration);
             let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
             let candidate = Candidate { nll, standard_error, ..candidate.clone() };
@@ -317,7 +318,6 @@ impl Search<'_> {
         finalists: &[(&Candidate, usize)],
         likelihood: Likelihood,
         maps: &[Vec<Vec<f32>>],
-        noise_std: Option<f32>,
         context: &Context<'_>,
     ) -> anyhow::Result<FullWalks> {
         let mut walked = self.device.map(finalists, |_, &(setting, count)| {
@@ -326,7 +326,7 @@ impl Search<'_> {
             let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
             let predictive =
                 self.walk_folds(setting, likelihood, &from, schedule, particles, context)?;
-            let calibration = predictive.calibrate(&context.held_out, noise_std);
+            let calibration = predictive.calibrate(&context.held_out, likelihood);
             Ok((calibration, predictive.nll(&context.held_out, calibration)))
         })?;
         let row_nll: Vec<&[f64]> = walked.iter().map(|(_, row_nll)| row_nll.as_slice()).collect();
@@ -375,7 +375,7 @@ impl Search<'_> {
     }
 
     fn needs_noise(&self, fixed: &Fixed) -> bool {
-        fixed.noise_std.is_none() && matches!(self.rows.targets, Targets::Values(_))
+        fixed.noise_std.is_none() && matches!(self.rows.targets, Targets::Regression(_))
     }
 
     /// A first guess of the noise: the held-out error of MAP, found by fixed-point iteration.
@@ -384,7 +384,7 @@ impl Search<'_> {
         let prior = &priors[priors.len() / 2];
         let mut noise_std = FIRST_NOISE_STD;
         for _ in 0..NOISE_ROUNDS {
-            let maps = self.maps(prior, Likelihood::Gaussian { noise_std }, 1, context)?;
+            let maps = self.maps(prior, Likelihood::gaussian(noise_std), 1, context)?;
             let map = self.held_out(&context.folds, |fold| Ok(maps[fold].clone()))?;
             if let Some(error) = map.rmse(&context.held_out) {
                 noise_std = (error as f32).max(SMALLEST_NOISE_STD);

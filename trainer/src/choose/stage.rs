@@ -3,7 +3,6 @@
 use super::record::CHOICES;
 use super::{Fixed, Search};
 use crate::config::{Config, PerLayer, Walk};
-use crate::data::Task;
 use crate::stage::{Stage, Training};
 
 /// Choosing hyper-parameters.
@@ -30,10 +29,7 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
     let config = training.config;
     let depth = training.architecture.depth();
     // The noise is configured in the target's own units.
-    let unit = match &training.record.schema.task {
-        Task::Regression { std, .. } => *std,
-        Task::Classification { .. } => 1.0,
-    };
+    let unit = training.record.schema.task.unit();
     let fixed = Fixed {
         prior_precision: config.map.prior_precision.fixed().map(|prior| match prior {
             PerLayer::Same(precision) => vec![*precision; depth],

@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Args;
 
 use fiberwalk::engine::Predictor;
-use fiberwalk::metrics::Scores;
 use fiberwalk::run_dir::write_atomically;
+use fiberwalk::task::Scores;
 
 use super::{EngineArguments, SourceArguments};
 

@@ -53,8 +53,8 @@ impl Arguments {
 }
 
 fn read_held_out(run: &Run, source: &Source, target: &str) -> anyhow::Result<HeldOut> {
-    let (raw, target) = run.record().schema.read_labelled(source, target)?;
-    Ok(HeldOut { target, raw: raw.to_floats(), file: Some(name(&source.path)) })
+    let (raw, targets) = run.record().schema.read_labelled(source, target)?;
+    Ok(HeldOut { targets, raw: raw.to_floats(), file: Some(name(&source.path)) })
 }
 
 fn read_foreign(run: &Run, source: &Source, target: &str) -> anyhow::Result<Foreign> {

@@ -160,14 +160,13 @@ mod tests {
     use fiberwalk_formats::CodeSource;
 
     use super::*;
-    use crate::calibrate::Thresholds;
-    use crate::data::{Column, Layout, Schema, Series, Task};
+    use crate::data::{Column, Layout, Schema, Series};
     use crate::decoder::draw_modulations;
     use crate::export::{Export, NetworkExport};
     use crate::network::{Activation, Batch};
-    use crate::predictive::Calibration;
     use crate::quantise::{Precision, Quantised, Ranges, Source};
     use crate::random::{Purpose, stream};
+    use crate::task::{AnyTask, Calibration, Classification, Temperature, Thresholds};
 
     #[test]
     fn a_network_costs_what_the_readme_says_of_the_digits() {
@@ -187,7 +186,9 @@ mod tests {
             mean: vec![0.0; 7],
             std: vec![1.0; 7],
             target: "y".to_owned(),
-            task: Task::Classification { classes: ["a", "b", "c"].map(str::to_owned).to_vec() },
+            task: AnyTask::Classification(Classification {
+                classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            }),
             series: Series::default(),
         };
         let inputs = Batch::from_rows(&[0.5; 7], 7);
@@ -198,7 +199,7 @@ mod tests {
             theta: &theta,
             inputs: &inputs,
             schema: &schema,
-            calibration: Calibration::Temperature(1.0),
+            calibration: Calibration::Classification(Temperature(1.0)),
             coverage: 0.9,
             reading: None,
             seed: 1,
@@ -226,7 +227,7 @@ mod tests {
                 let file = Export {
                     quantised: &Quantised::new(&source, &ranges, &precision),
                     schema: &schema,
-                    thresholds: Thresholds::open(Calibration::Temperature(1.0)),
+                    thresholds: Thresholds::open(Calibration::Classification(Temperature(1.0))),
                     coverage: 0.9,
                     latent_dim: 4,
                     source: CodeSource::Stored,

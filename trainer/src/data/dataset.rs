@@ -9,6 +9,7 @@ use super::{
     Column, Layout, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
 };
 use crate::random::Purpose;
+use crate::task::Targets;
 
 /// Features, targets and groups of the rows of a file, or of windows cut from them.
 pub struct Dataset {
@@ -102,10 +103,10 @@ impl Dataset {
     }
 
     /// Features, `[n, features]`, and targets of the named rows.
-    pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Target) {
+    pub fn subset(&self, rows: &[usize]) -> (Vec<f32>, Targets) {
         let width = self.layout.len();
         let raw = rows.iter().map(|&row| self.raw.row(row, width));
-        (raw.collect::<Vec<_>>().concat(), self.target.subset(rows))
+        (raw.collect::<Vec<_>>().concat(), self.target.targets().subset(rows))
     }
 
     /// What reads the named rows of these from the file again.

@@ -11,10 +11,9 @@ use fiberwalk_formats::INPUT_CLIP;
 
 use super::inputs::standardise;
 use super::series::windows;
-use super::{
-    Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Targets, Values,
-};
+use super::{Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Values};
 use crate::excerpt::list;
+use crate::task::{AnyTask, Classification, Regression, Targets};
 
 /// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
 const MAX_AUTO_CLASSES: usize = 20;
@@ -30,24 +29,6 @@ pub enum TaskKind {
     Regression,
 }
 
-/// What is predicted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// One of these classes.
-    Classification {
-        /// Class names, in the order of their indices.
-        classes: Vec<String>,
-    },
-    /// A number.
-    Regression {
-        /// Mean of the training rows, original units.
-        mean: f32,
-        /// Standard deviation of the training rows, original units.
-        std: f32,
-    },
-}
-
 /// The meaning of a data file's columns, learned from training rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
@@ -61,7 +42,7 @@ pub struct Schema {
     /// Name of the target column.
     pub target: String,
     /// What is predicted.
-    pub task: Task,
+    pub task: AnyTask,
     /// Groups and windows of rows.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
     pub series: Series,
@@ -77,7 +58,7 @@ struct Written {
     mean: Vec<f32>,
     std: Vec<f32>,
     target: String,
-    task: Task,
+    task: AnyTask,
     #[serde(default)]
     series: Series,
 }
@@ -131,13 +112,11 @@ impl Target {
         self.len() == 0
     }
 
-    /// The targets of the named rows.
-    pub fn subset(&self, rows: &[usize]) -> Self {
+    /// The targets of all rows, original units.
+    pub fn targets(&self) -> Targets {
         match self {
-            Self::Classes(labels, classes) => {
-                Self::Classes(rows.iter().map(|&row| labels[row]).collect(), classes.clone())
-            }
-            Self::Values(values) => Self::Values(rows.iter().map(|&row| values[row]).collect()),
+            Self::Classes(labels, classes) => Targets::classes(labels.clone(), classes.len()),
+            Self::Values(values) => Targets::Regression(values.clone()),
         }
     }
 
@@ -244,7 +223,7 @@ impl Schema {
         }
         let every = |channels: Vec<f32>| channels.into_iter().cycle().take(width).collect();
         let task = match target {
-            Target::Classes(_, classes) => Task::Classification { classes: classes.clone() },
+            Target::Classes(_, classes) => Classification { classes: classes.clone() }.into(),
             Target::Values(values) => {
                 let (mean, std) = moments(&values.clone().into(), rows, 1, 1)[0];
                 if std <= 1e-6 * mean.abs() || std <= 0.0 {
@@ -252,7 +231,7 @@ impl Schema {
                         format!("the target `{target_name}` is constant in the training rows");
                     return Err(table.unusable(message));
                 }
-                Task::Regression { mean, std }
+                Regression { mean, std }.into()
             }
         };
         Ok(Self {
@@ -308,27 +287,9 @@ impl Schema {
     }
 
     /// Standardised rows with their targets, no group among them.
-    pub fn rows(&self, raw: &Arc<Values>, target: &Target) -> Rows {
-        let targets = match (target, &self.task) {
-            (Target::Values(values), Task::Regression { mean, std }) => {
-                Targets::Values(values.iter().map(|value| (value - mean) / std).collect())
-            }
-            (Target::Classes(labels, classes), _) => {
-                Targets::Classes { labels: labels.clone(), classes: classes.len() }
-            }
-            (Target::Values(_), Task::Classification { .. }) => {
-                unreachable!("the task was learned from this target")
-            }
-        };
+    pub fn rows(&self, raw: &Arc<Values>, targets: &Targets) -> Rows {
+        let targets = self.task.standardise(targets);
         Rows { x: Inputs::of_raw(raw.clone(), &self.mean, &self.std), targets, groups: None }
-    }
-
-    /// Number of network outputs: classes, or 1.
-    pub fn outputs(&self) -> usize {
-        match &self.task {
-            Task::Classification { classes } => classes.len(),
-            Task::Regression { .. } => 1,
-        }
     }
 
     /// Raw features `[n, features]` of every row of a file, or of windows cut from it. Its column `target`, if
@@ -350,7 +311,7 @@ impl Schema {
         &self,
         source: &Source,
         target: &str,
-    ) -> Result<(Arc<Values>, Target), TableError> {
+    ) -> Result<(Arc<Values>, Targets), TableError> {
         let (series, table) = self.table(source, target, true)?;
         let targets = self.read_target(&table, target)?;
         Ok((self.layout.read(&table, &series.besides(target))?, targets))
@@ -387,21 +348,19 @@ impl Schema {
                 "the model predicts windows of {expected} rows: found {found}, expected --window {expected}"
             )));
         }
-        let label = match (&self.task, labelled) {
-            (Task::Classification { .. }, true) => Some(table.column(target)?),
-            _ => None,
-        };
+        let label =
+            (self.task.classifies() && labelled).then(|| table.column(target)).transpose()?;
         let cut = windows(&table, channels, &series, target, label)?;
         info!(path = %source.path.display(), "{}", cut.note);
         Ok((series, cut.table))
     }
 
     /// The target column of an evaluation file, original units.
-    fn read_target(&self, table: &Table, target: &str) -> Result<Target, TableError> {
+    fn read_target(&self, table: &Table, target: &str) -> Result<Targets, TableError> {
         let column = table.column(target)?;
         match &self.task {
-            Task::Regression { .. } => Ok(Target::Values(table.numbers(column)?)),
-            Task::Classification { classes } => {
+            AnyTask::Regression(_) => Ok(Targets::Regression(table.numbers(column)?)),
+            AnyTask::Classification(Classification { classes }) => {
                 let label = |(row, field): (usize, &str)| {
                     let found = classes.iter().position(|class| class == field);
                     found.map(|class| class as u32).ok_or_else(|| {
@@ -411,7 +370,7 @@ impl Schema {
                 };
                 let labels =
                     table.fields(column).enumerate().map(label).collect::<Result<_, _>>()?;
-                Ok(Target::Classes(labels, classes.clone()))
+                Ok(Targets::classes(labels, classes.len()))
             }
         }
     }

@@ -7,8 +7,9 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Rows, Target, Targets};
+use super::{Rows, Target};
 use crate::random::{Purpose, stream};
+use crate::task::{Classes, Targets};
 
 /// Most rows that are set aside for calibration: a threshold is hardly more exact on more.
 const MOST_CALIBRATION_ROWS: usize = 10_000;
@@ -245,8 +246,8 @@ fn group_folds(labels: &[u32], groups: &[u32], count: usize, seed: u64) -> Vec<V
 /// with fewer groups than folds some folds are empty, the last ones.
 pub fn folds(rows: &Rows, count: usize, seed: u64) -> Vec<Vec<usize>> {
     let labels = match &rows.targets {
-        Targets::Classes { labels, .. } => labels.clone(),
-        Targets::Values(values) => vec![0; values.len()],
+        Targets::Classification(Classes { labels, .. }) => labels.clone(),
+        Targets::Regression(values) => vec![0; values.len()],
     };
     if let Some(groups) = &rows.groups {
         let mut folds = group_folds(&labels, groups, count, seed);
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(all, (0..200).collect::<Vec<_>>());
 
         let x: Vec<f32> = (0..200).map(|row| row as f32).collect();
-        let rows = rows(x, Targets::Classes { labels, classes: 2 }, None);
+        let rows = rows(x, Targets::classes(labels, 2), None);
         let folds = folds(&rows, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 40));
     }
@@ -315,7 +316,7 @@ mod tests {
     fn copies_of_a_row_are_held_out_together_unless_most_rows_are_copies() {
         let spread = |x: &dyn Fn(usize) -> f32| -> Vec<usize> {
             let x: Vec<f32> = (0..120).map(x).collect();
-            let targets = Targets::Values(vec![0.0; 120]);
+            let targets = Targets::Regression(vec![0.0; 120]);
             let rows = rows(x, targets, None);
             let folds = folds(&rows, 5, 1);
             let mut all = folds.concat();
@@ -374,7 +375,7 @@ mod tests {
         let (rest, test) = test_split(&target, Some(&groups), 0.3, 3).expect("enough groups");
         assert!(of(&test).iter().all(|group| !of(&rest).contains(group)) && test.len() == 72);
 
-        let targets = Targets::Classes { labels, classes: 2 };
+        let targets = Targets::classes(labels, 2);
         let rows = rows(vec![0.0; 240], targets, Some(groups.clone()));
         let folds = folds(&rows, 5, 3);
         assert!(folds.iter().all(|fold| fold.len() == 48 && of(fold).len() == 6), "{folds:?}");
@@ -389,7 +390,7 @@ mod tests {
         let ones = |rows: &[usize]| rows.iter().filter(|&&row| labels[row] == 1).count();
         let split = split(&target, Some(&groups), 0.2, 0.9, 0).expect("enough groups");
         assert_eq!((split.calibration.len(), ones(&split.calibration)), (16, 8));
-        let targets = Targets::Classes { labels: labels.clone(), classes: 2 };
+        let targets = Targets::classes(labels.clone(), 2);
         let rows = rows(vec![0.0; 80], targets, Some(groups));
         for fold in folds(&rows, 5, 0) {
             assert_eq!((fold.len(), ones(&fold)), (16, 8));
@@ -402,7 +403,7 @@ mod tests {
         let two: Vec<u32> = (0..60).map(|row| row / 30).collect();
         let message = split(&target, Some(&two), 0.2, 0.9, 0).expect_err("two groups");
         assert!(message.contains("found 2 groups"), "{message}");
-        let targets = Targets::Values(vec![0.0; 60]);
+        let targets = Targets::Regression(vec![0.0; 60]);
         let rows = rows(vec![0.0; 60], targets, Some(two));
         let lengths: Vec<usize> = folds(&rows, 5, 0).iter().map(Vec::len).collect();
         assert_eq!(lengths, [30, 30, 0, 0, 0]);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::draws::standard_normal;
 use super::passes::DecodedPass;
-use super::{DecoderShape, ProbePool, Probes, columns, energy_score, predictive_divergence};
+use super::{DecoderShape, ProbePool, Probes, columns, energy_score};
 use crate::descent::{Adam, Schedule};
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
@@ -235,7 +235,7 @@ impl Fit<'_> {
         let reference = pool.predictive.select(&indices[..weights.len()]);
         [
             energy_score(&standardised(outputs, probes), &particles, indices.len()),
-            predictive_divergence(outputs, indices.len(), &reference, &weights, pool.likelihood),
+            pool.likelihood.divergence(outputs, indices.len(), &reference, &weights),
         ]
     }
 

@@ -10,7 +10,6 @@
 mod draws;
 mod energy;
 pub(crate) mod fit;
-mod matching;
 mod passes;
 mod probes;
 mod shape;
@@ -19,7 +18,6 @@ mod structure;
 pub use draws::{draw_modulations, draw_networks, standard_normal};
 pub use energy::{energy_score, mean_distance};
 pub use fit::{DrawPool, Fit, Fitted, Objective, Refresh};
-pub use matching::predictive_divergence;
 pub use probes::{ProbePool, Probes};
 pub(crate) use shape::columns;
 pub use shape::{DecoderShape, FactorPlace};

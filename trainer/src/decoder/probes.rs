@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::columns;
-use crate::network::{Batch, Likelihood};
-use crate::predictive::Predictive;
+use crate::network::Batch;
+use crate::task::{Gaussian, Likelihood, Predictive};
 
 /// Added to the particles' spread at a probe, in units of logits or of the noise: where all
 /// particles agree, differences below this do not change a prediction.
@@ -59,11 +59,11 @@ impl ProbePool {
     pub fn new(likelihood: Likelihood, batch: Batch, mut values: Vec<Vec<f32>>) -> Self {
         let rows = batch.rows();
         let outputs = values[0].len() / rows;
-        let predictive = Predictive::of_outputs(likelihood, values.clone(), rows);
+        let predictive = likelihood.mixture(values.clone(), rows);
         values.iter_mut().for_each(|outputs| centre(outputs, rows));
         let floor = match likelihood {
-            Likelihood::Categorical => SCALE_FLOOR,
-            Likelihood::Gaussian { noise_std } => SCALE_FLOOR * noise_std,
+            Likelihood::Classification(_) => SCALE_FLOOR,
+            Likelihood::Regression(Gaussian { noise_std }) => SCALE_FLOOR * noise_std,
         };
         let scale = spread(&values, rows).iter().map(|&std| std + floor).collect();
         let probes = Probes { batch, scale };

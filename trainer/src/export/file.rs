@@ -6,16 +6,14 @@ use anyhow::{Context, bail};
 
 use fiberwalk_formats::{
     Artifact, CodeSource, Codes, EncodeError, F32s, I16s, INPUT_CLIP, INPUT_UNITS, Inputs,
-    MAX_BIAS_SHIFT, MAX_INVERSE_TEMPERATURE, Names, Normalisation, Output, Provenance, Reading,
-    Shape, TEMPERATURE_BITS, encode,
+    MAX_BIAS_SHIFT, Names, Normalisation, Output, Provenance, Reading, Shape, encode,
 };
 
-use crate::calibrate::Thresholds;
-use crate::data::{Schema, Task};
+use crate::data::Schema;
 use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Architecture, Batch};
-use crate::predictive::Calibration;
 use crate::quantise::{Precision, Quantised, Ranges, Source};
+use crate::task::{Calibration, Thresholds};
 
 /// Everything that goes into an artifact.
 pub struct Export<'a> {
@@ -57,10 +55,7 @@ impl Export<'_> {
         };
         let names = names.join("\n");
         let normalisation = NormalisationBytes::new(self.schema, normalised, self.reading)?;
-        let classes = match &self.schema.task {
-            Task::Classification { classes } => classes.join("\n"),
-            Task::Regression { .. } => String::new(),
-        };
+        let classes = self.schema.task.names().unwrap_or_default().join("\n");
         let mut artifact = Artifact {
             provenance: Provenance {
                 fiberwalk: env!("CARGO_PKG_VERSION"),
@@ -94,30 +89,8 @@ impl Export<'_> {
     }
 
     fn output<'s>(&'s self, classes: &'s str) -> Output<'s> {
-        let (coverage, target) = (self.coverage as f32, self.schema.target.as_str());
-        let Thresholds { calibration, conformal, epistemic } = self.thresholds;
-        match (&self.schema.task, calibration) {
-            (Task::Classification { .. }, Calibration::Temperature(temperature)) => {
-                Output::Classification {
-                    target,
-                    classes: Names::new(classes),
-                    inverse_temperature: inverse_temperature(temperature),
-                    set_threshold: conformal,
-                    coverage,
-                    epistemic_threshold: epistemic,
-                }
-            }
-            (Task::Regression { mean, std }, Calibration::NoiseStd(noise)) => Output::Regression {
-                target,
-                mean: *mean,
-                std: *std,
-                noise_variance: (noise * noise) as f32,
-                interval: conformal.max(f32::MIN_POSITIVE),
-                coverage,
-                epistemic_threshold: epistemic,
-            },
-            _ => unreachable!("the calibration is of the schema's task"),
-        }
+        let (task, target) = (&self.schema.task, self.schema.target.as_str());
+        task.output(target, classes, self.thresholds, self.coverage as f32)
     }
 }
 
@@ -161,7 +134,7 @@ impl NetworkExport<'_> {
         let source = Source {
             shape: &shape,
             decoder: &decoder,
-            logits: matches!(self.schema.task, Task::Classification { .. }),
+            logits: self.schema.task.classifies(),
             stored: &[],
             sampled: &[Vec::new()],
             batch: self.inputs,
@@ -186,12 +159,6 @@ impl NetworkExport<'_> {
 
 /// Bytes that most artifacts fit into.
 const FIRST_BUFFER: usize = 1 << 16;
-
-/// 1 / T in the artifact's units.
-fn inverse_temperature(temperature: f64) -> u32 {
-    let units = f64::from(1u32 << TEMPERATURE_BITS) / temperature;
-    units.round().clamp(1.0, f64::from(MAX_INVERSE_TEMPERATURE)) as u32
-}
 
 /// The arrays of a normalisation.
 enum NormalisationBytes {

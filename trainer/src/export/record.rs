@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::Thresholds;
 use crate::config::Config;
 use crate::costs::PrecisionCandidate;
 use crate::run_dir::RunDir;
+use crate::task::Thresholds;
 
 /// Names of the records.
 pub(super) const PRECISION: &str = "precision.json";

@@ -12,23 +12,22 @@ use super::file::{Export, NetworkExport, rust_module};
 use super::record::{
     ARTIFACT, CALIBRATION, CONFIG, CalibrationRecord, MODULE, PRECISION, PrecisionRecord,
 };
-use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
 use crate::costs::{choose_precision, cost};
-use crate::data::{Task, evenly};
+use crate::data::evenly;
 use crate::decoder::{DecoderShape, ProbePool, draw_modulations, draw_networks};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor};
 use crate::latent::{self, LatentRecord, choose_codes};
 use crate::map;
-use crate::metrics::{Scores, auroc};
+use crate::metrics::auroc;
+use crate::metrics::mean;
 use crate::network::{Architecture, Batch};
-use crate::predictions::Predictions;
-use crate::predictive::{Calibration, Predictive, mean};
 use crate::quantise::{Precision, Quantised, Ranges, Source};
 use crate::random::{Purpose, stream};
 use crate::run_data::{CALIBRATION_ROWS, write_calibration_rows};
 use crate::stage::{Stage, Training};
+use crate::task::{Calibration, Predictions, Predictive, Scores, Thresholds};
 use crate::walk;
 
 /// Random codes that activation ranges are measured under.
@@ -99,7 +98,7 @@ impl Training<'_> {
         let neutral = of_particles.neutral();
         let aside = &self.record.split.calibration;
         let raw_at = |engine, rows: &[usize]| -> anyhow::Result<Predictive> {
-            Ok(self.predict_rows(engine, rows)?.uncalibrated(&self.record.schema))
+            Ok(self.record.schema.task.uncalibrated(&self.predict_rows(engine, rows)?))
         };
         let raw = |engine| raw_at(engine, aside);
         let reference = raw(self.engine(&self.architecture, particles, neutral))?;
@@ -177,7 +176,7 @@ impl Training<'_> {
         dir.write_json(CALIBRATION, &record)?;
         dir.write(CONFIG, self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
         dir.write(ARTIFACT, &file)?;
-        write_calibration_rows(dir, &self.raw_rows(aside), &self.target.subset(aside))?;
+        write_calibration_rows(dir, &self.raw_rows(aside), &self.targets.subset(aside))?;
         let curve = self.cost_curve(&chosen, &pool, &variant(trunk), &reference, of_particles)?;
         dir.write_json(COST_CURVE, &curve)?;
         dir.write(MODULE, rust_module(&file, ARTIFACT)?.as_bytes())?;
@@ -287,7 +286,7 @@ impl Training<'_> {
         let aside = &self.record.split.calibration;
         let places = evenly(aside.len(), MOST_ROWS);
         let rows: Vec<usize> = places.iter().map(|&place| aside[place]).collect();
-        let (raw, target) = (self.raw_rows(&rows).concat(), self.target.subset(&rows));
+        let (raw, targets) = (self.raw_rows(&rows).concat(), self.targets.subset(&rows));
         let reference = reference.select(&places);
         let point = |decoder: &Exportable<'_>, samples| -> anyhow::Result<CostPoint> {
             let artifact = |calibration| {
@@ -296,9 +295,9 @@ impl Training<'_> {
             };
             let predict = |bytes: &[u8]| self.predict(self.runtime(bytes.to_vec()), &raw);
             let own = predict(&artifact(calibration.neutral())?)?;
-            let own = own.uncalibrated(&self.record.schema);
+            let own = self.record.schema.task.uncalibrated(&own);
             let file = artifact(own.calibrate_to(&reference, calibration))?;
-            let nll = Scores::of(&predict(&file)?, &target, None).nll();
+            let nll = Scores::of(&predict(&file)?, &targets, None).nll();
             let export = config::Export { samples, ..self.config.export.clone() };
             let passes = cost(self.networks(), &decoder.shape.structure, &export);
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
@@ -351,9 +350,9 @@ impl Training<'_> {
     /// Thresholds of an engine under `calibration`, from the calibration rows.
     fn thresholds(&self, engine: Engine, calibration: Calibration) -> anyhow::Result<Thresholds> {
         let predictions = self.predict_rows(engine, &self.record.split.calibration)?;
-        let target = self.target.subset(&self.record.split.calibration);
+        let targets = self.targets.subset(&self.record.split.calibration);
         let coverage = self.config.calibration.coverage;
-        Ok(Thresholds::fit(calibration, &predictions, &target, coverage))
+        Ok(Thresholds::fit(calibration, &predictions, &targets, coverage))
     }
 
     /// The configuration with every choice filled in.
@@ -363,10 +362,8 @@ impl Training<'_> {
         config.network.hidden = Choice::Fixed(hidden);
         let prior = choices.chosen.prior_precision.clone();
         config.map.prior_precision = Choice::Fixed(PerLayer::Each(prior));
-        if let (Some(noise), Task::Regression { std, .. }) =
-            (choices.noise_std, &self.record.schema.task)
-        {
-            config.map.noise_std = Choice::Fixed(noise * std);
+        if let Some(noise) = choices.noise_std {
+            config.map.noise_std = Choice::Fixed(noise * self.record.schema.task.unit());
         }
         config.walk.maps = Choice::Fixed(choices.maps);
         config.walk.drift = Choice::Fixed(choices.chosen.drift);

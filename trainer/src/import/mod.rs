@@ -17,10 +17,11 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Choice, Config};
-use crate::data::{Schema, Task};
+use crate::data::Schema;
 use crate::files;
 use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::write_atomically;
+use crate::task::{AnyTask, Classification, Regression};
 use crate::tensors::{TensorFile, header};
 use description::Description;
 pub(crate) use layers::{Layers, Order};
@@ -216,7 +217,7 @@ impl ImportedNetwork {
         layers.scale_inputs(&schema.mean, &schema.std);
         layers.cut_inputs(|input| constant.contains(&input));
         match &schema.task {
-            Task::Classification { classes } => {
+            AnyTask::Classification(Classification { classes }) => {
                 if layers.outputs() == 1 && classes.len() == 2 {
                     layers.split_logit();
                 }
@@ -230,7 +231,7 @@ impl ImportedNetwork {
                     layers.reorder_outputs(&places(classes, own, "classes")?);
                 }
             }
-            Task::Regression { mean, std } => {
+            AnyTask::Regression(Regression { mean, std }) => {
                 let outputs = layers.outputs();
                 ensure!(
                     outputs == 1,

@@ -56,7 +56,7 @@ fn columns(names: impl Iterator<Item = String>) -> Layout {
     Layout::Columns(names.map(Column::Number).collect())
 }
 
-fn schema(task: Task, features: &[&str]) -> Schema {
+fn schema(task: AnyTask, features: &[&str]) -> Schema {
     Schema {
         layout: columns(features.iter().copied().map(str::to_owned)),
         mean: vec![9.0, -1.0, 0.0],
@@ -67,15 +67,17 @@ fn schema(task: Task, features: &[&str]) -> Schema {
     }
 }
 
-fn classes(names: &[&str]) -> Task {
-    Task::Classification { classes: names.iter().map(|&name| name.to_owned()).collect() }
+fn classes(names: &[&str]) -> AnyTask {
+    AnyTask::Classification(Classification {
+        classes: names.iter().map(|&name| name.to_owned()).collect(),
+    })
 }
 
 /// Outputs of the network that was made to fit `schema`, for features in original units, `[rows][outputs]`.
 fn fitted(network: &ImportedNetwork, schema: &Schema, x: &[f32]) -> Vec<Vec<f64>> {
     let theta = network.fitted_to(schema, &[]).expect("it fits");
     let mut architecture = network.architecture().clone();
-    architecture.blocks.last_mut().expect("an output").outputs = schema.outputs();
+    architecture.blocks.last_mut().expect("an output").outputs = schema.task.outputs();
     let batch = Batch::from_rows(&schema.standardise(x), 3);
     let values = outputs(&architecture, &theta, &batch);
     let rows = batch.rows();
@@ -239,7 +241,7 @@ fn one_output_is_the_log_odds_of_two_classes_or_a_number() {
     let arch = format!("{arch}[outputs]\nmean = 20.0\nstd = 5.0\n");
     let files = [("net.safetensors", bytes.as_slice()), ("arch.toml", arch.as_bytes())];
     let network = imported(&files).expect("a network").network;
-    let task = Task::Regression { mean: 18.0, std: 4.0 };
+    let task = AnyTask::Regression(Regression { mean: 18.0, std: 4.0 });
     let values = fitted(&network, &schema(task, &["p", "q", "r"]), &rows());
     let expected: Vec<Vec<f64>> =
         expected.iter().map(|f| vec![(20.0 + 5.0 * f[0] - 18.0) / 4.0]).collect();

@@ -4,8 +4,9 @@ use super::inputs::draw_inputs;
 use crate::data::Inputs;
 use crate::decoder::ProbePool;
 use crate::device::Device;
-use crate::network::{Architecture, Batch, Likelihood};
+use crate::network::{Architecture, Batch};
 use crate::random::{Purpose, stream};
+use crate::task::Likelihood;
 
 /// Inputs that activation ranges are measured on.
 const RANGE_INPUTS: usize = 512;

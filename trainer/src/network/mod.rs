@@ -10,10 +10,11 @@ mod architecture;
 mod batch;
 mod convolution;
 mod direct;
-mod likelihood;
+
 mod matmul;
 mod pooling;
 mod simd;
+mod softmax;
 mod spec;
 mod tape;
 #[cfg(test)]
@@ -24,9 +25,8 @@ pub use activation::Activation;
 pub use architecture::{Architecture, Block, LayerShape, Place};
 pub use batch::{Batch, TILE_ROWS};
 pub(crate) use batch::{most_rows, tiles};
-pub(crate) use likelihood::softmax;
-pub use likelihood::{Likelihood, Objective};
 pub(crate) use matmul::{Base, Matrix, multiply_by_gemm};
+pub(crate) use softmax::softmax;
 pub use spec::{Extent, LayerSpec, Padding};
 pub use tape::{Tape, outputs, outputs_of_each};
 pub use window::{Pool, PoolKind, Shape, Window};

@@ -3,8 +3,8 @@
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
 use super::*;
-use crate::data::Targets;
 use crate::random::{Purpose, stream};
+use crate::task::{Classes, Gaussian, Likelihood, Objective, Targets};
 
 /// Row-major inputs `[rows, features]`.
 fn inputs(rows: usize, features: usize) -> Vec<f32> {
@@ -95,11 +95,11 @@ fn reference_nll(
     for (row, x) in x.chunks_exact(architecture.inputs()).enumerate() {
         let values = reference_outputs(architecture, theta, x);
         total += match (likelihood, targets) {
-            (Likelihood::Categorical, Targets::Classes { labels, .. }) => {
+            (Likelihood::Classification(_), Targets::Classification(Classes { labels, .. })) => {
                 let sum: f64 = values.iter().map(|f| f.exp()).sum();
                 sum.ln() - values[labels[row] as usize]
             }
-            (Likelihood::Gaussian { noise_std }, Targets::Values(targets)) => {
+            (Likelihood::Regression(Gaussian { noise_std }), Targets::Regression(targets)) => {
                 let std = f64::from(noise_std);
                 let z = (f64::from(targets[row]) - values[0]) / std;
                 0.5 * z * z + std.ln() + 0.5 * std::f64::consts::TAU.ln()
@@ -115,12 +115,12 @@ fn check_gradient(architecture: &Architecture, rows: usize) {
     let mut rng = stream(2, Purpose::Initialisation, 0);
     let (targets, likelihood) = if architecture.outputs() == 1 {
         let values = (0..rows).map(|_| StandardNormal.sample(&mut rng)).collect();
-        (Targets::Values(values), Likelihood::Gaussian { noise_std: 0.4 })
+        (Targets::Regression(values), Likelihood::gaussian(0.4))
     } else {
         let classes = architecture.outputs();
         let class = Uniform::new(0, classes as u32).expect("there are classes");
         let labels = (0..rows).map(|_| class.sample(&mut rng)).collect();
-        (Targets::Classes { labels, classes }, Likelihood::Categorical)
+        (Targets::classes(labels, classes), Likelihood::CATEGORICAL)
     };
     let mut theta = architecture.initialise(&mut rng);
     // Biases away from 0, where a wrong bias gradient could hide.

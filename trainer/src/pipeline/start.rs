@@ -78,7 +78,8 @@ pub(super) fn start<'a>(
         .transpose()
         .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
     let dir = open_run(options, &record, imported.as_deref())?;
-    let rows = Rows { groups, ..record.schema.rows(&raw, &target) };
+    let targets = target.targets();
+    let rows = Rows { groups, ..record.schema.rows(&raw, &targets) };
     Ok(Training {
         config: &options.config,
         device: &options.device,
@@ -87,7 +88,7 @@ pub(super) fn start<'a>(
         dir,
         record,
         raw,
-        target,
+        targets,
         rows,
         architecture,
         walked,

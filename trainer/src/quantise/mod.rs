@@ -501,13 +501,12 @@ mod tests {
     use rand_distr::{Distribution, StandardNormal};
 
     use super::*;
-    use crate::calibrate::Thresholds;
-    use crate::data::{Layout, Schema, Series, Task};
+    use crate::data::{Layout, Schema, Series};
     use crate::decoder::draw_modulations;
     use crate::export::Export;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
-    use crate::predictive::Calibration;
     use crate::random::{Purpose, stream};
+    use crate::task::{AnyTask, Calibration, NoiseStd, Regression, Thresholds};
 
     /// Distance of the integer regressor from the float one, one stored code at a time.
     fn relative_error(
@@ -528,7 +527,7 @@ mod tests {
             mean: vec![0.0; features],
             std: vec![1.0; features],
             target: "y".to_owned(),
-            task: Task::Regression { mean: 0.0, std: 1.0 },
+            task: AnyTask::Regression(Regression { mean: 0.0, std: 1.0 }),
             series: Series::default(),
         };
         let (mut error, mut spread) = (0.0f64, 0.0f64);
@@ -547,7 +546,7 @@ mod tests {
             let export = Export {
                 quantised: &quantised,
                 schema: &schema,
-                thresholds: Thresholds::open(Calibration::NoiseStd(0.1)),
+                thresholds: Thresholds::open(Calibration::Regression(NoiseStd(0.1))),
                 coverage: 0.9,
                 latent_dim: 3,
                 source: fiberwalk_formats::CodeSource::Stored,

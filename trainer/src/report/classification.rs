@@ -3,8 +3,7 @@
 use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, histogram};
-use crate::data::Target;
-use crate::predictions::Predictions;
+use crate::task::{Classes, Predictions, Targets, classification};
 
 /// Bins of the reliability diagram.
 const BINS: usize = 10;
@@ -16,9 +15,11 @@ const COVERAGES: usize = 100;
 const COUNTS_HEIGHT: f64 = 130.0;
 
 /// Top probability, and whether that class is right, of every row.
-fn tops(predictions: &Predictions, target: &Target) -> Vec<(f32, bool)> {
-    let (Predictions::Classification { classes, probabilities, .. }, Target::Classes(labels, _)) =
-        (predictions, target)
+fn tops(predictions: &Predictions, targets: &Targets) -> Vec<(f32, bool)> {
+    let (
+        Predictions::Classification(classification::Predictions { classes, probabilities, .. }),
+        Targets::Classification(Classes { labels, .. }),
+    ) = (predictions, targets)
     else {
         return Vec::new();
     };
@@ -40,9 +41,14 @@ fn reliability(tops: &[(f32, bool)]) -> Vec<(f64, f64)> {
     held.map(|(confidence, right, count)| (confidence / count, right / count)).collect()
 }
 
-fn reliability_plots(name: &str, float: &Judged, exported: &Judged, target: &Target) -> [Plot; 2] {
+fn reliability_plots(
+    name: &str,
+    float: &Judged,
+    exported: &Judged,
+    targets: &Targets,
+) -> [Plot; 2] {
     let axis = |label: &str| Axis::new(label, 0.0, 1.0);
-    let [float, exported] = [float, exported].map(|judged| tops(&judged.own, target));
+    let [float, exported] = [float, exported].map(|judged| tops(&judged.own, targets));
     let mut plot = Plot::new(name, axis("confidence"), axis("share that is right"))
         .described("Accuracy against confidence; the dashed diagonal is perfect calibration.")
         .with(QUIET, Shape::Dashed(vec![(0.0, 0.0), (1.0, 1.0)]));
@@ -67,15 +73,15 @@ fn reliability_plots(name: &str, float: &Judged, exported: &Judged, target: &Tar
 
 /// Whether confidence is the share of right answers, before and after calibration.
 pub fn calibration(evidence: &Evidence) -> Figure {
-    let target = &evidence.held_out.target;
+    let targets = &evidence.held_out.targets;
     let [before, before_counts] = reliability_plots(
         "before calibration",
         &evidence.float_before,
         &evidence.exported_before,
-        target,
+        targets,
     );
     let [after, after_counts] =
-        reliability_plots("after calibration", &evidence.float, &evidence.exported, target);
+        reliability_plots("after calibration", &evidence.float, &evidence.exported, targets);
     Figure::new(
         "Reliability",
         "Points on the diagonal mean that confidence can be taken at its word; below it the model \
@@ -90,8 +96,8 @@ pub fn calibration(evidence: &Evidence) -> Figure {
 }
 
 /// Error rate among the rows of least doubt, for every share of rows that are answered.
-fn risk(judged: &Judged, target: &Target) -> Vec<(f64, f64)> {
-    let tops = tops(&judged.own, target);
+fn risk(judged: &Judged, targets: &Targets) -> Vec<(f64, f64)> {
+    let tops = tops(&judged.own, targets);
     let doubt = judged.own.doubt();
     let mut order: Vec<usize> = (0..doubt.len()).collect();
     order.sort_by(|&a, &b| doubt[a].total_cmp(&doubt[b]));
@@ -111,9 +117,9 @@ fn risk(judged: &Judged, target: &Target) -> Vec<(f64, f64)> {
 
 /// What refusing the rows in most doubt gains.
 pub fn risk_coverage(evidence: &Evidence) -> Figure {
-    let target = &evidence.held_out.target;
+    let targets = &evidence.held_out.targets;
     let curves = [(2, &evidence.map), (1, &evidence.particles), (0, &evidence.exported)]
-        .map(|(series, judged)| (series, risk(judged, target)));
+        .map(|(series, judged)| (series, risk(judged, targets)));
     let most =
         curves.iter().flat_map(|(_, curve)| curve).fold(0.0, |most: f64, point| most.max(point.1));
     let y = Axis::new("share that is wrong", 0.0, 1.08 * most.max(0.01));
@@ -156,10 +162,16 @@ pub fn doubt(evidence: &Evidence) -> Figure {
         .key(1, "foreign rows");
     match (own, foreign) {
         (
-            Predictions::Classification { entropy, mutual_information, .. },
-            Predictions::Classification {
-                entropy: far, mutual_information: far_information, ..
-            },
+            Predictions::Classification(classification::Predictions {
+                entropy,
+                mutual_information,
+                ..
+            }),
+            Predictions::Classification(classification::Predictions {
+                entropy: far,
+                mutual_information: far_information,
+                ..
+            }),
         ) => figure.beside(plot("entropy", "entropy, nats", entropy, far)).beside(plot(
             "mutual information",
             "mutual information, nats",

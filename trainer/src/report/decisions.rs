@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::evidence::{Evidence, classifies};
+use super::evidence::Evidence;
 use crate::choose::FullWalk;
 use crate::config::{Choice, CodesChoice, Config, PerLayer};
 use crate::decoder::structure_name;
@@ -82,7 +82,7 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             ),
         ),
     ];
-    if !classifies(evidence.schema) {
+    if !evidence.schema.task.classifies() {
         all.push(decision(
             "noise",
             used.map.noise_std.fixed().map(f32::to_string).unwrap_or_default(),

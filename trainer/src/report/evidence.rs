@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
-use crate::calibrate::Thresholds;
-use crate::data::{Rows, Schema, Target, Task, evenly};
+use crate::data::{Rows, Schema, evenly};
 use crate::engine::{Draws, Predictor};
-use crate::metrics::Scores;
-use crate::predictions::Predictions;
-use crate::predictive::{Calibration, Predictive};
 use crate::random::{Purpose, stream};
 use crate::run::{Run, RunRecords};
 use crate::run_data::CALIBRATION_ROWS;
+use crate::task::{Calibration, Likelihood, Predictions, Scores, Targets, Thresholds};
 
 /// Foreign rows where no file is given.
 const FOREIGN_ROWS: usize = 512;
@@ -24,7 +21,7 @@ pub struct HeldOut {
     /// Original units, row-major `[n, features]`.
     pub raw: Vec<f32>,
     /// Their targets.
-    pub target: Target,
+    pub targets: Targets,
     /// The file they are from; none for the run's own calibration rows.
     pub file: Option<String>,
 }
@@ -41,11 +38,11 @@ impl HeldOut {
                  test file"
             );
         }
-        let (raw, target) = run.record().read_calibration_rows(run.dir())?;
+        let (raw, targets) = run.record().read_calibration_rows(run.dir())?;
         let features = run.record().schema.layout.len();
         let chosen = evenly(raw.len() / features, CALIBRATION_MOST);
         let rows = chosen.iter().flat_map(|row| &raw[row * features..(row + 1) * features]);
-        Ok(Self { raw: rows.copied().collect(), target: target.subset(&chosen), file: None })
+        Ok(Self { raw: rows.copied().collect(), targets: targets.subset(&chosen), file: None })
     }
 }
 
@@ -116,7 +113,7 @@ impl<'a> Evidence<'a> {
         let foreign_rows = foreign.map_or_else(uniform, |foreign| foreign.raw.clone());
         let judge = |name: &str, predictor: &Predictor| -> anyhow::Result<Judged> {
             let own = predictor.predict(&held_out.raw)?;
-            Ok(Judged::of(name, own, predictor.predict(&foreign_rows)?, &held_out.target))
+            Ok(Judged::of(name, own, predictor.predict(&foreign_rows)?, &held_out.targets))
         };
         let artifact = run.artifact()?;
         let map = judge("MAP", &run.map_predictor()?)?;
@@ -127,9 +124,9 @@ impl<'a> Evidence<'a> {
         let before = |judged: &Judged, thresholds: &Thresholds| {
             judged.before(
                 thresholds.calibration,
-                records.choices.noise_std,
+                records.choices.likelihood(),
                 schema,
-                &held_out.target,
+                &held_out.targets,
             )
         };
         Ok(Self {
@@ -155,13 +152,13 @@ impl<'a> Evidence<'a> {
 
     /// Standardised held-out rows.
     pub fn rows(&self) -> Rows {
-        self.schema.rows(&Arc::new(self.held_out.raw.clone().into()), &self.held_out.target)
+        self.schema.rows(&Arc::new(self.held_out.raw.clone().into()), &self.held_out.targets)
     }
 }
 
 impl Judged {
-    fn of(name: &str, own: Predictions, foreign: Predictions, target: &Target) -> Self {
-        let scores = Scores::of(&own, target, Some(&foreign));
+    fn of(name: &str, own: Predictions, foreign: Predictions, targets: &Targets) -> Self {
+        let scores = Scores::of(&own, targets, Some(&foreign));
         Self { name: name.to_owned(), own, foreign, scores }
     }
 
@@ -170,36 +167,12 @@ impl Judged {
     fn before(
         &self,
         calibration: Calibration,
-        noise_std: Option<f32>,
+        likelihood: Likelihood,
         schema: &Schema,
-        target: &Target,
+        targets: &Targets,
     ) -> Self {
-        let undo = |predictions: &Predictions| match (predictions, calibration) {
-            (
-                Predictions::Classification { classes, probabilities, .. },
-                Calibration::Temperature(temperature),
-            ) => {
-                let calibrated = Predictive::Classification {
-                    classes: *classes,
-                    probabilities: probabilities.clone(),
-                    expected_entropy: vec![0.0; predictions.len()],
-                };
-                let inverse = Calibration::Temperature(temperature.recip());
-                Thresholds::open(inverse).apply(&calibrated, schema)
-            }
-            (_, Calibration::NoiseStd(calibrated)) => {
-                let noise = noise_std.map_or(calibrated, f64::from);
-                let predictive = predictions.uncalibrated(schema);
-                Thresholds::open(Calibration::NoiseStd(noise)).apply(&predictive, schema)
-            }
-            _ => unreachable!("predictions and calibration are of one task"),
-        };
+        let undo = |predictions| schema.task.undo(predictions, calibration, likelihood);
         let name = format!("{}, uncalibrated", self.name);
-        Self::of(&name, undo(&self.own), undo(&self.foreign), target)
+        Self::of(&name, undo(&self.own), undo(&self.foreign), targets)
     }
-}
-
-/// Whether the task is classification.
-pub fn classifies(schema: &Schema) -> bool {
-    matches!(schema.task, Task::Classification { .. })
 }

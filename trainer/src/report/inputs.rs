@@ -3,9 +3,8 @@
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape};
-use crate::data::{Target, Task};
 use crate::engine::{Draws, Predictor};
-use crate::predictions::Predictions;
+use crate::task::{AnyTask, Predictions, Targets, classification, regression};
 
 /// Points along one feature.
 const POINTS: usize = 240;
@@ -56,7 +55,13 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
         xs.iter().copied().zip(values.iter().map(|&value| value.into())).collect()
     };
     Ok(match &predictions {
-        Predictions::Regression { mean, epistemic_std, lower, upper, .. } => {
+        Predictions::Regression(regression::Predictions {
+            mean,
+            epistemic_std,
+            lower,
+            upper,
+            ..
+        }) => {
             let interval = xs.iter().zip(lower.iter().zip(upper));
             let interval = interval.map(|(&x, (&l, &u))| (x, l.into(), u.into())).collect();
             let spread = xs
@@ -87,9 +92,13 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
             .key(QUIET, "held-out rows")
             .beside(plot)
         }
-        Predictions::Classification {
-            classes, probabilities, entropy, mutual_information, ..
-        } => {
+        Predictions::Classification(classification::Predictions {
+            classes,
+            probabilities,
+            entropy,
+            mutual_information,
+            ..
+        }) => {
             let mut plot = Plot::new("probability", x(), Axis::new("probability", 0.0, 1.0))
                 .described("Probability of each class over the feature.");
             for class in 0..(*classes).min(MOST_CLASSES) {
@@ -118,7 +127,7 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
 
 /// Held-out rows as points of feature and target.
 fn observed(evidence: &Evidence) -> Vec<(f64, f64)> {
-    let Target::Values(values) = &evidence.held_out.target else {
+    let Targets::Regression(values) = &evidence.held_out.targets else {
         return Vec::new();
     };
     let both = evidence.held_out.raw.iter().zip(values);
@@ -159,11 +168,11 @@ fn maps(evidence: &Evidence) -> anyhow::Result<Figure> {
     let figure = Figure::new(
         "Predictive over the inputs",
         match evidence.schema.task {
-            Task::Classification { .. } => {
+            AnyTask::Classification(_) => {
                 "A stronger colour is more doubt. Entropy should be high between the classes, \
                  mutual information where there are no rows."
             }
-            Task::Regression { .. } => {
+            AnyTask::Regression(_) => {
                 "A stronger colour is a larger value. The epistemic deviation should grow where \
                  there are no rows."
             }
@@ -171,10 +180,14 @@ fn maps(evidence: &Evidence) -> anyhow::Result<Figure> {
     )
     .key(1, "held-out rows");
     Ok(match &predictions {
-        Predictions::Classification { entropy, mutual_information, .. } => figure
+        Predictions::Classification(classification::Predictions {
+            entropy,
+            mutual_information,
+            ..
+        }) => figure
             .beside(map("entropy, nats", entropy))
             .beside(map("mutual information, nats", mutual_information)),
-        Predictions::Regression { mean, epistemic_std, .. } => {
+        Predictions::Regression(regression::Predictions { mean, epistemic_std, .. }) => {
             figure.beside(map("mean", mean)).beside(map("epistemic deviation", epistemic_std))
         }
     })

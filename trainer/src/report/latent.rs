@@ -3,9 +3,8 @@
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape};
-use crate::data::{Target, Task};
 use crate::network::{Batch, outputs_of_each, softmax};
-use crate::predictions::Predictions;
+use crate::task::{AnyTask, Classes, Predictions, Targets, classification, regression};
 
 /// Most axes that are drawn.
 const MOST_AXES: usize = 4;
@@ -62,8 +61,8 @@ pub fn axes(evidence: &Evidence) -> Figure {
     let curves: Vec<Vec<Vec<(f64, f64)>>> =
         (0..shape.latent_dim.min(MOST_AXES)).map(|axis| follow(evidence, axis, &rows)).collect();
     let label = match evidence.schema.task {
-        Task::Classification { .. } => "probability of its class".to_owned(),
-        Task::Regression { .. } => evidence.schema.target.clone(),
+        AnyTask::Classification(_) => "probability of its class".to_owned(),
+        AnyTask::Regression(_) => evidence.schema.target.clone(),
     };
     let mut figure = Figure::new(
         "Predictive along each latent axis",
@@ -75,8 +74,8 @@ pub fn axes(evidence: &Evidence) -> Figure {
     );
     for (axis, lines) in curves.iter().enumerate() {
         let y = match evidence.schema.task {
-            Task::Classification { .. } => Axis::new(&label, 0.0, 1.0),
-            Task::Regression { .. } => {
+            AnyTask::Classification(_) => Axis::new(&label, 0.0, 1.0),
+            AnyTask::Regression(_) => {
                 Axis::round(&label, curves.iter().flatten().flatten().map(|point| point.1))
             }
         };
@@ -95,8 +94,10 @@ pub fn axes(evidence: &Evidence) -> Figure {
 /// Indices of the rows that the networks disagree about most.
 fn most_doubtful(evidence: &Evidence) -> Vec<usize> {
     let doubt = match &evidence.float.own {
-        Predictions::Classification { mutual_information, .. } => mutual_information,
-        Predictions::Regression { epistemic_std, .. } => epistemic_std,
+        Predictions::Classification(classification::Predictions { mutual_information, .. }) => {
+            mutual_information
+        }
+        Predictions::Regression(regression::Predictions { epistemic_std, .. }) => epistemic_std,
     };
     let mut order: Vec<usize> = (0..doubt.len()).collect();
     order.sort_by(|&a, &b| doubt[b].total_cmp(&doubt[a]));
@@ -118,14 +119,14 @@ fn follow(evidence: &Evidence, axis: usize, rows: &[usize]) -> Vec<Vec<(f64, f64
     let held_out = evidence.rows().subset(rows);
     let batch = held_out.x.to_batch();
     let outputs = outputs_of_each(&shape.architecture, &thetas, &batch);
+    let task = &evidence.schema.task;
     let value = |mut outputs: Vec<f32>, row: usize| -> f64 {
-        match (&evidence.schema.task, &evidence.held_out.target) {
-            (Task::Classification { .. }, Target::Classes(labels, _)) => {
+        match &held_out.targets {
+            Targets::Classification(Classes { labels, .. }) => {
                 softmax(&mut outputs, rows.len());
-                outputs[labels[rows[row]] as usize * rows.len() + row].into()
+                outputs[labels[row] as usize * rows.len() + row].into()
             }
-            (Task::Regression { mean, std }, _) => (mean + std * outputs[row]).into(),
-            _ => unreachable!("the target is of the schema's task"),
+            Targets::Regression(_) => (task.origin() + task.unit() * outputs[row]).into(),
         }
     };
     (0..rows.len())

@@ -3,13 +3,12 @@
 use fiberwalk_formats::decode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::evidence::{Evidence, Judged, classifies};
+use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
 use super::{classification, decisions, inputs, latent, regression, samples, training};
 use crate::costs::footprint::{Flash, Work};
 use crate::costs::instructions::{self, Core, Row};
-use crate::data::Task;
-use crate::metrics::Scores;
+use crate::task::{self, AnyTask, Classification, Scores};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -80,8 +79,10 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
 fn header(evidence: &Evidence) -> Markup {
     let (schema, record) = (evidence.schema, &evidence.records.data);
     let task = match &schema.task {
-        Task::Classification { classes } => format!("one of {} classes", classes.len()),
-        Task::Regression { .. } => "a number".to_owned(),
+        AnyTask::Classification(Classification { classes }) => {
+            format!("one of {} classes", classes.len())
+        }
+        AnyTask::Regression(_) => "a number".to_owned(),
     };
     let rows = evidence.exported.own.len();
     let tiles = [
@@ -117,10 +118,10 @@ fn header(evidence: &Evidence) -> Markup {
 
 fn quality(scores: &Scores) -> (&'static str, String) {
     match scores {
-        Scores::Classification { accuracy, .. } => {
+        Scores::Classification(task::classification::Scores { accuracy, .. }) => {
             ("accuracy", format!("{:.1} %", 100.0 * accuracy))
         }
-        Scores::Regression { rmse, .. } => ("RMSE", format!("{rmse:.3}")),
+        Scores::Regression(task::regression::Scores { rmse, .. }) => ("RMSE", format!("{rmse:.3}")),
     }
 }
 
@@ -135,7 +136,7 @@ fn thousands(value: usize) -> String {
 }
 
 fn predictions(evidence: &Evidence) -> Vec<Figure> {
-    if classifies(evidence.schema) {
+    if evidence.schema.task.classifies() {
         vec![
             classification::calibration(evidence),
             classification::risk_coverage(evidence),
@@ -196,7 +197,7 @@ fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
     let show = |value: f64| format!("{value:.4}");
     let foreign = |value: &Option<f64>| value.map_or("–".to_owned(), show);
     match scores {
-        Scores::Classification {
+        Scores::Classification(task::classification::Scores {
             nll,
             accuracy,
             ece,
@@ -208,7 +209,7 @@ fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
             empty_sets,
             flagged,
             ood_flagged,
-        } => vec![
+        }) => vec![
             ("NLL", show(*nll)),
             ("accuracy", show(*accuracy)),
             ("ECE", show(*ece)),
@@ -221,7 +222,7 @@ fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
             ("flagged", show(*flagged)),
             ("OOD flagged", foreign(ood_flagged)),
         ],
-        Scores::Regression {
+        Scores::Regression(task::regression::Scores {
             nll,
             rmse,
             crps,
@@ -230,7 +231,7 @@ fn columns(scores: &Scores) -> Vec<(&'static str, String)> {
             mean_width,
             flagged,
             ood_flagged,
-        } => vec![
+        }) => vec![
             ("NLL", show(*nll)),
             ("RMSE", show(*rmse)),
             ("CRPS", show(*crps)),

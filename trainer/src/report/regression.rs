@@ -3,8 +3,8 @@
 use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
 use super::plot::{Axis, Plot, QUIET, Shape, histogram};
-use crate::data::{Target, evenly};
-use crate::predictions::Predictions;
+use crate::data::evenly;
+use crate::task::{Predictions, Targets, regression};
 
 /// Most rows in a scatter plot.
 const SCATTER_ROWS: usize = 400;
@@ -23,9 +23,11 @@ struct Row {
     observed: f64,
 }
 
-fn rows(judged: &Judged, target: &Target) -> Vec<Row> {
-    let (Predictions::Regression { mean, std, lower, upper, .. }, Target::Values(values)) =
-        (&judged.own, target)
+fn rows(judged: &Judged, targets: &Targets) -> Vec<Row> {
+    let (
+        Predictions::Regression(regression::Predictions { mean, std, lower, upper, .. }),
+        Targets::Regression(values),
+    ) = (&judged.own, targets)
     else {
         return Vec::new();
     };
@@ -43,7 +45,7 @@ fn rows(judged: &Judged, target: &Target) -> Vec<Row> {
 /// Predicted against observed, with the conformal intervals.
 pub fn predicted_against_observed(evidence: &Evidence) -> Figure {
     let target = &evidence.schema.target;
-    let all = rows(&evidence.exported, &evidence.held_out.target);
+    let all = rows(&evidence.exported, &evidence.held_out.targets);
     let shown: Vec<Row> = evenly(all.len(), SCATTER_ROWS).into_iter().map(|row| all[row]).collect();
     let ends = shown.iter().flat_map(|row| [row.low, row.high]);
     let x = Axis::round(format!("observed {target}"), shown.iter().map(|row| row.observed));
@@ -89,7 +91,7 @@ fn pit(rows: &[Row]) -> Vec<f32> {
 /// Histograms of the probability integral transform, before and after calibration.
 pub fn pit_histogram(evidence: &Evidence) -> Figure {
     let plot = |name: &str, judged: &Judged| {
-        let bars = histogram(&pit(&rows(judged, &evidence.held_out.target)), 0.0, 1.0, PIT_BINS);
+        let bars = histogram(&pit(&rows(judged, &evidence.held_out.targets)), 0.0, 1.0, PIT_BINS);
         let tallest = bars.iter().fold(0.0, |most: f64, bar| most.max(bar.2));
         let even = 1.0 / PIT_BINS as f64;
         let bars = bars.into_iter().map(|(l, r, share)| (l + 0.006, r - 0.006, share)).collect();
@@ -114,7 +116,7 @@ pub fn pit_histogram(evidence: &Evidence) -> Figure {
 
 /// Coverage of the interval in groups of rows of growing predictive deviation.
 pub fn coverage_by_decile(evidence: &Evidence) -> Figure {
-    let mut all = rows(&evidence.exported, &evidence.held_out.target);
+    let mut all = rows(&evidence.exported, &evidence.held_out.targets);
     all.sort_by(|a, b| a.std.total_cmp(&b.std));
     let groups = GROUPS.min(all.len());
     let points: Vec<(f64, f64)> = (0..groups)

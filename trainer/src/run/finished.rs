@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use crate::calibrate::Thresholds;
 use crate::choose::Choices;
 use crate::config::Config;
 use crate::decoder::draw_networks;
@@ -13,9 +12,9 @@ use crate::export::{self, CalibrationRecord};
 use crate::latent::{self, LatentRecord};
 use crate::map;
 use crate::network::Architecture;
-use crate::predictive::Calibration;
 use crate::run_data::DataRecord;
 use crate::run_dir::{REQUESTED, RunDir};
+use crate::task::{Calibration, Thresholds};
 use crate::walk;
 
 /// A finished run, for prediction.

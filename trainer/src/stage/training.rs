@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::data::{Rows, Target, Task, Values};
+use crate::data::{Rows, Values};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::network::Architecture;
 use crate::progress::Progress;
 use crate::run_data::DataRecord;
 use crate::run_dir::RunDir;
+use crate::task::Targets;
 use crate::validation::Validation;
 
 /// A run under way: data, network, settings, and where results go.
@@ -29,7 +30,7 @@ pub struct Training<'a> {
     /// Features of all rows, original units, `[n, features]`.
     pub raw: Arc<Values>,
     /// Targets of all rows, original units.
-    pub target: Target,
+    pub targets: Targets,
     /// All rows, standardised.
     pub rows: Rows,
     /// The network that walks.
@@ -68,6 +69,6 @@ impl Training<'_> {
 
     /// Whether the target is a class.
     pub fn classifies(&self) -> bool {
-        matches!(self.record.schema.task, Task::Classification { .. })
+        self.record.schema.task.classifies()
     }
 }

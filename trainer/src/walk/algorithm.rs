@@ -5,7 +5,7 @@
 //! quadratic limit the end points are samples of Laplace's approximation; beyond it they follow
 //! the curved valley.
 
-use rand_distr::{Distribution, StandardNormal, Uniform};
+use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,9 @@ use crate::descent::{
     ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance, penalty,
 };
 use crate::device::Device;
-use crate::network::{Architecture, Likelihood, Tape};
+use crate::network::{Architecture, Tape};
 use crate::random::{Purpose, stream};
+use crate::task::Likelihood;
 use crate::trace::Checkpoints;
 
 /// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
@@ -228,42 +229,10 @@ impl Walk<'_> {
         let mut tape = Tape::default();
         self.set.each(self.architecture, self.likelihood, |objective| {
             objective.pull_back(theta, &mut tape, drift, |tile, outputs| {
-                sampled_gradient(self.likelihood, outputs, tile.len(), rng);
+                self.likelihood.sampled_gradient(outputs, tile.len(), rng);
                 0.0
             })
         });
-    }
-}
-
-/// Replaces `outputs: [C, rows]` by the gradient of −log p(ỹ | f), ỹ ~ p(· | f).
-fn sampled_gradient(
-    likelihood: Likelihood,
-    outputs: &mut [f32],
-    rows: usize,
-    rng: &mut Xoshiro256PlusPlus,
-) {
-    match likelihood {
-        Likelihood::Gaussian { noise_std } => {
-            for f in outputs {
-                let normal: f32 = StandardNormal.sample(rng);
-                *f = normal / noise_std;
-            }
-        }
-        Likelihood::Categorical => {
-            crate::network::softmax(outputs, rows);
-            let unit = Uniform::new(0.0f32, 1.0).expect("0 < 1");
-            let classes = outputs.len() / rows;
-            for row in 0..rows {
-                let mut left = unit.sample(rng);
-                let drawn = (0..classes - 1)
-                    .find(|class| {
-                        left -= outputs[class * rows + row];
-                        left < 0.0
-                    })
-                    .unwrap_or(classes - 1);
-                outputs[drawn * rows + row] -= 1.0;
-            }
-        }
     }
 }
 
@@ -271,13 +240,13 @@ fn sampled_gradient(
 mod tests {
     use super::*;
     use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
-    use crate::data::Targets;
     use crate::network::{Activation, Batch, LayerShape, outputs};
+    use crate::task::Targets;
 
     /// 40 rows of two features and three classes, and where two walks start.
     fn three_classes(architecture: &Architecture) -> (Vec<f32>, Targets, Vec<Vec<f32>>) {
         let x = (0..80).map(|value| (value as f32 * 0.9).sin()).collect();
-        let targets = Targets::Classes { labels: (0..40).map(|row| row % 3).collect(), classes: 3 };
+        let targets = Targets::classes((0..40).map(|row| row % 3).collect(), 3);
         let map = |index| architecture.initialise(&mut stream(5, Purpose::Initialisation, index));
         (x, targets, (0..2).map(map).collect())
     }
@@ -294,7 +263,7 @@ mod tests {
             let walk = Walk {
                 architecture: &architecture,
                 set: &set,
-                likelihood: Likelihood::Categorical,
+                likelihood: Likelihood::CATEGORICAL,
                 prior_precision: &prior_precision,
                 drift: Drift::Isotropic,
                 temperature: 1.0,
@@ -325,9 +294,9 @@ mod tests {
         let architecture = Architecture::perceptron(&[2, 8, 2], Activation::Tanh);
         let x: Vec<f32> = (0..800).map(|value| 2.0 * (value as f32 * 0.77).sin()).collect();
         let labels = x.chunks_exact(2).map(|x| u32::from(x[0] * x[1] + 0.3 * x[0] > 0.0)).collect();
-        let targets = Targets::Classes { labels, classes: 2 };
+        let targets = Targets::classes(labels, 2);
         let prior_precision = vec![1.0; architecture.parameters()];
-        let (device, likelihood) = (Device::Cpu, Likelihood::Categorical);
+        let (device, likelihood) = (Device::Cpu, Likelihood::CATEGORICAL);
         let [full, parts] = [400, 100].map(|rows| TrainingSet::of(&x, 2, &targets, rows, 7));
         let schedule = |steps| Schedule { steps, learning_rate: 0.02 };
         let prior_precision = prior_precision.as_slice();
@@ -382,7 +351,7 @@ mod tests {
             let walk = Walk {
                 architecture: &architecture,
                 set: &set,
-                likelihood: Likelihood::Categorical,
+                likelihood: Likelihood::CATEGORICAL,
                 prior_precision: &prior_precision,
                 drift,
                 temperature: 1.0,
@@ -429,7 +398,7 @@ mod tests {
         let walk = Walk {
             architecture: &architecture,
             set: &set,
-            likelihood: Likelihood::Categorical,
+            likelihood: Likelihood::CATEGORICAL,
             prior_precision: &prior_precision,
             drift: Drift::DataNoise,
             temperature: 1.0,
@@ -457,7 +426,7 @@ mod tests {
         let walk = Walk {
             architecture: &linear.architecture,
             set: &linear.set,
-            likelihood: Likelihood::Gaussian { noise_std: NOISE_STD },
+            likelihood: Likelihood::gaussian(NOISE_STD),
             prior_precision: &prior_precision,
             drift: Drift::DataNoise,
             temperature: 1.0,

@@ -13,7 +13,6 @@ use super::groups::{GROUP, Group, THETA, curves, groups, read_groups};
 use super::need::{Need, Setting, peak_memory};
 use super::record::{PARTICLES, WALK, WalkRecord};
 use crate::choose::Choices;
-use crate::data::Targets;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::map;
@@ -65,7 +64,7 @@ impl WalkStage {
         let batch_rows = run.config.walk.batch_rows;
         let set = TrainingSet::new(&rows.x, &rows.targets, batch_rows, run.record.seed);
         let prior_precision = run.architecture.per_parameter(&choices.chosen.prior_precision);
-        let baseline_nll = baseline_nll(&rows.targets, &choices);
+        let baseline_nll = rows.targets.constant_nll(choices.likelihood());
         Ok(Self { run, choices, maps, prior_precision, set, baseline_nll })
     }
 
@@ -220,24 +219,6 @@ impl fmt::Display for Walked {
         match peak_memory() {
             Some(bytes) => write!(f, ", peak memory {} MB", bytes.div_ceil(1_000_000)),
             None => Ok(()),
-        }
-    }
-}
-
-/// Mean NLL of a model that ignores the inputs: class frequencies, or N(0, 1 + σ²).
-fn baseline_nll(targets: &Targets, choices: &Choices) -> f64 {
-    match (targets, choices.noise_std) {
-        (Targets::Classes { labels, classes }, _) => {
-            let share = |class: u32| {
-                labels.iter().filter(|&&label| label == class).count() as f64 / labels.len() as f64
-            };
-            let terms = (0..*classes as u32).map(share).filter(|&p| p > 0.0).map(|p| -p * p.ln());
-            terms.sum()
-        }
-        (Targets::Values(_), noise_std) => {
-            // At the network's own noise: the residuals of a constant have variance 1.
-            let variance = f64::from(noise_std.unwrap_or(1.0)).powi(2);
-            0.5 * (1.0 / variance + (std::f64::consts::TAU * variance).ln())
         }
     }
 }

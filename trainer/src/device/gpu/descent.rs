@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use crate::data::Targets;
 use crate::descent::{AdamBias, ControlVariate, Descended, Descent, MiniBatch, Particle};
 use crate::network::Batch;
+use crate::task::{Classes, Targets};
 use crate::trace::Checkpoints;
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
@@ -359,8 +359,8 @@ pub(super) fn tile_of<'a>(inputs: &'a Buffer, batch: &Batch, tile: &Range<usize>
 /// Targets as the shaders read them.
 pub(super) fn target_words(targets: &Targets, rows: Range<usize>) -> Vec<u32> {
     match targets {
-        Targets::Classes { labels, .. } => labels[rows].to_vec(),
-        Targets::Values(values) => values[rows].iter().map(|value| value.to_bits()).collect(),
+        Targets::Classification(Classes { labels, .. }) => labels[rows].to_vec(),
+        Targets::Regression(values) => values[rows].iter().map(|value| value.to_bits()).collect(),
     }
 }
 

@@ -8,9 +8,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::product::index;
-use crate::data::Targets;
 use crate::descent::{Descent, MiniBatch};
-use crate::network::{Activation, Architecture, Batch, LayerShape, Likelihood};
+use crate::network::{Activation, Architecture, Batch, LayerShape};
+use crate::task::{Classes, Gaussian, Likelihood, Targets};
 
 /// Threads of a workgroup: one particle's products are small, and several workgroups share a core.
 const THREADS: usize = 256;
@@ -189,8 +189,8 @@ impl FusedStep {
                 ones.fill(1.0);
             }
             match targets {
-                Targets::Values(values) => own[..range.len()].copy_from_slice(&values[range]),
-                Targets::Classes { labels, .. } => {
+                Targets::Regression(values) => own[..range.len()].copy_from_slice(&values[range]),
+                Targets::Classification(Classes { labels, .. }) => {
                     own.iter_mut().zip(&labels[range]).for_each(|(own, &label)| *own = label as f32)
                 }
             }
@@ -213,8 +213,8 @@ impl FusedStep {
             inverse_variance: f32,
         }
         let inverse_variance = match self.likelihood {
-            Likelihood::Categorical => 0.0,
-            Likelihood::Gaussian { noise_std } => 1.0 / (noise_std * noise_std),
+            Likelihood::Classification(_) => 0.0,
+            Likelihood::Regression(Gaussian { noise_std }) => 1.0 / (noise_std * noise_std),
         };
         let (control, starts) = buffers.control.unwrap_or((buffers.prior, buffers.prior));
         let bound = [
@@ -233,7 +233,7 @@ impl FusedStep {
     }
 
     fn kernel(&self, drift: bool, control: bool) -> Kernel {
-        let categorical = self.likelihood == Likelihood::Categorical;
+        let categorical = self.likelihood == Likelihood::CATEGORICAL;
         Kernel {
             name: "fused step".to_owned(),
             source: self.source(),

@@ -15,9 +15,9 @@ use crate::decoder::fit::{
 };
 use crate::decoder::{Fit, Fitted, ProbePool, columns};
 use crate::descent::AdamBias;
-use crate::network::{Architecture, Likelihood};
-use crate::predictive::Predictive;
+use crate::network::Architecture;
 use crate::random::{Purpose, stream};
+use crate::task::{Gaussian, Likelihood, Predictive, classification, regression};
 use crate::trace::Checkpoints;
 
 impl Gpu {
@@ -203,10 +203,10 @@ impl Layout {
         write(self.particles, &pool.functions_at(&draws.particles, &draws.probes).concat());
         let matched = fit.matching_weights().len();
         match pool.predictive.select(&draws.probes[..matched]) {
-            Predictive::Classification { probabilities, .. } => {
+            Predictive::Classification(classification::Predictive { probabilities, .. }) => {
                 write(self.reference, &probabilities);
             }
-            Predictive::Regression { mean, variance } => {
+            Predictive::Regression(regression::Predictive { mean, variance }) => {
                 write(self.reference, &mean);
                 write(self.reference + matched, &variance);
             }
@@ -272,8 +272,8 @@ impl Functions {
             targets: index(layout.targets),
             weight,
             noise: match fit.pool.likelihood {
-                Likelihood::Categorical => 0.0,
-                Likelihood::Gaussian { noise_std } => noise_std * noise_std,
+                Likelihood::Classification(_) => 0.0,
+                Likelihood::Regression(Gaussian { noise_std }) => noise_std * noise_std,
             },
         };
         Self {
@@ -360,8 +360,8 @@ impl<'a> Score<'a> {
         };
         program.push(gpu.energy(&particles, &functions.functions, drawn, &functions.slopes));
         let divergence = match fit.pool.likelihood {
-            Likelihood::Categorical => "categorical",
-            Likelihood::Gaussian { .. } => "gaussian",
+            Likelihood::Classification(_) => "categorical",
+            Likelihood::Regression(_) => "gaussian",
         };
         program.push(functions.kernel(gpu, divergence, drawn, outputs, 1));
         let (parameters, gradient) = (&decoder.parameters, &decoder.gradient);

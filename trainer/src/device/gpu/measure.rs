@@ -7,7 +7,7 @@ use super::descent::{target_words, tile_of};
 use super::network::{Activations, Parameters, Pass};
 use super::product::index;
 use crate::descent::{Descent, Measured, MiniBatch, Particle};
-use crate::network::Likelihood;
+use crate::task::{Gaussian, Likelihood};
 
 /// Numbers of a particle.
 const VALUES: usize = 3;
@@ -49,8 +49,8 @@ impl Measure {
         let parameters = architecture.parameters();
         let MiniBatch { batch, targets } = &*descent.set.mini_batch(0);
         let (inverse_variance, constant) = match descent.likelihood {
-            Likelihood::Categorical => (0.0, 0.0),
-            Likelihood::Gaussian { noise_std } => {
+            Likelihood::Classification(_) => (0.0, 0.0),
+            Likelihood::Regression(Gaussian { noise_std }) => {
                 let constant = f64::from(noise_std).ln() + 0.5 * std::f64::consts::TAU.ln();
                 (1.0 / (noise_std * noise_std), constant)
             }
@@ -80,7 +80,7 @@ impl Measure {
                 Access::Read,
             ],
             constants: vec![
-                ("CATEGORICAL", u32::from(descent.likelihood == Likelihood::Categorical)),
+                ("CATEGORICAL", u32::from(descent.likelihood == Likelihood::CATEGORICAL)),
                 ("ACCUMULATE", u32::from(accumulate)),
             ],
         };

@@ -6,7 +6,8 @@ use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::convolution::Convolution;
 use super::pooling::{PooledMaps, Pooling};
 use super::product::{Epilogue, View, index};
-use crate::network::{Activation, Architecture, LayerShape, Likelihood, Place, Shape};
+use crate::network::{Activation, Architecture, LayerShape, Place, Shape};
+use crate::task::{Gaussian, Likelihood};
 
 /// Parameter vectors of the same network: that of particle n starts at `offset + n · stride`.
 #[derive(Clone, Copy)]
@@ -339,8 +340,10 @@ impl Gpu {
             unused: u32,
         }
         let (entry, precision) = match likelihood {
-            Likelihood::Categorical => ("cross_entropy", 0.0),
-            Likelihood::Gaussian { noise_std } => ("gaussian", 1.0 / (noise_std * noise_std)),
+            Likelihood::Classification(_) => ("cross_entropy", 0.0),
+            Likelihood::Regression(Gaussian { noise_std }) => {
+                ("gaussian", 1.0 / (noise_std * noise_std))
+            }
         };
         let loss = Loss { rows: index(rows), classes: index(classes), precision, unused: 0 };
         let kernel = Kernel {

@@ -12,7 +12,7 @@ use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
-use crate::data::{Inputs, Targets};
+use crate::data::Inputs;
 use crate::decoder::fit::PROBES;
 use crate::decoder::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, Refresh};
 use crate::descent::{
@@ -20,11 +20,12 @@ use crate::descent::{
 };
 use crate::device::Device;
 use crate::latent::{PoolRole, ProbeSource};
+use crate::metrics::mean;
 use crate::network::{
-    self, Activation, Architecture, Batch, Block, LayerSpec, Likelihood, Pool, PoolKind, Shape,
-    Tape, Window,
+    Activation, Architecture, Batch, Block, LayerSpec, Pool, PoolKind, Shape, Tape, Window,
 };
 use crate::random::{Purpose, stream};
+use crate::task::{self, Calibration, Classes, Likelihood, Predictive, Targets, Temperature};
 use crate::trace::Checkpoints;
 use crate::walk::{Drift, Walk};
 
@@ -170,13 +171,13 @@ fn problem_of(
     let sums = x.chunks_exact(architecture.inputs()).map(|x| x.iter().sum::<f32>());
     if classes == 1 {
         let values = sums.zip(&noise).map(|(sum, noise)| sum.sin() + 0.2 * noise).collect();
-        return (architecture, x, Targets::Values(values), Likelihood::Gaussian { noise_std: 0.3 });
+        return (architecture, x, Targets::Regression(values), Likelihood::gaussian(0.3));
     }
     let labels = sums
         .zip(&noise)
         .map(|(sum, noise)| ((2.0 * sum + noise).abs() as u32) % classes as u32)
         .collect();
-    (architecture, x, Targets::Classes { labels, classes }, Likelihood::Categorical)
+    (architecture, x, Targets::classes(labels, classes), Likelihood::CATEGORICAL)
 }
 
 /// A network over images or series.
@@ -229,8 +230,8 @@ fn assert_gradients(
     let (theta, inputs) = (gpu.upload(&thetas.concat()), gpu.upload(batch.values()));
     let (gradient, d_inputs) = (gpu.zeros(count * size), gpu.zeros(count * rows * features));
     let words: Vec<u32> = match &targets {
-        Targets::Classes { labels, .. } => labels.clone(),
-        Targets::Values(values) => values.iter().map(|value| value.to_bits()).collect(),
+        Targets::Classification(Classes { labels, .. }) => labels.clone(),
+        Targets::Regression(values) => values.iter().map(|value| value.to_bits()).collect(),
     };
     let activations = Activations::new(gpu, &architecture, count, rows);
     let pass = Pass {
@@ -257,7 +258,7 @@ fn assert_gradients(
     let found_inputs = gpu.read(&d_inputs, 0..count * rows * features).expect("readable");
     let mut expected_inputs = Vec::new();
     for (theta, found) in thetas.iter().zip(found.chunks_exact(size)) {
-        let objective = network::Objective {
+        let objective = task::Objective {
             architecture: &architecture,
             batch: &batch,
             targets: &targets,
@@ -361,7 +362,9 @@ fn cross_entropy(widths: [usize; 3], theta: &[f64], x: &[f32], labels: &[u32]) -
 fn gradients_are_those_of_finite_differences() {
     let widths = [3, 5, 4];
     let (architecture, x, targets, likelihood) = problem(&widths, Activation::Tanh, 9, 40);
-    let Targets::Classes { labels, .. } = &targets else { unreachable!("several classes") };
+    let Targets::Classification(Classes { labels, .. }) = &targets else {
+        unreachable!("several classes")
+    };
     let theta = architecture.initialise(&mut random(41));
     let found = gradient(&architecture, &x, labels, likelihood, &theta);
     let theta: Vec<f64> = theta.iter().map(|&value| f64::from(value)).collect();
@@ -443,8 +446,8 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
     let architecture = Architecture { input, blocks };
     let descent = Descent {
         architecture: &architecture,
-        set: &TrainingSet::of(&[], architecture.inputs(), &Targets::Values(Vec::new()), 1, 5),
-        likelihood: Likelihood::Gaussian { noise_std: 0.3 },
+        set: &TrainingSet::of(&[], architecture.inputs(), &Targets::Regression(Vec::new()), 1, 5),
+        likelihood: Likelihood::gaussian(0.3),
         prior_precision: &architecture.per_parameter(&[1.0, 1.0]),
         held: None,
         schedule: Schedule { steps: 1, learning_rate: 0.01 },
@@ -699,10 +702,9 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
     let held_out = problem(&[4, 12, 3], Activation::Tanh, 400, 7);
     let batch = Batch::from_rows(&held_out.1, 4);
     let nll = |thetas: &[Vec<f32>]| {
-        let predictive =
-            crate::predictive::Predictive::of(&architecture, &held_out.2, thetas, &batch);
-        let neutral = crate::predictive::Calibration::Temperature(1.0);
-        crate::predictive::mean(&predictive.nll(&held_out.2, neutral))
+        let predictive = Predictive::of(&architecture, &held_out.2, thetas, &batch);
+        let neutral = Calibration::Classification(Temperature(1.0));
+        mean(&predictive.nll(&held_out.2, neutral))
     };
     let (found, expected) = (nll(&found), nll(&expected));
     assert!((found - expected).abs() < 0.005, "held-out NLL {found} but {expected}");
