@@ -12,12 +12,12 @@ use serde::Serialize;
 use crate::data::Inputs;
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::{Device, best_time};
+use crate::drift::{Drift, Walk};
 use crate::network::{
     Activation, Architecture, Base, LayerShape, LayerSpec, Matrix, Place, Shape, multiply_by_gemm,
 };
 use crate::random::{Purpose, stream};
 use crate::task::{Likelihood, Targets};
-use crate::walk::{Drift, Walk};
 
 /// Size of a `f32`.
 const BYTES: f64 = 4.0;

@@ -13,9 +13,9 @@ use fiberwalk_formats::Reading;
 
 use crate::decoder::LayerDecoder;
 use crate::descent::Schedule;
+use crate::drift::Drift;
 use crate::files;
 use crate::network::{Activation, LayerSpec};
-use crate::walk::Drift;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]

@@ -16,6 +16,7 @@ use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 use crate::config::{Choice, Config, InputChoice, PerLayer};
 use crate::data::TaskKind;
 use crate::device::Device;
+use crate::drift::Drift;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
 use crate::pipeline::{TrainOptions, train};
@@ -24,7 +25,6 @@ use crate::random::{Purpose, stream};
 use crate::run::Run;
 use crate::run_dir::{DATA, RunDir, write_atomically};
 use crate::task::{Scores, Targets, classification};
-use crate::walk::Drift;
 
 /// UCI Optical Recognition of Handwritten Digits, see `data/README.md` of this package.
 const DIGITS: &str = include_str!("../data/digits.csv");

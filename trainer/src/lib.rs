@@ -15,6 +15,7 @@ pub mod decoder;
 pub mod demo;
 pub mod descent;
 pub mod device;
+pub mod drift;
 pub mod engine;
 pub mod ensemble;
 pub mod excerpt;

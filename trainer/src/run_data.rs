@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data::{Inputs, Rows, Schema, Split};
+use crate::drift::first_of;
 use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::{DATA, IMPORTED, RunDir};
 use crate::task::Targets;
 use crate::tensors::{TensorFile, header};
-use crate::walk::first_of;
 
 /// The training rows: `x`, standardised, `[n, features]`, and `targets`, `[n, 1]`: standardised
 /// values or indices of classes; `groups`, `[n, 1]`, where rows belong together.

@@ -11,13 +11,13 @@ use fiberwalk::compare::{Mean, Method};
 use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
 use fiberwalk::decoder::LayerDecoder::{self, Dense, Frozen, LowRank};
 use fiberwalk::device::Device;
+use fiberwalk::drift::Drift;
 use fiberwalk::pipeline::{TrainOptions, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::random::{Purpose, stream};
 use fiberwalk::run::{Run, RunRecords};
 use fiberwalk::run_dir::write_atomically;
 use fiberwalk::task::Scores;
-use fiberwalk::walk::Drift;
 
 use crate::Places;
 use crate::markdown::table;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::drift::Drift;
 use crate::run_dir::RunDir;
 use crate::task::{Calibration, Likelihood};
-use crate::walk::Drift;
 
 /// Hyper-parameters.
 pub(super) const CHOICES: &str = "choices.json";

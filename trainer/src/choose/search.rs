@@ -14,11 +14,11 @@ use super::record::{Candidate, Choices, FullWalk, likelihood};
 use crate::data::Rows;
 use crate::descent::{Descent, Schedule};
 use crate::device::Device;
+use crate::drift::{Drift, Walk};
 use crate::folds::{Fold, cross_validation, fold_count, held_out_targets, predict_held_out};
 use crate::metrics::mean;
 use crate::network::Architecture;
 use crate::task::{Calibration, Likelihood, Predictive, Targets};
-use crate::walk::{Drift, Walk};
 
 /// Particles of a walk that scores a prior at first.
 const FIRST_PARTICLES: usize = 8;

@@ -17,11 +17,12 @@ use crate::decoder::{
     DecoderShape, Fit, Fitted, ProbePool, Refresh, draw_networks, energy_score, structure_name,
 };
 use crate::descent::Schedule;
+use crate::drift::first_of;
 use crate::map;
 use crate::random::{Purpose, stream};
 use crate::stage::{Stage, Training};
 use crate::trace::{Checkpoints, Trace, curves};
-use crate::walk::{self, first_of};
+use crate::walk;
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;

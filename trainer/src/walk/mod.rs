@@ -2,11 +2,10 @@
 //! particles in a run's directory or shards of them that many machines walk apart, since particles are
 //! independent given θ*.
 //!
-//! [`Walk`] is the algorithm. A run whose MAP is trained ([`RunAtMap`]) is all that it needs. [`WalkStage`]
+//! [`crate::drift`] is the algorithm. A run whose MAP is trained ([`RunAtMap`]) is all that it needs. [`WalkStage`]
 //! walks groups and keeps how they walked beside them; [`walk_shard`] leaves those of one shard in one file;
 //! [`merge`] makes of the shards what a walk in one place would have left.
 
-mod algorithm;
 mod at_map;
 mod groups;
 mod merge;
@@ -15,7 +14,6 @@ mod record;
 mod shard;
 mod stage;
 
-pub use algorithm::{Diagnostics, Drift, Walk, first_of};
 pub use at_map::RunAtMap;
 pub use groups::{read, read_trace};
 pub use merge::merge;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Diagnostics;
+use crate::drift::Diagnostics;
 use crate::run_dir::RunDir;
 
 /// Name of the record.

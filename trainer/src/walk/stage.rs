@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use tracing::debug;
 
-use super::algorithm::{Walk, first_of};
 use super::at_map::RunAtMap;
 use super::groups::{GROUP, Group, THETA, curves, groups, read_groups};
 use super::need::{Need, Setting, peak_memory};
@@ -15,6 +14,7 @@ use super::record::{PARTICLES, WALK, WalkRecord};
 use crate::choose::Choices;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
+use crate::drift::{Walk, first_of};
 use crate::map;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::RunDir;

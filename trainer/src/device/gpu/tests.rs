@@ -19,6 +19,7 @@ use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
 use crate::device::Device;
+use crate::drift::{Drift, Walk};
 use crate::latent::{PoolRole, ProbeSource};
 use crate::metrics::mean;
 use crate::network::{
@@ -27,7 +28,6 @@ use crate::network::{
 use crate::random::{Purpose, stream};
 use crate::task::{self, Calibration, Classes, Likelihood, Predictive, Targets, Temperature};
 use crate::trace::Checkpoints;
-use crate::walk::{Drift, Walk};
 
 /// The GPU that tests run on.
 pub(super) fn gpu() -> &'static Gpu {
