@@ -1,6 +1,7 @@
 //! The configuration file: one home and one default for every setting.
 
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -16,6 +17,29 @@ use crate::descent::Schedule;
 use crate::drift::Drift;
 use crate::files;
 use crate::network::{Activation, LayerSpec};
+
+/// Gradient steps of a stage: curves over them count in floats, which are exact so far.
+const STEPS: RangeInclusive<usize> = 1..=1 << 24;
+/// Learning rates: Adam moves a parameter by as much a step, and parameters are of the order of 1.
+const RATES: RangeInclusive<f32> = 1e-9..=10.0;
+/// Prior precisions and temperatures: their products with losses and parameters stay finite in floats.
+pub(crate) const SCALES: RangeInclusive<f32> = 1e-12..=1e12;
+/// Standard deviations of noise, in the units of any target: their squares stay finite in floats.
+const NOISES: RangeInclusive<f32> = 1e-18..=1e18;
+/// MAPs, which are all in memory, and trained together.
+pub(crate) const MAPS: RangeInclusive<usize> = 1..=256;
+/// Particles: two make a mixture, and a mixture of thousands gains nothing from more.
+const PARTICLES: RangeInclusive<usize> = 2..=1 << 16;
+/// Rows of a gradient step.
+const BATCH_ROWS: RangeInclusive<usize> = 1..=1 << 24;
+/// Weights of a term of the fit against that of another, which is 1.
+const WEIGHTS: RangeInclusive<f32> = 0.0..=1e6;
+/// Samples of a prediction unless told otherwise; few of them make a good set.
+const SAMPLES: RangeInclusive<usize> = 1..=1024;
+/// Times what the network alone costs.
+const BUDGETS: RangeInclusive<f64> = 1.0..=1e6;
+/// Nats that fewer bits may cost.
+const LOSSES: RangeInclusive<f64> = 0.0..=1e6;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error)]
@@ -44,7 +68,7 @@ pub enum ConfigError {
         /// Its value.
         found: String,
         /// What it can be.
-        expected: &'static str,
+        expected: String,
     },
 }
 
@@ -130,13 +154,13 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Map {
-    /// Precision of the Gaussian prior on the weights: one number, one per layer, or `"auto"`.
+    /// Precision of the Gaussian prior on the weights: one number, one per layer, or `"auto"`; 1e-12 to 1e12.
     pub prior_precision: Choice<PerLayer>,
-    /// Regression: standard deviation of the noise in units of the target's own, or `"auto"`.
+    /// Regression: standard deviation of the noise in units of the target's own, or `"auto"`; 1e-18 to 1e18.
     pub noise_std: Choice<f32>,
-    /// Gradient steps.
+    /// Gradient steps, 1 to 2^24.
     pub steps: usize,
-    /// Adam's learning rate at the start.
+    /// Adam's learning rate at the start, 1e-9 to 10.
     pub learning_rate: f32,
 }
 
@@ -246,22 +270,22 @@ impl From<WalkedLayers> for WalkedLayersText {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Walk {
-    /// MAPs that the particles start from, shared out evenly; `"auto"`: one, or four where that is
+    /// MAPs that the particles start from, shared out evenly, 1 to 256; `"auto"`: one, or four where that is
     /// clearly better on held-out rows.
     pub maps: Choice<usize>,
     /// Which layers are walked: `"all"`, `"last"`, or how many of the last; the others stay at MAP.
     pub layers: WalkedLayers,
-    /// Number of particles.
+    /// Number of particles, 2 to 65,536.
     pub particles: usize,
-    /// Gradient steps of a particle.
+    /// Gradient steps of a particle, 1 to 2^24.
     pub steps: usize,
-    /// Adam's learning rate at the start.
+    /// Adam's learning rate at the start, 1e-9 to 10.
     pub learning_rate: f32,
     /// `"isotropic"`, `"data-noise"` or `"auto"`.
     pub drift: Choice<Drift>,
-    /// Posterior temperature: 1 is the posterior, less is colder; or `"auto"`.
+    /// Posterior temperature: 1 is the posterior, less is colder; or `"auto"`. 1e-12 to 1e12.
     pub temperature: Choice<f32>,
-    /// Rows of a gradient step; more rows than this are cut into mini-batches.
+    /// Rows of a gradient step, 1 to 2^24; more rows than this are cut into mini-batches.
     pub batch_rows: usize,
 }
 
@@ -269,7 +293,7 @@ pub struct Walk {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latent {
-    /// Dimension of the latent code.
+    /// Dimension of the latent code, 1 to 32.
     pub dim: usize,
     /// Hidden layers of the network that the decoder makes, as [`Network::hidden`] has them; none for the
     /// network itself. One network has to stand for all particles: a wider one is closer to them, and costs
@@ -278,16 +302,16 @@ pub struct Latent {
     pub hidden: Option<Vec<LayerSpec>>,
     /// One of `"frozen"`, `"low-rank:R"`, `"dense:M"` per layer of that network, or `"auto"`.
     pub decoder: Choice<Vec<LayerDecoder>>,
-    /// Weight of matching the particles' predictive, against 1 for matching their functions.
+    /// Weight of matching the particles' predictive, against 1 for matching their functions; 0 to 1e6.
     pub predictive: f32,
     /// Weight of a foreign input in that, against 1 for one near the training rows; `"auto"` is 1 for maps and
-    /// 0 for flat features.
+    /// 0 for flat features. 0 to 1e6.
     pub foreign: Choice<f32>,
-    /// Weight λ of the encoder's reconstruction; 0 leaves the encoder out.
+    /// Weight λ of the encoder's reconstruction, 0 to 1e6; 0 leaves the encoder out.
     pub reconstruction: f32,
-    /// Gradient steps of the fit.
+    /// Gradient steps of the fit, 1 to 2^24.
     pub steps: usize,
-    /// Adam's learning rate at the start.
+    /// Adam's learning rate at the start, 1e-9 to 10.
     pub learning_rate: f32,
 }
 
@@ -295,9 +319,9 @@ pub struct Latent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {
-    /// Share of the rows that thresholds are set on, which are 10,000 at most.
+    /// Share of the rows that thresholds are set on, which are 10,000 at most: above 0, at most 0.5.
     pub fraction: f64,
-    /// Coverage of prediction sets and intervals.
+    /// Coverage of prediction sets and intervals, 0.5 to 0.99.
     pub coverage: f64,
 }
 
@@ -352,15 +376,15 @@ impl InputChoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Export {
-    /// Samples that a prediction draws unless told otherwise.
+    /// Samples that a prediction draws unless told otherwise, 1 to 1024.
     pub samples: usize,
     /// `"stored"`, `"low-discrepancy"`, `"normal"` or `"auto"`.
     pub codes: CodesChoice,
     /// Budget of an automatic decoder: `samples` samples cost at most this many deterministic
-    /// passes on a Cortex-M4F, whatever bits are chosen.
+    /// passes on a Cortex-M4F, whatever bits are chosen; 1 to 1e6.
     pub cost: f64,
     /// Budget of an automatic decoder: the file takes at most this many times the bytes that the network
-    /// alone would take in int8, whatever bits are chosen.
+    /// alone would take in int8, whatever bits are chosen; 1 to 1e6.
     pub flash: f64,
     /// Type of the readings that the board feeds: `"float"`, or `"u8"`, `"i8"` or `"i16"` where the
     /// features are whole numbers of that range. Raw readings are normalised in integers.
@@ -370,7 +394,7 @@ pub struct Export {
     /// Bits of the decoder's factors, 4 or 8, or `"auto"`.
     pub factor_bits: Choice<u8>,
     /// Held-out NLL (nats) that an automatic choice of fewer bits may cost; a loss of 0.01 in the
-    /// AUROC of telling foreign inputs weighs as much as all of it.
+    /// AUROC of telling foreign inputs weighs as much as all of it. 0 to 1e6.
     pub loss: f64,
     /// Whether the artifact can decode drawn codes: without its trunk it is smaller, and has the
     /// stored codes only. `"auto"`: where `flash` has room for it.
@@ -468,14 +492,18 @@ impl Default for Export {
 /// # Errors
 /// [`ConfigError`] names the file and the line.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let path_text = path.display().to_string();
     let text = files::read_text(path, files::MOST_SETTINGS)
-        .map_err(|error| ConfigError::Unreadable { path: path_text.clone(), error })?;
-    toml::from_str(&text).map_err(|error| {
+        .map_err(|error| ConfigError::Unreadable { path: path.display().to_string(), error })?;
+    parse_toml(path, &text)
+}
+
+/// Parses the text of a TOML file.
+fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
         let place = line.map_or(String::new(), |line| format!("line {line}: "));
-        let message = error.message().replace('\n', " ");
-        ConfigError::Malformed { path: path_text, message: format!("{place}{message}") }
+        let message = format!("{place}{}", error.message().replace('\n', " "));
+        ConfigError::Malformed { path: path.display().to_string(), message }
     })
 }
 
@@ -490,101 +518,63 @@ impl Config {
         Ok(config)
     }
 
+    /// Parses and checks the text of a TOML file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the field.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = parse_toml(path, text)?;
+        config.check()?;
+        Ok(config)
+    }
+
     /// Checks every field's range.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let at_least_one =
-            |field, value: usize| check(value > 0, field, value, "a whole number above 0");
-        let positive = |field, value: f32| {
-            check(value.is_finite() && value > 0.0, field, value, "a number above 0")
+        let Self { network, map, walk, latent, calibration, export } = self;
+        layers("network.hidden", network.hidden.fixed())?;
+        let precisions = match map.prior_precision.fixed() {
+            Some(PerLayer::Same(precision)) => std::slice::from_ref(precision),
+            Some(PerLayer::Each(precisions)) => precisions,
+            None => &[],
         };
-        if let Some(hidden) = self.network.hidden.fixed() {
-            let widest = fiberwalk_formats::MAX_WIDTH;
-            let units = || hidden.iter().filter_map(LayerSpec::units);
-            let most = fiberwalk_formats::MAX_LAYERS - 1;
-            check(
-                units().all(|units| (1..=widest).contains(&units)) && units().count() <= most,
-                "network.hidden",
-                format!("{:?}", hidden.iter().map(LayerSpec::to_string).collect::<Vec<_>>()),
-                "at most 7 layers with weights, of 1 to 4096 units or channels",
-            )?;
+        for &precision in precisions {
+            within("map.prior_precision", precision, SCALES)?;
         }
-        match self.map.prior_precision.fixed() {
-            Some(PerLayer::Same(precision)) => positive("map.prior_precision", *precision)?,
-            Some(PerLayer::Each(precisions)) => {
-                for &precision in precisions {
-                    positive("map.prior_precision", precision)?;
-                }
-            }
-            None => {}
-        }
-        if let Some(&noise_std) = self.map.noise_std.fixed() {
-            positive("map.noise_std", noise_std)?;
-        }
-        at_least_one("map.steps", self.map.steps)?;
-        positive("map.learning_rate", self.map.learning_rate)?;
-        at_least_one("walk.maps", self.walk.maps.fixed().copied().unwrap_or(1))?;
-        check(self.walk.particles >= 2, "walk.particles", self.walk.particles, "at least 2")?;
-        at_least_one("walk.steps", self.walk.steps)?;
-        positive("walk.learning_rate", self.walk.learning_rate)?;
-        if let Some(&temperature) = self.walk.temperature.fixed() {
-            positive("walk.temperature", temperature)?;
-        }
-        at_least_one("walk.batch_rows", self.walk.batch_rows)?;
-        check(
-            (1..=fiberwalk_formats::MAX_LATENT_DIM).contains(&self.latent.dim),
-            "latent.dim",
-            self.latent.dim,
-            "a whole number from 1 to 32",
-        )?;
-        for (field, weight) in [
-            ("latent.predictive", self.latent.predictive),
-            ("latent.foreign", self.latent.foreign.fixed().copied().unwrap_or(0.0)),
-            ("latent.reconstruction", self.latent.reconstruction),
-        ] {
-            let sound = weight.is_finite() && weight >= 0.0;
-            check(sound, field, weight, "a number from 0 up")?;
-        }
-        at_least_one("latent.steps", self.latent.steps)?;
-        positive("latent.learning_rate", self.latent.learning_rate)?;
-        let fraction = self.calibration.fraction;
-        check(
-            fraction > 0.0 && fraction <= 0.5,
-            "calibration.fraction",
-            fraction,
-            "a number above 0, at most 0.5",
-        )?;
-        let coverage = self.calibration.coverage;
-        check(
-            (0.5..=0.99).contains(&coverage),
-            "calibration.coverage",
-            coverage,
-            "a number from 0.5 to 0.99",
-        )?;
-        let samples = self.export.samples;
-        check(
-            (1..=1024).contains(&samples),
-            "export.samples",
-            samples,
-            "a whole number from 1 to 1024",
-        )?;
-        let cost = self.export.cost;
-        check(cost.is_finite() && cost >= 1.0, "export.cost", cost, "a number from 1 up")?;
-        let flash = self.export.flash;
-        check(flash.is_finite() && flash >= 1.0, "export.flash", flash, "a number from 1 up")?;
-        let layers = self.export.weight_bits.fixed().into_iter().flatten();
-        for bits in layers {
+        within("map.noise_std", map.noise_std.fixed().copied().unwrap_or(1.0), NOISES)?;
+        within("map.steps", map.steps, STEPS)?;
+        within("map.learning_rate", map.learning_rate, RATES)?;
+        within("walk.maps", walk.maps.fixed().copied().unwrap_or(1), MAPS)?;
+        within("walk.particles", walk.particles, PARTICLES)?;
+        within("walk.steps", walk.steps, STEPS)?;
+        within("walk.learning_rate", walk.learning_rate, RATES)?;
+        within("walk.temperature", walk.temperature.fixed().copied().unwrap_or(1.0), SCALES)?;
+        within("walk.batch_rows", walk.batch_rows, BATCH_ROWS)?;
+        within("latent.dim", latent.dim, 1..=fiberwalk_formats::MAX_LATENT_DIM)?;
+        layers("latent.hidden", latent.hidden.as_ref())?;
+        within("latent.predictive", latent.predictive, WEIGHTS)?;
+        within("latent.foreign", latent.foreign.fixed().copied().unwrap_or(0.0), WEIGHTS)?;
+        within("latent.reconstruction", latent.reconstruction, WEIGHTS)?;
+        within("latent.steps", latent.steps, STEPS)?;
+        within("latent.learning_rate", latent.learning_rate, RATES)?;
+        let fraction = calibration.fraction;
+        let expected = "a number above 0, at most 0.5";
+        check(fraction > 0.0 && fraction <= 0.5, "calibration.fraction", fraction, expected)?;
+        within("calibration.coverage", calibration.coverage, 0.5..=0.99)?;
+        within("export.samples", export.samples, SAMPLES)?;
+        within("export.cost", export.cost, BUDGETS)?;
+        within("export.flash", export.flash, BUDGETS)?;
+        for bits in export.weight_bits.fixed().into_iter().flatten() {
             check(matches!(bits, 4 | 8), "export.weight_bits", bits, "4 or 8 per layer")?;
         }
-        if let Some(bits) = self.export.factor_bits.fixed() {
+        if let Some(bits) = export.factor_bits.fixed() {
             check(matches!(bits, 4 | 8), "export.factor_bits", bits, "4 or 8")?;
         }
-        let loss = self.export.loss;
-        check(loss.is_finite() && loss >= 0.0, "export.loss", loss, "a number from 0 up")?;
+        within("export.loss", export.loss, LOSSES)?;
         check(
-            self.export.trunk != Choice::Fixed(false) || !self.export.codes.are_drawn(),
+            export.trunk != Choice::Fixed(false) || !export.codes.are_drawn(),
             "export.trunk",
             false,
             "true, since export.codes are drawn",
@@ -625,13 +615,40 @@ fn check(
     holds: bool,
     field: &'static str,
     found: impl ToString,
-    expected: &'static str,
+    expected: &str,
 ) -> Result<(), ConfigError> {
     if holds {
         Ok(())
     } else {
+        let expected = expected.to_owned();
         Err(ConfigError::OutOfRange { field, found: found.to_string(), expected })
     }
+}
+
+/// Checks that a number is in a range, which holds no NaN.
+fn within<T: PartialOrd + Display>(
+    field: &'static str,
+    found: T,
+    range: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    check(range.contains(&found), field, found, &expected)
+}
+
+/// Checks hidden layers.
+fn layers(field: &'static str, hidden: Option<&Vec<LayerSpec>>) -> Result<(), ConfigError> {
+    let Some(hidden) = hidden else { return Ok(()) };
+    let units: Vec<usize> = hidden.iter().filter_map(LayerSpec::units).collect();
+    let [widest, most] = [fiberwalk_formats::MAX_WIDTH, fiberwalk_formats::MAX_LAYERS - 1];
+    let few = units.len() <= most && hidden.len() <= 2 * most;
+    check(
+        few && units.iter().all(|units| (1..=widest).contains(units)),
+        field,
+        format!("{:?}", hidden.iter().take(2 * most).map(LayerSpec::to_string).collect::<Vec<_>>()),
+        &format!(
+            "at most {most} layers with weights, of 1 to {widest} units or channels, and as many that pool"
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -689,12 +706,61 @@ mod tests {
     fn errors_name_the_field() {
         for (text, expected) in [
             ("[walk]\nparticels = 3", "line 2: unknown field `particels`"),
-            ("[walk]\nsteps = 0", "walk.steps: found 0, expected a whole number above 0"),
+            ("[walk]\nsteps = 0", "walk.steps: found 0, expected a number from 1 to 16777216"),
             ("[calibration]\ncoverage = 1.5", "calibration.coverage: found 1.5"),
             ("[latent]\nsteps = -3", "line 2"),
         ] {
             let message = read(text).expect_err(text).to_string();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    /// A number that no machine has room or time for, or that leads to no number, is refused before it is used.
+    #[test]
+    fn every_number_has_a_range() {
+        // The settings in which every field is a number.
+        let settings = "[network]\nhidden = [8]\n[map]\nprior_precision = [1.0]\nnoise_std = 1.0\n\
+                        steps = 1\nlearning_rate = 0.01\n[walk]\nmaps = 1\nlayers = 1\nparticles = 2\n\
+                        steps = 1\nlearning_rate = 0.01\ntemperature = 1.0\nbatch_rows = 1\n[latent]\n\
+                        dim = 1\nhidden = [8]\npredictive = 1.0\nforeign = 1.0\nreconstruction = 1.0\n\
+                        steps = 1\nlearning_rate = 0.01\n[calibration]\nfraction = 0.1\ncoverage = 0.9\n\
+                        [export]\nsamples = 1\ncost = 1.0\nflash = 1.0\nweight_bits = [8]\n\
+                        factor_bits = 8\nloss = 0.0\n";
+        let config = read(settings).expect("valid");
+        let mut tables: toml::Table = config.to_toml().parse().expect("tables");
+        // What is no number, or is checked against the network.
+        let others =
+            ["activation", "layers", "drift", "decoder", "codes", "input", "trunk", "date"];
+        let names: Vec<(String, String)> = tables
+            .iter()
+            .flat_map(|(section, fields)| {
+                let fields = fields.as_table().expect("a section").keys();
+                fields.map(move |field| (section.clone(), field.clone()))
+            })
+            .filter(|(_, field)| !others.contains(&field.as_str()))
+            .collect();
+        assert_eq!(names.len(), 26);
+        for (section, field) in names {
+            let fields = tables[&section].as_table_mut().expect("a section");
+            let sound = fields[&field].clone();
+            let bad = match &sound {
+                toml::Value::Array(numbers) if numbers[0].is_float() => {
+                    [1e30, -1.0].map(|number| vec![toml::Value::from(number)].into())
+                }
+                toml::Value::Array(_) => {
+                    [1_i64 << 32, -1].map(|number| vec![toml::Value::from(number)].into())
+                }
+                toml::Value::Float(_) => [f64::NAN, 1e30].map(toml::Value::from),
+                _ => [1_i64 << 32, 0].map(toml::Value::from),
+            };
+            for value in bad {
+                let fields = tables[&section].as_table_mut().expect("a section");
+                fields.insert(field.clone(), value);
+                let text = tables.to_string();
+                assert!(read(&text).is_err(), "{section}.{field} in {text}");
+            }
+            tables[&section].as_table_mut().expect("a section").insert(field, sound);
+        }
+        read(&tables.to_string()).expect("as it was");
     }
 }
