@@ -415,7 +415,7 @@ impl Split {
         };
         Ok(Self {
             seed,
-            choices: Choices::read(&at_map.dir)?,
+            choices: Choices::read(&at_map.dir, at_map.architecture.depth(), &schema.task)?,
             rows: at_map.record.read_rows(&at_map.dir)?,
             foreign,
             test,

@@ -17,6 +17,7 @@ use crate::descent::Schedule;
 use crate::drift::Drift;
 use crate::files;
 use crate::network::{Activation, LayerSpec};
+use crate::run_dir::RunDir;
 
 /// Gradient steps of a stage: curves over them count in floats, which are exact so far.
 const STEPS: RangeInclusive<usize> = 1..=1 << 24;
@@ -526,6 +527,22 @@ impl Config {
         let config: Self = parse_toml(path, text)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Reads a file of a run that [`Self::write_to`] wrote.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not as it was written, or has a field out of range.
+    pub fn read_from(dir: &RunDir, name: &str) -> anyhow::Result<Self> {
+        Ok(Self::parse(&dir.path(name), &dir.read_toml(name)?)?)
+    }
+
+    /// Writes a file of a run.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_to(&self, dir: &RunDir, name: &str) -> anyhow::Result<()> {
+        dir.write_toml(name, &self.to_toml())
     }
 
     /// Checks every field's range.

@@ -35,6 +35,7 @@ pub mod report;
 pub mod run;
 pub mod run_data;
 pub mod run_dir;
+pub(crate) mod seal;
 pub mod stage;
 pub mod store;
 pub mod task;

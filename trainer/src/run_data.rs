@@ -27,7 +27,8 @@ pub const CALIBRATION_ROWS: &str = "calibration-rows.safetensors";
 /// # Errors
 /// The file cannot be read or is not what was written.
 pub fn imported_by(dir: &RunDir) -> anyhow::Result<Option<Vec<f32>>> {
-    dir.has(IMPORTED).then(|| Ok(dir.read_tensor(IMPORTED, "theta")?.concat())).transpose()
+    let read = || TensorFile::open(&dir.path(IMPORTED))?.values("theta", 0..1);
+    dir.has(IMPORTED).then(read).transpose()
 }
 
 /// `data.json`: what the run was made from.
@@ -54,7 +55,23 @@ impl DataRecord {
     /// # Errors
     /// The file is missing or damaged.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(DATA)
+        dir.read_json(DATA, Self::check)
+    }
+
+    /// Checks that the split is of these rows.
+    fn check(&self) -> Result<(), String> {
+        for (field, rows) in
+            [("training", &self.split.training), ("calibration", &self.split.calibration)]
+        {
+            let ascends = rows.is_sorted_by(|one, next| one < next);
+            if !ascends || rows.is_empty() || rows.last().is_some_and(|&last| last >= self.rows) {
+                return Err(format!(
+                    "split.{field} has other than ascending rows below {}",
+                    self.rows
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The network for these data.

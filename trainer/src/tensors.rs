@@ -1,17 +1,18 @@
 //! Files of matrices in the safetensors format that are written and read a few rows at a time: a
 //! shard of particles can be larger than memory.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata};
+use serde_json::{Map, Value, json};
 use tracing::debug;
 
 use crate::files;
+use crate::seal;
 use crate::store::{IN_MEMORY, Store};
 
 /// Bytes before the header: its length.
@@ -21,9 +22,9 @@ const LONGEST_HEADER: u64 = 1 << 26;
 /// Values that are read at once.
 const CHUNK: usize = 1 << 18;
 
-/// What a file of `matrices`, named and `[rows, columns]`, starts with; their values follow, one matrix
-/// after another, row by row, each value in four bytes, least first. `note` is a named text for the
-/// reader, if there is one.
+/// Start of a file of `matrices`, named and `[rows, columns]`; their values follow, one matrix after another,
+/// row by row, each value in four bytes, least first. It has a place for the hash of the file, which whoever
+/// writes it atomically fills in. `note` is a named text for the reader, if there is one.
 ///
 /// # Errors
 /// The matrices have more bytes than can be counted.
@@ -31,17 +32,21 @@ pub fn header(
     matrices: &[(&str, [usize; 2])],
     note: Option<(&str, String)>,
 ) -> anyhow::Result<Vec<u8>> {
-    let mut end = 0;
-    let infos = matrices.iter().map(|&(name, [rows, columns])| {
+    let notes = seal::fields().into_iter().chain(note);
+    let notes: Map<_, _> =
+        notes.map(|(name, text)| (name.to_owned(), Value::String(text))).collect();
+    // In this order, so that the hash has its place near the start.
+    let mut entries = Map::from_iter([("__metadata__".to_owned(), Value::Object(notes))]);
+    let mut end = 0_usize;
+    for &(name, [rows, columns]) in matrices {
         let start = end;
-        end += rows * columns * size_of::<f32>();
-        let shape = vec![rows, columns];
-        (name.to_owned(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
-    });
-    let infos = infos.collect();
-    let notes = note.map(|(name, text)| HashMap::from([(name.to_owned(), text)]));
-    let metadata = Metadata::new(notes, infos)?;
-    let mut text = serde_json::to_vec(&metadata)?;
+        let bytes = rows.checked_mul(columns).and_then(|count| count.checked_mul(size_of::<f32>()));
+        end = bytes.and_then(|bytes| start.checked_add(bytes)).context("too large a matrix")?;
+        let info =
+            json!({ "dtype": "F32", "shape": [rows, columns], "data_offsets": [start, end] });
+        entries.insert(name.to_owned(), info);
+    }
+    let mut text = serde_json::to_vec(&entries)?;
     text.resize(text.len().next_multiple_of(PREFIX), b' ');
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text);
@@ -58,10 +63,11 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads the header.
+    /// Reads the header, and checks the hash of the whole file.
     ///
     /// # Errors
-    /// The file cannot be read, is not of this format, or is longer or shorter than it says.
+    /// The file cannot be read, is not of this format, is longer or shorter than it says, or is not as it was
+    /// written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let mut file = files::open(path).with_context(|| unreadable(path))?;
         let length = file.metadata().with_context(|| unreadable(path))?.len();
@@ -73,13 +79,15 @@ impl TensorFile {
             bail!("{}: found no header, expected one", wrong());
         }
         let mut text = Vec::new();
-        file.take(size).read_to_end(&mut text).with_context(wrong)?;
+        (&mut file).take(size).read_to_end(&mut text).with_context(wrong)?;
         let metadata: Metadata = serde_json::from_slice(&text).with_context(wrong)?;
         let start = PREFIX + text.len();
         let expected = start.saturating_add(metadata.data_len()) as u64;
         if length != expected {
             bail!("{}: it has {length} bytes, expected {expected}", wrong());
         }
+        file.rewind().with_context(|| unreadable(path))?;
+        seal::verify(path, &mut file)?;
         debug!(path = %path.display(), bytes = length, "read");
         Ok(Self { path: path.to_owned(), metadata, start })
     }
@@ -97,11 +105,31 @@ impl TensorFile {
         self.matrix(tensor).map(|(shape, _)| shape)
     }
 
-    /// Some rows of a matrix, `[rows, columns]`.
+    /// Some rows of a matrix of finite numbers, `[rows, columns]`.
+    ///
+    /// # Errors
+    /// There is no such matrix, it has fewer rows or one that is not finite, or the file cannot be read.
+    pub fn values(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<f32>> {
+        let first = rows.start;
+        let values = self.measurements(tensor, rows)?;
+        let [_, columns] = self.shape(tensor)?;
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(place) => bail!(
+                "{}: row {} of {tensor} has {} as its value {}, expected finite numbers",
+                self.path.display(),
+                first + place / columns,
+                values[place],
+                place % columns
+            ),
+        }
+    }
+
+    /// The same of numbers that need not be finite, as the loss of a descent that diverged.
     ///
     /// # Errors
     /// There is no such matrix, it has fewer rows, or the file cannot be read.
-    pub fn values(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<f32>> {
+    pub fn measurements(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<f32>> {
         let ([all, columns], first) = self.matrix(tensor)?;
         if rows.end > all {
             bail!("{}: {tensor} has {all} rows, expected {}", self.path.display(), rows.end);
@@ -146,9 +174,15 @@ impl TensorFile {
     /// # Errors
     /// As [`Self::values`].
     pub fn rows(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
-        let [_, columns] = self.shape(tensor)?;
-        let values = self.values(tensor, rows)?;
-        Ok(values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect())
+        Ok(apart(self.values(tensor, rows)?, self.shape(tensor)?))
+    }
+
+    /// Some rows of [`Self::measurements`], each apart.
+    ///
+    /// # Errors
+    /// As [`Self::measurements`].
+    pub fn curves(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
+        Ok(apart(self.measurements(tensor, rows)?, self.shape(tensor)?))
     }
 
     /// Shape of a matrix and where it starts among the values, bytes.
@@ -166,6 +200,10 @@ impl TensorFile {
     }
 }
 
+fn apart(values: Vec<f32>, [_, columns]: [usize; 2]) -> Vec<Vec<f32>> {
+    values.chunks(columns.max(1)).map(<[f32]>::to_vec).collect()
+}
+
 fn unreadable(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }
@@ -173,6 +211,7 @@ fn unreadable(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run_dir::write_atomically;
 
     #[test]
     fn rows_are_read_alone() {
@@ -182,7 +221,7 @@ mod tests {
         let mut bytes =
             header(&[("theta", [4, 3])], Some(("made", "here".to_owned()))).expect("small");
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        std::fs::write(&path, &bytes).expect("writable");
+        write_atomically(&path, &bytes).expect("writable");
         let file = TensorFile::open(&path).expect("as written");
         assert_eq!(file.note("made"), Some("here"));
         assert_eq!(file.shape("theta").expect("there"), [4, 3]);
@@ -200,10 +239,41 @@ mod tests {
         let mut whole =
             header(&[("theta", [1, 2])], Some(("made", "here".to_owned()))).expect("small");
         whole.extend([0; 8]);
+        write_atomically(&path, &whole).expect("writable");
+        let whole = std::fs::read(&path).expect("there");
         for bytes in [&whole[..whole.len() - 1], &whole[..20], &whole[..3], b"a,b,class\n1,2,x\n"] {
             std::fs::write(&path, bytes).expect("writable");
             let message = TensorFile::open(&path).expect_err("damaged").to_string();
             assert!(message.contains("not what fiberwalk wrote"), "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_where_it_has_no_place() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("matrix");
+        let mut bytes = header(&[("theta", [2, 3])], None).expect("small");
+        let values = [0.5, 1.0, 2.0, 3.0, f32::NAN, 4.0];
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        write_atomically(&path, &bytes).expect("writable");
+        let file = TensorFile::open(&path).expect("as written");
+        assert_eq!(file.rows("theta", 0..1).expect("numbers"), [values[..3].to_vec()]);
+        let message = file.rows("theta", 0..2).expect_err("no number").to_string();
+        assert!(message.contains("row 1 of theta has NaN as its value 1"), "{message}");
+        assert!(file.curves("theta", 0..2).expect("measured")[1][1].is_nan());
+    }
+
+    #[test]
+    fn a_changed_value_is_found() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("matrix");
+        let mut bytes = header(&[("theta", [1, 1])], None).expect("small");
+        bytes.extend(1.5_f32.to_le_bytes());
+        write_atomically(&path, &bytes).expect("writable");
+        let mut bytes = std::fs::read(&path).expect("there");
+        *bytes.last_mut().expect("values") ^= 1;
+        std::fs::write(&path, &bytes).expect("writable");
+        let message = TensorFile::open(&path).expect_err("changed").to_string();
+        assert!(message.contains("changed or damaged"), "{message}");
     }
 }

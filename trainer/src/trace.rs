@@ -65,7 +65,7 @@ impl Trace {
         let steps = [checkpoints.steps().iter().map(|&step| step as f32).collect()];
         let all: Vec<(&str, &[Vec<f32>])> =
             [(STEPS, steps.as_slice())].into_iter().chain(curves.iter().copied()).collect();
-        dir.write_tensors(file, &all)
+        dir.write_measurements(file, &all)
     }
 
     /// Reads the curves of these names; nothing where the run was made before traces were kept.
@@ -88,7 +88,7 @@ impl Trace {
                     steps.len()
                 );
             }
-            tensors.rows(name, 0..rows)
+            tensors.curves(name, 0..rows)
         };
         let curves = names.iter().map(read).collect::<anyhow::Result<_>>()?;
         Ok(Some(Self { steps, curves }))

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{MAPS, SCALES};
 use crate::drift::Drift;
 use crate::run_dir::RunDir;
-use crate::task::{Calibration, Likelihood};
+use crate::stage::Training;
+use crate::task::{AnyTask, Calibration, Likelihood};
 
 /// Hyper-parameters.
 pub(super) const CHOICES: &str = "choices.json";
@@ -39,6 +41,22 @@ pub struct Candidate {
     pub standard_error: f64,
 }
 
+impl Candidate {
+    fn check(&self, depth: usize) -> Result<(), String> {
+        let precisions = &self.prior_precision;
+        let sound = |value: &f32| SCALES.contains(value);
+        if precisions.len() != depth || !precisions.iter().all(sound) {
+            return Err(format!(
+                "prior_precision is {precisions:?}, expected a number above 0 for each of {depth} layers"
+            ));
+        }
+        if !sound(&self.temperature) {
+            return Err(format!("temperature is {}, expected a number above 0", self.temperature));
+        }
+        Ok(())
+    }
+}
+
 /// What was chosen, and from what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choices {
@@ -63,12 +81,40 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// Reads those of a run.
+    /// Reads those of a run whose network has so many layers.
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(CHOICES)
+    pub fn read(dir: &RunDir, depth: usize, task: &AnyTask) -> anyhow::Result<Self> {
+        dir.read_json(CHOICES, |choices: &Self| choices.check(depth, task))
+    }
+
+    /// Reads those of a run under way.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn of(training: &Training<'_>) -> anyhow::Result<Self> {
+        Self::read(&training.dir, training.architecture.depth(), &training.record.schema.task)
+    }
+
+    fn check(&self, depth: usize, task: &AnyTask) -> Result<(), String> {
+        if self.noise_std.is_none() != task.classifies()
+            || !self.noise_std.is_none_or(|noise| noise.is_finite() && noise > 0.0)
+        {
+            return Err(format!("noise_std is {:?}, which is not the task's", self.noise_std));
+        }
+        task.check(self.map_calibration)?;
+        task.check(self.particle_calibration)?;
+        for candidate in [&self.chosen].into_iter().chain(&self.candidates) {
+            candidate.check(depth)?;
+        }
+        let tried = self.maps_candidates.iter().chain(&self.drift_candidates);
+        for maps in tried.map(|walk| walk.maps).chain([self.maps]) {
+            if !MAPS.contains(&maps) {
+                return Err(format!("maps is {maps}, expected {} to {}", MAPS.start(), MAPS.end()));
+            }
+        }
+        Ok(())
     }
 
     /// Likelihood of a target under the chosen noise.

@@ -10,7 +10,7 @@ pub const STAGE: Stage = Stage {
     name: "choose",
     about: "Hyper-parameters",
     files: &[CHOICES],
-    folders: &[],
+    more: None,
     reads: Some(reads),
     reads_network: false,
     run,

@@ -54,7 +54,22 @@ impl CostCurve {
     /// # Errors
     /// The file is missing or damaged.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(COST_CURVE)
+        dir.read_json(COST_CURVE, Self::check)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let exported = self.decoders.get(self.exported_decoder).ok_or_else(|| {
+            let (place, count) = (self.exported_decoder, self.decoders.len());
+            format!("exported_decoder is {place} of {count}")
+        })?;
+        if !exported.points.iter().any(|point| point.samples == self.exported_samples) {
+            return Err(format!("found no point of {} exported samples", self.exported_samples));
+        }
+        let mut points = self.decoders.iter().flat_map(|decoder| &decoder.points);
+        match points.find(|point| !point.nll.is_finite() || !point.passes.is_finite()) {
+            Some(point) => Err(format!("found {point:?}, expected finite numbers")),
+            None => Ok(()),
+        }
     }
 
     /// The exported artifact.

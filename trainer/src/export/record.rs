@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::costs::PrecisionCandidate;
 use crate::run_dir::RunDir;
-use crate::task::Thresholds;
+use crate::task::{AnyTask, Thresholds};
 
 /// Names of the records.
 pub(super) const PRECISION: &str = "precision.json";
@@ -48,12 +48,27 @@ pub struct CalibrationRecord {
 }
 
 impl PrecisionRecord {
-    /// Reads that of a run.
+    /// Reads that of a run whose artifact has so many layers.
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(PRECISION)
+    pub fn read(dir: &RunDir, depth: usize) -> anyhow::Result<Self> {
+        dir.read_json(PRECISION, |record: &Self| record.check(depth))
+    }
+
+    fn check(&self, depth: usize) -> Result<(), String> {
+        let tried = self.candidates.iter();
+        let all = tried.map(|candidate| (&candidate.weight_bits, candidate.factor_bits));
+        for (weights, factors) in all.chain([(&self.weight_bits, self.factor_bits)]) {
+            let sound = weights.iter().chain([&factors]).all(|bits| matches!(bits, 4 | 8));
+            if weights.len() != depth || !sound {
+                return Err(format!(
+                    "found weights of {weights:?} bits and factors of {factors}, expected 4 or 8, of \
+                     {depth} layers"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -62,8 +77,13 @@ impl CalibrationRecord {
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(CALIBRATION)
+    pub fn read(dir: &RunDir, task: &AnyTask) -> anyhow::Result<Self> {
+        dir.read_json(CALIBRATION, |record: &Self| {
+            let Self { map, particles, float, runtime } = record;
+            [map, particles, float, runtime]
+                .iter()
+                .try_for_each(|thresholds| task.check(thresholds.calibration))
+        })
     }
 }
 
@@ -72,7 +92,7 @@ impl CalibrationRecord {
 /// # Errors
 /// The file is missing or damaged.
 pub fn read_config(dir: &RunDir) -> anyhow::Result<Config> {
-    Ok(Config::read(&dir.path(CONFIG))?)
+    Config::read_from(dir, CONFIG)
 }
 
 /// The bytes of a run's artifact.

@@ -67,7 +67,7 @@ pub const STAGE: Stage = Stage {
     name: "export",
     about: "Artifact",
     files: &[PRECISION, CALIBRATION, CONFIG, ARTIFACT, CALIBRATION_ROWS, COST_CURVE, MODULE],
-    folders: &[],
+    more: None,
     reads: None,
     reads_network: true,
     run: |training| training.export(),
@@ -77,9 +77,11 @@ pub const STAGE: Stage = Stage {
 impl Training<'_> {
     /// Quantises, calibrates and exports the decoder that was fitted.
     fn export(&self) -> anyhow::Result<()> {
-        let (dir, choices) = (&self.dir, &Choices::read(&self.dir)?);
-        let (maps, particles) = (&map::read(dir)?, &walk::read(dir)?);
-        let (shape, decoder) = (&LatentRecord::read(dir)?.shape, &latent::read_decoder(dir)?);
+        let (dir, choices) = (&self.dir, &Choices::of(self)?);
+        let maps = &map::read(dir, &self.architecture)?;
+        let particles = &walk::read(dir, &self.architecture, self.config.walk.particles)?;
+        let shape = &LatentRecord::read(dir, &self.decoded)?.shape;
+        let decoder = &latent::read_decoder(dir, shape)?;
         let stage = self.progress.stage(STAGE.name, 1);
         let (config, seed) = (self.config, self.seed);
         let rows = self.training_rows();
@@ -174,7 +176,7 @@ impl Training<'_> {
         dir.write_json(PRECISION, &bits)?;
         let file = if trunk { with_trunk } else { self.artifact(&chosen, &variant(false))? };
         dir.write_json(CALIBRATION, &record)?;
-        dir.write(CONFIG, self.resolved(choices, shape, &bits).to_toml().as_bytes())?;
+        self.resolved(choices, shape, &bits).write_to(dir, CONFIG)?;
         dir.write(ARTIFACT, &file)?;
         write_calibration_rows(dir, &self.raw_rows(aside), &self.targets.subset(aside))?;
         let curve = self.cost_curve(&chosen, &pool, &variant(trunk), &reference, of_particles)?;
@@ -307,7 +309,7 @@ impl Training<'_> {
             let points = counts.map(|samples| point(decoder, samples)).collect::<Result<_, _>>()?;
             Ok(DecoderCurve { structure: decoder.shape.structure.clone(), points })
         };
-        let latent = LatentRecord::read(&self.dir)?;
+        let latent = LatentRecord::read(&self.dir, &self.decoded)?;
         let exported_decoder = latent
             .candidates
             .iter()

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decoder::{DecoderShape, Structure};
+use fiberwalk_formats::{MAX_LATENT_DIM, MAX_MODULATIONS};
+
+use crate::decoder::{DecoderShape, Structure, modulation_len, structure_name};
+use crate::network::Architecture;
 use crate::run_dir::RunDir;
 use crate::trace::Trace;
 
@@ -31,12 +34,42 @@ pub struct LatentRecord {
 }
 
 impl LatentRecord {
-    /// Reads that of a run.
+    /// Reads that of a run whose decoder makes the network `decoded`.
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(RECORD)
+    pub fn read(dir: &RunDir, decoded: &Architecture) -> anyhow::Result<Self> {
+        dir.read_json(RECORD, |record: &Self| record.check(decoded))
+    }
+
+    fn check(&self, decoded: &Architecture) -> Result<(), String> {
+        let shape = &self.shape;
+        if shape.architecture != *decoded {
+            return Err("shape.architecture is not the network of the run".to_owned());
+        }
+        if !(1..=MAX_LATENT_DIM).contains(&shape.latent_dim) {
+            let found = shape.latent_dim;
+            return Err(format!("latent_dim is {found}, expected 1 to {MAX_LATENT_DIM}"));
+        }
+        if !self.candidates.iter().any(|(structure, _)| *structure == shape.structure) {
+            return Err("shape.structure is none of the candidates".to_owned());
+        }
+        for (structure, score) in &self.candidates {
+            if structure.len() != decoded.depth()
+                || !(1..=MAX_MODULATIONS).contains(&modulation_len(structure))
+            {
+                return Err(format!(
+                    "found the structure {}, expected one entry for each of {} layers, and one to \
+                     {MAX_MODULATIONS} modulations in all",
+                    structure_name(structure),
+                    decoded.depth()
+                ));
+            }
+            if !score.is_finite() {
+                return Err(format!("found the energy score {score}"));
+            }
+        }
+        Ok(())
     }
 
     /// Shape and parameters of every decoder that was fitted, in the order of `candidates`.
@@ -46,9 +79,10 @@ impl LatentRecord {
     pub fn decoders(&self, dir: &RunDir) -> anyhow::Result<Vec<(DecoderShape, Vec<f32>)>> {
         let decoder = |(index, (structure, _)): (usize, &(Structure, f64))| {
             let shape = DecoderShape { structure: structure.clone(), ..self.shape.clone() };
+            let count = shape.parameters();
             let parameters = match *structure == self.shape.structure {
-                true => dir.read_tensor(LATENT, DECODER)?,
-                false => dir.read_tensor(CANDIDATES, &candidate_name(index))?,
+                true => dir.read_tensor(LATENT, DECODER, count)?,
+                false => dir.read_tensor(CANDIDATES, &candidate_name(index), count)?,
             };
             Ok((shape, parameters.concat()))
         };
@@ -61,20 +95,20 @@ pub(super) fn candidate_name(index: usize) -> String {
     format!("decoder-{index}")
 }
 
-/// Parameters of a run's decoder.
+/// Parameters of a run's decoder, which is of this shape.
 ///
 /// # Errors
 /// The file is missing or damaged.
-pub fn read_decoder(dir: &RunDir) -> anyhow::Result<Vec<f32>> {
-    Ok(dir.read_tensor(LATENT, DECODER)?.concat())
+pub fn read_decoder(dir: &RunDir, shape: &DecoderShape) -> anyhow::Result<Vec<f32>> {
+    Ok(dir.read_tensor(LATENT, DECODER, shape.parameters())?.swap_remove(0))
 }
 
 /// The encoder's code of every particle, `[N][k]`, of a run that fitted one.
 ///
 /// # Errors
 /// The file is missing or damaged, or there was no encoder.
-pub fn read_codes(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
-    dir.read_tensor(LATENT, CODES)
+pub fn read_codes(dir: &RunDir, shape: &DecoderShape) -> anyhow::Result<Vec<Vec<f32>>> {
+    dir.read_tensor(LATENT, CODES, shape.latent_dim)
 }
 
 /// Curves `energy_score` and `divergence` of every structure tried; nothing where a run was made before they

@@ -20,6 +20,7 @@ use crate::descent::Schedule;
 use crate::drift::first_of;
 use crate::map;
 use crate::random::{Purpose, stream};
+use crate::run_dir::RunDir;
 use crate::stage::{Stage, Training};
 use crate::trace::{Checkpoints, Trace, curves};
 use crate::walk;
@@ -42,13 +43,19 @@ const VALIDATIONS: usize = 10;
 pub const STAGE: Stage = Stage {
     name: "latent",
     about: "Decoder",
-    files: &[LATENT, CANDIDATES, TRACE, RECORD],
-    folders: &[],
+    files: &[LATENT, TRACE, RECORD],
+    more: Some(more),
     reads: Some(reads),
     reads_network: true,
     run: |training| training.latent(),
     elsewhere: None,
 };
+
+fn more(dir: &RunDir) -> anyhow::Result<Vec<String>> {
+    let record: LatentRecord = dir.read_json(RECORD, |_| Ok(()))?;
+    let others = record.candidates.len() > 1;
+    Ok(others.then(|| CANDIDATES.to_owned()).into_iter().collect())
+}
 
 fn reads(from: &Config, to: &mut Config) {
     to.latent = from.latent.clone();
@@ -61,8 +68,9 @@ fn reads(from: &Config, to: &mut Config) {
 impl Training<'_> {
     /// Fits a decoder of every structure and takes the best one.
     fn latent(&self) -> anyhow::Result<()> {
-        let (dir, choices) = (&self.dir, &Choices::read(&self.dir)?);
-        let (maps, particles) = (&map::read(dir)?, &walk::read(dir)?);
+        let (dir, choices) = (&self.dir, &Choices::of(self)?);
+        let maps = &map::read(dir, &self.architecture)?;
+        let particles = &walk::read(dir, &self.architecture, self.config.walk.particles)?;
         let config = self.config;
         let structures = match config.latent.decoder.fixed() {
             Some(structure) => vec![structure.clone()],

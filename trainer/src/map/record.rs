@@ -1,5 +1,6 @@
 //! The files of MAP training.
 
+use crate::network::Architecture;
 use crate::run_dir::RunDir;
 use crate::trace::Trace;
 
@@ -11,12 +12,12 @@ pub(super) const THETA: &str = "theta";
 /// `loss`, L(θ).
 pub(super) const TRACE: &str = "map-trace.safetensors";
 
-/// The MAP networks of a run, the best one first, `[maps][P]`.
+/// The MAP networks of a run, the best one first, `[maps][P]`, at least one.
 ///
 /// # Errors
 /// The file is missing or damaged.
-pub fn read(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
-    dir.read_tensor(MAP, THETA)
+pub fn read(dir: &RunDir, network: &Architecture) -> anyhow::Result<Vec<Vec<f32>>> {
+    dir.read_tensor(MAP, THETA, network.parameters())
 }
 
 /// Curve `loss` of every MAP, the best one first; nothing where a run was made before that was kept.

@@ -18,7 +18,7 @@ pub const STAGE: Stage = Stage {
     about: "MAP: all that `walk --shard` needs",
     // The rows, so that a run with its MAP is all that a walk needs.
     files: &[ROWS, TRACE, MAP],
-    folders: &[],
+    more: None,
     // Nothing that the choice of hyper-parameters does not read.
     reads: Some(|_, _| {}),
     reads_network: true,
@@ -35,7 +35,7 @@ fn elsewhere(run: &Path) -> String {
 }
 
 fn run(training: &Training<'_>) -> anyhow::Result<()> {
-    let (dir, choices) = (&training.dir, Choices::read(&training.dir)?);
+    let (dir, choices) = (&training.dir, Choices::of(training)?);
     let rows = training.training_rows();
     write_rows(dir, &rows)?;
     let count = choices.maps;

@@ -1,6 +1,8 @@
 //! Training from a data file to an artifact, stage by stage. Every stage's result is files in the
 //! run's directory; a stage whose files are there is not done again.
 
+#[cfg(test)]
+mod failures;
 mod reuse;
 mod start;
 
@@ -72,7 +74,7 @@ pub fn train_with(
     }
     let training = start::start(&options, imported.as_ref())?;
     for stage in STAGES {
-        if !stage.is_done(&training.dir) {
+        if !stage.is_done(&training.dir)? {
             (stage.run)(&training)?;
         }
         after(stage.name);

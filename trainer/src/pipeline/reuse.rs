@@ -1,9 +1,8 @@
 //! A run that begins with the stages of another one: those whose data and settings are the same.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::STAGES;
 use crate::config::Config;
@@ -51,22 +50,14 @@ pub(super) fn reuse(
     if before.split != record.split {
         return Ok(done);
     }
-    let before = Config::read(&source.path(REQUESTED))?;
+    let before = Config::read_from(&source, REQUESTED)?;
     let same_network = imported_by(&source)?.as_deref() == imported;
     for stage in agreeing(STAGES, &before, config) {
-        if !stage.is_done(&source) || (stage.reads_network && !same_network) {
+        if !stage.is_done(&source)? || (stage.reads_network && !same_network) {
             break;
         }
-        for folder in stage.folders {
-            let path = source.path(folder);
-            let entries = fs::read_dir(&path).with_context(|| path.display().to_string())?;
-            for entry in entries {
-                let file = format!("{folder}/{}", entry?.file_name().to_string_lossy());
-                dir.copy(&file, &source)?;
-            }
-        }
-        for file in stage.files.iter().filter(|file| source.has(file)) {
-            dir.copy(file, &source)?;
+        for file in stage.left(&source)? {
+            dir.copy(&file, &source)?;
         }
         done.push(stage.name);
     }

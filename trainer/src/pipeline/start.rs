@@ -7,6 +7,7 @@ use fiberwalk_formats::Reading;
 
 use super::TrainOptions;
 use super::reuse::reuse;
+use crate::config::Config;
 use crate::data::{Dataset, Rows, Schema, split};
 use crate::device::threads;
 use crate::import::ImportedNetwork;
@@ -120,11 +121,10 @@ fn open_run(
     record: &DataRecord,
     imported: Option<&[f32]>,
 ) -> anyhow::Result<RunDir> {
-    let requested = options.config.to_toml();
     let dir =
         if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
     if !dir.has(DATA) {
-        dir.write(REQUESTED, requested.as_bytes())?;
+        options.config.write_to(&dir, REQUESTED)?;
         if let Some(theta) = imported {
             dir.write_tensors(IMPORTED, &[("theta", &[theta.to_vec()])])?;
         }
@@ -147,7 +147,7 @@ fn open_run(
     if before.seed != record.seed {
         bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
     }
-    if dir.read(REQUESTED)? != requested.as_bytes() {
+    if Config::read_from(&dir, REQUESTED)? != options.config {
         bail!(
             "{shown} is a run with another configuration (see its requested.toml): use another --out"
         );

@@ -9,7 +9,7 @@ pub const STAGE: Stage = Stage {
     name: "report",
     about: "Page about the run",
     files: &[REPORT],
-    folders: &[],
+    more: None,
     reads: None,
     reads_network: true,
     run,

@@ -21,6 +21,8 @@ use crate::walk;
 pub struct Run {
     dir: RunDir,
     record: DataRecord,
+    /// Settings as they were given.
+    config: Config,
 }
 
 impl Run {
@@ -30,11 +32,12 @@ impl Run {
     /// No run, or an unfinished one.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let dir = RunDir::open(root)?;
-        if !export::STAGE.is_done(&dir) {
+        if !export::STAGE.is_done(&dir)? {
             bail!("the run in {} is not finished: go on with train --resume", root.display());
         }
         let record = DataRecord::read(&dir)?;
-        Ok(Self { dir, record })
+        let config = Config::read_from(&dir, REQUESTED)?;
+        Ok(Self { dir, record, config })
     }
 
     /// Its directory.
@@ -60,8 +63,9 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn float_predictor(&self, draws: Draws) -> anyhow::Result<Predictor> {
-        let record = LatentRecord::read(&self.dir)?;
-        let decoder = latent::read_decoder(&self.dir)?;
+        let decoded = self.record.decoded_architecture(&self.config)?;
+        let record = LatentRecord::read(&self.dir, &decoded)?;
+        let decoder = latent::read_decoder(&self.dir, &record.shape)?;
         let samples = draws.samples.unwrap_or(FLOAT_SAMPLES);
         if samples == 0 {
             bail!("found 0 samples, expected at least 1");
@@ -75,8 +79,9 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
-        let thetas = walk::read(&self.dir)?;
-        self.networks(self.architecture()?, thetas, |calibration| calibration.particles)
+        let network = self.architecture()?;
+        let thetas = walk::read(&self.dir, &network, self.config.walk.particles)?;
+        self.networks(network, thetas, |calibration| calibration.particles)
     }
 
     /// The MAP network.
@@ -84,13 +89,14 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn map_predictor(&self) -> anyhow::Result<Predictor> {
-        let maps = map::read(&self.dir)?;
-        self.networks(self.architecture()?, maps[..1].to_vec(), |calibration| calibration.map)
+        let network = self.architecture()?;
+        let maps = map::read(&self.dir, &network)?;
+        self.networks(network, maps[..1].to_vec(), |calibration| calibration.map)
     }
 
     /// The network that walked.
     fn architecture(&self) -> anyhow::Result<Architecture> {
-        self.record.architecture(&Config::read(&self.dir.path(REQUESTED))?)
+        self.record.architecture(&self.config)
     }
 
     /// The MAP network as it was trained: no temperature, and the noise of the likelihood.
@@ -98,7 +104,8 @@ impl Run {
     /// # Errors
     /// A stage's file is missing or damaged.
     pub fn uncalibrated_map_predictor(&self) -> anyhow::Result<Predictor> {
-        let choices = Choices::read(&self.dir)?;
+        let depth = self.architecture()?.depth();
+        let choices = Choices::read(&self.dir, depth, &self.record.schema.task)?;
         let mut predictor = self.map_predictor()?;
         if let Engine::Networks { thresholds, .. } = &mut predictor.engine {
             thresholds.calibration = Calibration::of(choices.likelihood());
@@ -127,7 +134,7 @@ impl Run {
         thetas: Vec<Vec<f32>>,
         thresholds: fn(&CalibrationRecord) -> Thresholds,
     ) -> anyhow::Result<Predictor> {
-        let record = CalibrationRecord::read(&self.dir)?;
+        let record = CalibrationRecord::read(&self.dir, &self.record.schema.task)?;
         let engine = Engine::Networks { architecture, thetas, thresholds: thresholds(&record) };
         Ok(Predictor { schema: self.record.schema.clone(), engine })
     }

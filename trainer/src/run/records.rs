@@ -58,27 +58,32 @@ impl RunRecords {
     /// # Errors
     /// A file is missing or damaged.
     pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        let config = export::read_config(dir)?;
-        let walk = WalkRecord::read(dir)?;
-        let fits_encoder = config.latent.reconstruction > 0.0;
+        let data = DataRecord::read(dir)?;
+        let requested = Config::read_from(dir, REQUESTED)?;
+        let (network, decoded) =
+            (data.architecture(&requested)?, data.decoded_architecture(&requested)?);
+        let task = &data.schema.task;
+        let particles = requested.walk.particles;
+        let fits_encoder = requested.latent.reconstruction > 0.0;
+        let latent = LatentRecord::read(dir, &decoded)?;
         Ok(Self {
-            requested: Config::read(&dir.path(REQUESTED))?,
-            data: DataRecord::read(dir)?,
-            choices: Choices::read(dir)?,
+            config: export::read_config(dir)?,
+            choices: Choices::read(dir, network.depth(), task)?,
             imported: imported_by(dir)?.is_some(),
             traces: Traces {
                 map: map::read_trace(dir)?,
-                walk: walk::read_trace(dir, walk.particles.len())?,
+                walk: walk::read_trace(dir, particles)?,
                 latent: latent::read_trace(dir)?,
             },
-            walk,
-            latent: LatentRecord::read(dir)?,
-            decoder: latent::read_decoder(dir)?,
-            codes: fits_encoder.then(|| latent::read_codes(dir)).transpose()?,
-            precision: PrecisionRecord::read(dir)?,
-            calibration: CalibrationRecord::read(dir)?,
+            walk: WalkRecord::read(dir, particles)?,
+            decoder: latent::read_decoder(dir, &latent.shape)?,
+            codes: fits_encoder.then(|| latent::read_codes(dir, &latent.shape)).transpose()?,
+            latent,
+            precision: PrecisionRecord::read(dir, decoded.depth())?,
+            calibration: CalibrationRecord::read(dir, task)?,
             cost_curve: CostCurve::read(dir)?,
-            config,
+            requested,
+            data,
         })
     }
 }

@@ -18,10 +18,10 @@ pub struct Stage {
     pub name: &'static str,
     /// What comes of it.
     pub about: &'static str,
-    /// Files that it leaves, where it leaves them; the last says that it is done.
+    /// Files that it always leaves; the last is written last, and has to be there where it is done.
     pub files: &'static [&'static str],
-    /// Folders that it leaves files in.
-    pub folders: &'static [&'static str],
+    /// Names the others that it left, as its record has it. None where there are none.
+    pub more: Option<More>,
     /// Copies the settings that it reads. None where it is done anew in every run.
     pub reads: Option<Reads>,
     /// Whether it reads the network trained elsewhere that a run may start from.
@@ -32,17 +32,33 @@ pub struct Stage {
     pub elsewhere: Option<fn(&Path) -> String>,
 }
 
+/// Names files that a stage left in a run.
+pub type More = fn(&RunDir) -> anyhow::Result<Vec<String>>;
+
 /// Copies settings from one configuration to another.
 pub type Reads = fn(&Config, &mut Config);
 
 impl Stage {
-    /// The file that says that it is done.
+    /// The file that is written last.
     pub fn last_file(&self) -> &'static str {
         self.files.last().expect("a stage leaves a file")
     }
 
-    /// Whether it is done in a run.
-    pub fn is_done(&self, dir: &RunDir) -> bool {
-        dir.has(self.last_file())
+    /// Files that it left in a run where it is done, the last one last.
+    ///
+    /// # Errors
+    /// Its record is damaged.
+    pub fn left(&self, dir: &RunDir) -> anyhow::Result<Vec<String>> {
+        let more = self.more.map_or_else(|| Ok(Vec::new()), |more| more(dir))?;
+        Ok(more.into_iter().chain(self.files.iter().map(ToString::to_string)).collect())
+    }
+
+    /// Whether it is done in a run: all that it leaves is there. Where some of it was lost, it is done again,
+    /// with the same result.
+    ///
+    /// # Errors
+    /// Its record is damaged.
+    pub fn is_done(&self, dir: &RunDir) -> anyhow::Result<bool> {
+        Ok(dir.has(self.last_file()) && self.left(dir)?.iter().all(|file| dir.has(file)))
     }
 }

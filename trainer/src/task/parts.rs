@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use fiberwalk_formats::Output;
 use fiberwalk_runtime::Prediction;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -180,24 +180,28 @@ impl AnyTask {
         of_one_task!(T; task: Self = self => T::targets(task, values).map(Into::into))
     }
 
-    /// Refuses the calibration of another task.
+    /// Refuses the calibration of another task, and one that is no number above 0.
     ///
     /// # Errors
     /// Says which calibration was found, and which expected.
-    pub fn check(&self, calibration: Calibration) -> anyhow::Result<()> {
-        match (self, calibration) {
-            (Self::Classification(_), Calibration::Classification(_))
-            | (Self::Regression(_), Calibration::Regression(_)) => Ok(()),
+    pub fn check(&self, calibration: Calibration) -> Result<(), String> {
+        let value = match (self, calibration) {
+            (Self::Classification(_), Calibration::Classification(Temperature(value)))
+            | (Self::Regression(_), Calibration::Regression(NoiseStd(value))) => value,
             (Self::Classification(_), Calibration::Regression(_)) => {
-                bail!(
-                    "found a standard deviation of noise, expected a temperature: a class is predicted"
-                )
+                let found = "found a standard deviation of noise";
+                return Err(format!("{found}, expected a temperature: a class is predicted"));
             }
             (Self::Regression(_), Calibration::Classification(_)) => {
-                bail!(
-                    "found a temperature, expected a standard deviation of noise: a number is predicted"
-                )
+                let found = "found a temperature";
+                return Err(format!(
+                    "{found}, expected a standard deviation of noise: a number is predicted"
+                ));
             }
+        };
+        match value.is_finite() && value > 0.0 {
+            true => Ok(()),
+            false => Err(format!("found the calibration {value}, expected a number above 0")),
         }
     }
 

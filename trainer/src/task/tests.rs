@@ -41,7 +41,7 @@ fn gradients_of_divergences_are_those_of_finite_differences() {
 fn a_calibration_of_another_task_is_refused() {
     let task: AnyTask = Regression { mean: 3.0, std: 2.0 }.into();
     task.check(NoiseStd(0.3).into()).expect("of numbers");
-    let message = task.check(Temperature(1.2).into()).expect_err("of classes").to_string();
+    let message = task.check(Temperature(1.2).into()).expect_err("of classes");
     assert!(message.contains("found a temperature"), "{message}");
 }
 

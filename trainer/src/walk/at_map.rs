@@ -45,14 +45,14 @@ impl RunAtMap {
                 );
             }
         }
-        let config = Config::read(&dir.path(REQUESTED))?;
-        let record: DataRecord = dir.read_json(DATA)?;
+        let config = Config::read_from(&dir, REQUESTED)?;
+        let record = DataRecord::read(&dir)?;
         let architecture = record.architecture(&config)?;
         let walked = record.walked(&config, &architecture)?;
         let mut hash = Sha256::new();
         // The rows follow from the record, which has the hash of the CSV file.
         for name in [REQUESTED, DATA, choices, maps] {
-            let bytes = dir.read(name)?;
+            let bytes = dir.read_sealed(name)?;
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         }

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::record::{PARTICLES, WalkRecord};
+use anyhow::bail;
+
+use super::record::PARTICLES;
 use crate::descent::Descended;
+use crate::network::Architecture;
 use crate::run_dir::RunDir;
 use crate::trace::{self, Checkpoints, Trace};
 
@@ -34,6 +37,11 @@ pub(super) fn groups(particles: Range<usize>) -> impl Iterator<Item = Group> {
 }
 
 impl Group {
+    /// Whether it was walked, and all of it is there.
+    pub(super) fn is_done(&self, dir: &RunDir) -> bool {
+        dir.has(&self.file) && dir.has(&self.trace)
+    }
+
     /// Writes the particles, `[n][P]`, last: where they are there, so is what was measured of them,
     /// curves `[n][T]` in the order of [`CURVES`].
     pub(super) fn write(
@@ -41,13 +49,21 @@ impl Group {
         dir: &RunDir,
         thetas: &[Vec<f32>],
         checkpoints: &Checkpoints,
-        curves: Option<&[Vec<Vec<f32>>; 2]>,
+        [nll, distance]: &[Vec<Vec<f32>>; 2],
     ) -> anyhow::Result<()> {
-        if let Some([nll, distance]) = curves {
-            let named = [(CURVES[0], nll.as_slice()), (CURVES[1], distance)];
-            Trace::write(dir, &self.trace, checkpoints, &named)?;
-        }
+        let named = [(CURVES[0], nll.as_slice()), (CURVES[1], distance)];
+        Trace::write(dir, &self.trace, checkpoints, &named)?;
         dir.write_tensors(&self.file, &[(THETA, thetas)])
+    }
+
+    /// Reads its particles, each of so many parameters.
+    pub(super) fn read(&self, dir: &RunDir, parameters: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+        let thetas = dir.read_tensor(&self.file, THETA, parameters)?;
+        let (found, expected) = (thetas.len(), self.particles.len());
+        if found != expected {
+            bail!("{} has {found} particles, expected {expected}", dir.path(&self.file).display());
+        }
+        Ok(thetas)
     }
 }
 
@@ -57,21 +73,20 @@ pub(super) fn curves(walked: &[Descended]) -> [Vec<Vec<f32>>; 2] {
     [trace::curves(traces(), |now| now.nll), trace::curves(traces(), |now| now.distance)]
 }
 
-/// Reads the groups of `particles`.
-pub(super) fn read_groups(dir: &RunDir, particles: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
-    let mut all = Vec::with_capacity(particles.len());
-    for group in groups(particles) {
-        all.extend(dir.read_tensor(&group.file, THETA)?);
-    }
-    Ok(all)
-}
-
-/// The particles of a run that is done with its walk, `[N][P]`.
+/// The `particles` of a run that walked them, `[particles][P]`.
 ///
 /// # Errors
 /// A file is missing or damaged.
-pub fn read(dir: &RunDir) -> anyhow::Result<Vec<Vec<f32>>> {
-    read_groups(dir, 0..WalkRecord::read(dir)?.particles.len())
+pub fn read(
+    dir: &RunDir,
+    network: &Architecture,
+    particles: usize,
+) -> anyhow::Result<Vec<Vec<f32>>> {
+    let mut all = Vec::new();
+    for group in groups(0..particles) {
+        all.extend(group.read(dir, network.parameters())?);
+    }
+    Ok(all)
 }
 
 /// How the `particles` of a run walked: curves `nll` and `distance`, one a particle. Nothing where some

@@ -10,6 +10,7 @@ use super::groups::groups;
 use super::shard::{SHOWN, Shard, ShardFile};
 use super::stage::STAGE;
 use crate::progress::Progress;
+use crate::run_dir::Lock;
 
 /// Writes the particles of all shards of a run to its directory, a group in memory at a time.
 ///
@@ -19,7 +20,8 @@ use crate::progress::Progress;
 pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Result<()> {
     let run = RunAtMap::open(root)?;
     let shown = root.display();
-    if STAGE.is_done(&run.dir) {
+    let _lock = Lock::take(root)?;
+    if run.dir.has(STAGE.last_file()) {
         bail!(
             "the walk of {shown} is done already (see its {}): there is nothing to merge",
             STAGE.last_file()
@@ -49,20 +51,16 @@ pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Resu
     let checkpoints = run.checkpoints();
     for group in groups(0..run.particles()) {
         let mut particles = Vec::with_capacity(group.particles.len());
-        // Nothing where a shard has none.
-        let mut all = Some([Vec::new(), Vec::new()]);
+        let mut curves = [Vec::new(), Vec::new()];
         for shard in &shards {
             let part = common(&shard.record.range(), &group.particles);
             if !part.is_empty() {
                 particles.extend(shard.particles(part.clone())?);
-                let curves = shard.curves(part, checkpoints.steps().len())?;
-                all = all.zip(curves).map(|(mut all, curves)| {
-                    all.iter_mut().zip(curves).for_each(|(all, own)| all.extend(own));
-                    all
-                });
+                let own = shard.curves(part, checkpoints.steps().len())?;
+                curves.iter_mut().zip(own).for_each(|(all, own)| all.extend(own));
             }
         }
-        group.write(&run.dir, &particles, &checkpoints, all.as_ref())?;
+        group.write(&run.dir, &particles, &checkpoints, &curves)?;
         stage.advance(particles.len());
     }
     stage.finish(&format!(

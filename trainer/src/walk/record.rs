@@ -22,11 +22,17 @@ pub struct WalkRecord {
 }
 
 impl WalkRecord {
-    /// Reads that of a run.
+    /// Reads that of a run of so many particles.
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub fn read(dir: &RunDir) -> anyhow::Result<Self> {
-        dir.read_json(WALK)
+    pub fn read(dir: &RunDir, particles: usize) -> anyhow::Result<Self> {
+        dir.read_json(WALK, |record: &Self| match (record.particles.len(), record.map_nll.len()) {
+            (_, 0) => Err("map_nll is empty".to_owned()),
+            (found, _) if found != particles => {
+                Err(format!("found {found} particles, expected {particles}"))
+            }
+            _ => Ok(()),
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! A shard: a range of particles that one machine walks, in one file.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use super::groups::{CURVES, THETA, groups};
 use super::stage::WalkStage;
 use crate::device::Device;
 use crate::progress::Progress;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, rename};
 use crate::tensors::{TensorFile, header};
 use crate::trace::Checkpoints;
 
@@ -22,6 +22,8 @@ use crate::trace::Checkpoints;
 const NOTE: &str = "fiberwalk-shard";
 /// The same in the folder of a shard under way.
 const RECORD: &str = "shard.json";
+/// The shard before it has its own name.
+const WHOLE: &str = "whole";
 /// Digits of a hash that are shown.
 pub(super) const SHOWN: usize = 12;
 
@@ -151,24 +153,40 @@ impl ShardFile {
     /// Some of its particles, numbered as in the run.
     pub(super) fn particles(&self, range: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
         let first = self.record.first;
-        self.tensors.rows(THETA, range.start - first..range.end - first)
+        let each =
+            range.clone().zip(self.tensors.curves(THETA, range.start - first..range.end - first)?);
+        let finite = |(particle, theta): (usize, Vec<f32>)| match theta
+            .iter()
+            .position(|value| !value.is_finite())
+        {
+            None => Ok(theta),
+            Some(place) => bail!(
+                "{}: particle {particle} has {} as its parameter {place}, expected finite numbers: walk \
+                     shard {} again",
+                self.path.display(),
+                theta[place],
+                self.record.shard
+            ),
+        };
+        each.map(finite).collect()
     }
 
-    /// What was measured of some of its particles at so many checkpoints, in the order of [`CURVES`];
-    /// nothing where the shard was walked before traces were kept, or at others.
+    /// What was measured of some of its particles at so many checkpoints, in the order of [`CURVES`].
     pub(super) fn curves(
         &self,
         range: Range<usize>,
         checkpoints: usize,
-    ) -> anyhow::Result<Option<[Vec<Vec<f32>>; 2]>> {
+    ) -> anyhow::Result<[Vec<Vec<f32>>; 2]> {
         let rows = range.start - self.record.first..range.end - self.record.first;
+        let expected = [self.record.range().len(), checkpoints];
         for name in CURVES {
-            if self.tensors.shape(name).ok() != Some([self.record.range().len(), checkpoints]) {
-                return Ok(None);
+            let found = self.tensors.shape(name)?;
+            if found != expected {
+                bail!("{}: {name} is {found:?}, expected {expected:?}", self.path.display());
             }
         }
-        let [nll, distance] = CURVES.map(|name| self.tensors.rows(name, rows.clone()));
-        Ok(Some([nll?, distance?]))
+        let [nll, distance] = CURVES.map(|name| self.tensors.curves(name, rows.clone()));
+        Ok([nll?, distance?])
     }
 }
 
@@ -195,9 +213,10 @@ pub fn walk_shard(
         progress.note(&format!("{} is there: nothing to walk", out.display()));
         return remove(&parts);
     }
-    let dir = RunDir::at(&parts);
+    fs::create_dir_all(&parts).with_context(|| format!("cannot create {}", parts.display()))?;
+    let dir = RunDir::locked(&parts)?;
     if dir.has(RECORD) {
-        let found: ShardRecord = dir.read_json(RECORD)?;
+        let found: ShardRecord = dir.read_json(RECORD, |_| Ok(()))?;
         if found != record {
             bail!(
                 "{} is of {found}, expected {record}: remove it, or use another --out",
@@ -210,9 +229,8 @@ pub fn walk_shard(
     let (parameters, checkpoints) = (run.architecture.parameters(), run.checkpoints());
     let (stage, walked) =
         WalkStage::open(run)?.walk_groups(&dir, record.range(), 0, device, progress, None)?;
-    let whole = dir.path("whole");
-    join(&dir, &record, parameters, &checkpoints, &whole)?;
-    fs::rename(&whole, out).with_context(|| format!("cannot write {}", out.display()))?;
+    join(&dir, &record, parameters, &checkpoints)?;
+    rename(&dir.path(WHOLE), out)?;
     stage.finish(&format!("{} particles in {}{walked}", record.range().len(), out.display()));
     remove(&parts)
 }
@@ -233,34 +251,36 @@ fn remove(parts: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Writes the groups in `dir` to one file, one group in memory at a time; what was measured of them
-/// where it was of all.
+/// Writes the groups in `dir` to one file in it, one group in memory at a time: particles, then what was
+/// measured of them.
 fn join(
     dir: &RunDir,
     record: &ShardRecord,
     parameters: usize,
     checkpoints: &Checkpoints,
-    path: &Path,
 ) -> anyhow::Result<()> {
-    let cannot = || format!("cannot write {}", path.display());
     let particles = record.range().len();
-    let mut matrices = vec![(THETA, [particles, parameters])];
-    if groups(record.range()).all(|group| dir.has(&group.trace)) {
-        matrices.extend(CURVES.map(|name| (name, [particles, checkpoints.steps().len()])));
-    }
+    let measured = CURVES.map(|name| (name, [particles, checkpoints.steps().len()]));
+    let matrices = [[(THETA, [particles, parameters])].as_slice(), &measured].concat();
     let note = serde_json::to_string(record).context("cannot format JSON")?;
-    let mut file = BufWriter::new(fs::File::create(path).with_context(cannot)?);
-    file.write_all(&header(&matrices, Some((NOTE, note)))?).with_context(cannot)?;
-    for (name, _) in matrices {
-        for group in groups(record.range()) {
-            let held = if name == THETA { &group.file } else { &group.trace };
-            for value in dir.read_tensor(held, name)?.iter().flatten() {
-                file.write_all(&value.to_le_bytes()).with_context(cannot)?;
+    let header = header(&matrices, Some((NOTE, note)))?;
+    dir.write_with(WHOLE, &mut |file| {
+        file.write_all(&header)?;
+        for (name, _) in &matrices {
+            for group in groups(record.range()) {
+                let held = if *name == THETA { &group.file } else { &group.trace };
+                let read = || {
+                    let tensors = TensorFile::open(&dir.path(held))?;
+                    let [rows, _] = tensors.shape(name)?;
+                    tensors.curves(name, 0..rows)
+                };
+                let rows = read().map_err(io::Error::other)?;
+                let mut values = rows.iter().flatten();
+                values.try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
             }
         }
-    }
-    let file = file.into_inner().map_err(|error| error.into_error()).with_context(cannot)?;
-    file.sync_all().with_context(cannot)
+        Ok(())
+    })
 }
 
 #[cfg(test)]

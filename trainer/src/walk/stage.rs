@@ -8,16 +8,17 @@ use rayon::prelude::*;
 use tracing::debug;
 
 use super::at_map::RunAtMap;
-use super::groups::{GROUP, Group, THETA, curves, groups, read_groups};
+use super::groups::{GROUP, Group, curves, groups, read};
 use super::need::{Need, Setting, peak_memory};
-use super::record::{PARTICLES, WALK, WalkRecord};
+use super::record::{WALK, WalkRecord};
 use crate::choose::Choices;
+use crate::config::Config;
 use crate::descent::{Descended, TrainingSet};
 use crate::device::Device;
 use crate::drift::{Walk, first_of};
 use crate::map;
 use crate::progress::{Progress, Stage};
-use crate::run_dir::RunDir;
+use crate::run_dir::{REQUESTED, RunDir};
 use crate::stage::{self, Training};
 use crate::validation::{Finished, Validation};
 
@@ -26,12 +27,17 @@ pub const STAGE: stage::Stage = stage::Stage {
     name: "walk",
     about: "Particles",
     files: &[WALK],
-    folders: &[PARTICLES],
+    more: Some(more),
     reads: Some(|from, to| to.walk.particles = from.walk.particles),
     reads_network: true,
     run,
     elsewhere: None,
 };
+
+fn more(dir: &RunDir) -> anyhow::Result<Vec<String>> {
+    let all = groups(0..Config::read_from(dir, REQUESTED)?.walk.particles);
+    Ok(all.flat_map(|group| [group.trace, group.file]).collect())
+}
 
 /// Walks from the files, as any machine does that walks a shard of the run.
 fn run(training: &Training<'_>) -> anyhow::Result<()> {
@@ -58,8 +64,9 @@ impl WalkStage {
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn open(run: RunAtMap) -> anyhow::Result<Self> {
-        let choices = Choices::read(&run.dir)?;
-        let maps = map::read(&run.dir)?;
+        let task = &run.record.schema.task;
+        let choices = Choices::read(&run.dir, run.architecture.depth(), task)?;
+        let maps = map::read(&run.dir, &run.architecture)?;
         let rows = run.record.read_rows(&run.dir)?;
         let batch_rows = run.config.walk.batch_rows;
         let set = TrainingSet::new(&rows.x, &rows.targets, batch_rows, run.record.seed);
@@ -105,7 +112,7 @@ impl WalkStage {
         let calibration = self.choices.particle_calibration;
         let finished = validation.map(|validation| Finished::new(validation, calibration));
         let (stage, walked) = self.walk_groups(dir, 0..count, count, device, progress, finished)?;
-        let particles = read_groups(dir, 0..count)?;
+        let particles = read(dir, &self.run.architecture, count)?;
         let walk = self.walk();
         let diagnostics = walk.diagnose(&self.maps, &particles, self.baseline_nll);
         let inside = diagnostics.iter().filter(|particle| particle.in_valley).count();
@@ -134,7 +141,7 @@ impl WalkStage {
         mut finished: Option<Finished<'_>>,
     ) -> anyhow::Result<(Stage, Walked)> {
         let (there, missing): (Vec<Group>, Vec<Group>) =
-            groups(particles.clone()).partition(|group| dir.has(&group.file));
+            groups(particles.clone()).partition(|group| group.is_done(dir));
         let threads = rayon::current_num_threads();
         debug!(?particles, threads, groups_left = missing.len(), "to walk");
         let (_, walked) = self.run.architecture.split_at(first_of(&self.run.walked));
@@ -167,7 +174,8 @@ impl WalkStage {
         let stage = progress.stage("walk", need.particle_steps());
         if let Some(finished) = &mut finished {
             for group in &there {
-                stage.validated(finished.add(&dir.read_tensor(&group.file, THETA)?));
+                stage
+                    .validated(finished.add(&group.read(dir, self.run.architecture.parameters())?));
             }
         }
         let started = Instant::now();
@@ -191,7 +199,7 @@ impl WalkStage {
                 let own: Vec<Descended> = walked.drain(..group.particles.len()).collect();
                 let curves = curves(&own);
                 let thetas: Vec<Vec<f32>> = own.into_iter().map(|one| one.theta).collect();
-                group.write(dir, &thetas, &checkpoints, Some(&curves))?;
+                group.write(dir, &thetas, &checkpoints, &curves)?;
                 if let Some(finished) = &mut finished {
                     stage.validated(finished.add(&thetas));
                 }

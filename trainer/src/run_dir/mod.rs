@@ -1,20 +1,30 @@
-//! The directory of a training run: every stage's result, each written whole or not at all.
+//! The directory of a training run: every stage's result, each written whole or not at all, with a hash of
+//! its contents that is checked where it is read, by one process at a time.
+
+mod atomic;
+pub(crate) mod faults;
+mod lock;
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use safetensors::tensor::{Dtype, TensorView};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::debug;
 
-use crate::tensors::TensorFile;
+use crate::files;
+use crate::seal;
+use crate::tensors::{TensorFile, header};
+use atomic::{Fill, TEMPORARY, create_folder, write};
+use lock::LOCK;
 
-/// How names of files that are being written start.
-const TEMPORARY: &str = ".fiberwalk-";
+pub(crate) use atomic::rename;
+pub use atomic::{hold_writes, write_atomically};
+pub(crate) use lock::Lock;
+
 /// The configuration as the user gave it: the first file of a run.
 pub const REQUESTED: &str = "requested.toml";
 /// The network trained elsewhere that the run starts from, `theta: [1, P]`, if there is one.
@@ -22,99 +32,56 @@ pub const IMPORTED: &str = "imported.safetensors";
 /// The record of what the run is made from: the last of these, which makes a directory one of a run.
 pub const DATA: &str = "data.json";
 
-/// Read while a file is written, so that whoever writes to it waits for files to be whole.
-static WRITES: RwLock<()> = RwLock::new(());
-
-/// Waits until no file is being written by [`write_atomically`]; none is begun while the guard
-/// lives. A program that exits then leaves no temporary file.
-pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
-    WRITES.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
-/// the new one. A link stays a link to the file written. A device or a pipe, such as
-/// `/dev/stdout`, is written to as it is, since a rename would put a file in its place.
-///
-/// # Errors
-/// The file cannot be written; then nothing is left of it.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write(path, &mut |file| file.write_all(bytes))
-}
-
-/// What writes a file's bytes.
-type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
-
-fn write(path: &Path, fill: Fill<'_>) -> anyhow::Result<()> {
-    filled(path, fill).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn filled(path: &Path, fill: Fill<'_>) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        Ok(found) if !found.is_file() => {
-            return fill(&mut fs::OpenOptions::new().write(true).open(path)?);
-        }
-        _ => {}
-    }
-    // A path that leads to no file yet is its own destination.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
-    // As any new file: the user's umask decides who else may read it.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let _written = WRITES.read().unwrap_or_else(PoisonError::into_inner);
-    let mut file = BufWriter::new(builder.tempfile_in(folder)?);
-    fill(&mut file)?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all()?;
-    let file = file.persist(&path)?;
-    debug!(path = %path.display(), bytes = file.metadata()?.len(), "wrote");
-    Ok(())
-}
-
 /// The directory of a run.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     root: PathBuf,
+    /// Held by whoever writes a run.
+    _lock: Option<Arc<Lock>>,
 }
 
 impl RunDir {
     /// The directory, whatever it holds.
     pub fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), _lock: None }
     }
 
-    /// A directory for a new run: created if need be, and empty.
+    /// A directory that no other process writes to while this value or a clone of it lives.
+    pub(crate) fn locked(root: &Path) -> anyhow::Result<Self> {
+        Ok(Self { root: root.to_owned(), _lock: Some(Arc::new(Lock::take(root)?)) })
+    }
+
+    /// A directory for a new run: created if need be, empty, and locked.
     ///
     /// # Errors
-    /// It cannot be created, or holds something already.
+    /// It cannot be created, holds something already, or another process uses it.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
-        if !entries(root)?.is_empty() {
-            bail!(
+        create_folder(root)?;
+        let empty = || match entries(root)?.iter().all(|path| path.ends_with(LOCK)) {
+            true => Ok(()),
+            false => bail!(
                 "{} is not empty: use --resume to go on with that run, or another --out",
                 root.display()
-            );
-        }
-        Ok(Self::at(root))
+            ),
+        };
+        // Nothing is put into a folder of something else.
+        empty()?;
+        let run = Self::locked(root)?;
+        empty()?;
+        Ok(run)
     }
 
-    /// A directory to go on in: created if need be, and cleared of files that a killed process
-    /// had not finished.
+    /// A directory to go on in: created if need be, cleared of files that a killed process had not
+    /// finished, and locked.
     ///
     /// # Errors
-    /// It cannot be created or cleared, or holds something that is no run.
+    /// It cannot be created or cleared, holds something that is no run, or another process uses it.
     pub fn reopen(root: &Path) -> anyhow::Result<Self> {
+        create_folder(root)?;
         let run = Self::at(root);
-        fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
         // What there may be before there is a run.
         let early = |path: &PathBuf| {
-            let names = [REQUESTED, IMPORTED].map(|name| run.path(name));
+            let names = [REQUESTED, IMPORTED, LOCK].map(|name| run.path(name));
             is_unfinished(path) || names.contains(path)
         };
         let held = entries(root)?;
@@ -125,7 +92,8 @@ impl RunDir {
                 other.file_name().unwrap_or_default().display()
             );
         }
-        let mut files = held.clone();
+        let run = Self::locked(root)?;
+        let mut files = entries(root)?;
         for folder in held.iter().filter(|path| path.is_dir()) {
             files.extend(entries(folder)?);
         }
@@ -177,21 +145,31 @@ impl RunDir {
     pub fn write_with(&self, name: &str, fill: Fill<'_>) -> anyhow::Result<()> {
         let path = self.path(name);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
+            create_folder(folder)?;
         }
         write(&path, fill)
     }
 
-    /// Copies a file of another run.
+    /// Copies a sealed file of another run.
     ///
     /// # Errors
-    /// The file cannot be read, or written.
+    /// The file cannot be read, is not as it was written, or cannot be written.
     pub fn copy(&self, name: &str, from: &Self) -> anyhow::Result<()> {
         let path = from.path(name);
-        let mut file =
-            fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let open = || files::open(&path).with_context(|| format!("cannot read {}", path.display()));
+        seal::verify(&path, &mut open()?)?;
+        let mut file = open()?;
         self.write_with(name, &mut |out| io::copy(&mut file, out).map(drop))
+    }
+
+    /// Reads a sealed file.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not as it was written.
+    pub fn read_sealed(&self, name: &str) -> anyhow::Result<Vec<u8>> {
+        let bytes = self.read(name)?;
+        seal::verify(&self.path(name), &mut bytes.as_slice())?;
+        Ok(bytes)
     }
 
     /// Reads a file.
@@ -200,61 +178,120 @@ impl RunDir {
     /// The file cannot be read.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let path = self.path(name);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = files::read(&path, files::MOST_ARTIFACT)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         debug!(path = %path.display(), bytes = bytes.len(), "read");
         Ok(bytes)
     }
 
-    /// Writes a value as JSON.
+    /// Writes a record with named fields as JSON, sealed.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value).context("cannot format JSON")?;
-        bytes.push(b'\n');
-        self.write(name, &bytes)
+        let text = serde_json::to_string_pretty(value).context("cannot format JSON")?;
+        let fields = text.strip_prefix("{\n").context("a record has fields")?;
+        self.write(name, format!("{{\n{}{fields}\n", seal::json_lines()).as_bytes())
     }
 
-    /// Reads a value from JSON.
+    /// Reads a record from JSON, and checks it.
     ///
     /// # Errors
-    /// The file cannot be read or is not what this version writes.
-    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
-        let bytes = self.read(name)?;
-        serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is not what fiberwalk wrote", self.path(name).display()))
+    /// The file cannot be read, is not as it was written, or is not a record of this version. What is wrong
+    /// with it, `check` says.
+    pub fn read_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> anyhow::Result<T> {
+        let bytes = self.read_sealed(name)?;
+        let record: Result<T, _> = serde_json::from_slice(&bytes);
+        let checked = record.map_err(|error| error.to_string()).and_then(|record| {
+            check(&record)?;
+            Ok(record)
+        });
+        checked.map_err(|message| {
+            let writer = seal::writer(&bytes).unwrap_or_default();
+            anyhow!(
+                "{}, which fiberwalk {writer} wrote, is not what this version reads: {message}",
+                self.path(name).display()
+            )
+        })
     }
 
-    /// Writes named tensors, each `[rows, columns]` as rows.
+    /// Writes a text of TOML, sealed.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_tensors(&self, name: &str, tensors: &[(&str, &[Vec<f32>])]) -> anyhow::Result<()> {
-        let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
-            .iter()
-            .map(|(tensor, rows)| {
-                let shape = vec![rows.len(), rows.first().map_or(0, Vec::len)];
-                let bytes = rows.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
-                (*tensor, shape, bytes)
-            })
-            .collect();
-        let views = bytes
-            .iter()
-            .map(|(tensor, shape, bytes)| {
-                Ok((*tensor, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let file = safetensors::serialize(views, None).context("cannot format tensors")?;
-        self.write(name, &file)
+    pub fn write_toml(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        self.write(name, (seal::toml_line() + text).as_bytes())
     }
 
-    /// Reads one tensor as rows.
+    /// Reads the text of TOML that [`Self::write_toml`] wrote, behind a comment.
     ///
     /// # Errors
-    /// The file cannot be read or lacks the tensor.
-    pub fn read_tensor(&self, name: &str, tensor: &str) -> anyhow::Result<Vec<Vec<f32>>> {
+    /// The file cannot be read or is not as it was written.
+    pub fn read_toml(&self, name: &str) -> anyhow::Result<String> {
+        let bytes = self.read_sealed(name)?;
+        String::from_utf8(bytes)
+            .with_context(|| format!("{} is no text", self.path(name).display()))
+    }
+
+    /// Writes named tensors of finite numbers, each `[rows, columns]` as rows, sealed.
+    ///
+    /// # Errors
+    /// A number is not finite, or the file cannot be written.
+    pub fn write_tensors(&self, name: &str, tensors: &[(&str, &[Vec<f32>])]) -> anyhow::Result<()> {
+        for (tensor, rows) in tensors {
+            if let Some(row) = rows.iter().position(|row| !row.iter().all(|x| x.is_finite())) {
+                bail!(
+                    "{}: row {row} of {tensor} has a value that is no finite number, and is not written; a \
+                     smaller learning rate may help",
+                    self.path(name).display()
+                );
+            }
+        }
+        self.write_measurements(name, tensors)
+    }
+
+    /// The same of numbers that need not be finite, as the loss of a descent that diverged.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_measurements(
+        &self,
+        name: &str,
+        tensors: &[(&str, &[Vec<f32>])],
+    ) -> anyhow::Result<()> {
+        let shape = |rows: &[Vec<f32>]| [rows.len(), rows.first().map_or(0, Vec::len)];
+        let matrices: Vec<_> =
+            tensors.iter().map(|&(tensor, rows)| (tensor, shape(rows))).collect();
+        let header = header(&matrices, None)?;
+        self.write_with(name, &mut |file| {
+            file.write_all(&header)?;
+            let mut values = tensors.iter().flat_map(|(_, rows)| rows.iter().flatten());
+            values.try_for_each(|value| file.write_all(&value.to_le_bytes()))
+        })
+    }
+
+    /// Reads one tensor as rows, at least one, each of so many numbers.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not as it was written, lacks the tensor, or holds no numbers.
+    pub fn read_tensor(
+        &self,
+        name: &str,
+        tensor: &str,
+        columns: usize,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let file = TensorFile::open(&self.path(name))?;
-        let [rows, _] = file.shape(tensor)?;
+        let [rows, found] = file.shape(tensor)?;
+        if found != columns || rows == 0 {
+            bail!(
+                "{}: {tensor} is [{rows}, {found}], expected [1 or more, {columns}]",
+                self.path(name).display()
+            );
+        }
         file.rows(tensor, 0..rows)
     }
 }
@@ -282,8 +319,13 @@ mod tests {
         let run = RunDir::create(folder.path()).expect("empty folder");
         let rows = vec![vec![1.0, -2.5], vec![f32::MIN_POSITIVE, 3e8]];
         run.write_tensors("a/b.safetensors", &[("theta", &rows)]).expect("writable");
-        assert_eq!(run.read_tensor("a/b.safetensors", "theta").expect("readable"), rows);
-        let message = run.read_tensor("a/b.safetensors", "phi").expect_err("absent").to_string();
+        assert_eq!(run.read_tensor("a/b.safetensors", "theta", 2).expect("readable"), rows);
+        let message = |tensor, columns| {
+            let read = run.read_tensor("a/b.safetensors", tensor, columns);
+            read.expect_err("another shape").to_string()
+        };
+        assert!(message("theta", 3).contains("theta is [2, 2], expected [1 or more, 3]"));
+        let message = message("phi", 2);
         assert!(message.contains("no tensor `phi`"), "{message}");
     }
 
@@ -308,15 +350,18 @@ mod tests {
     #[test]
     fn a_run_killed_at_its_first_file_is_resumed() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let run = RunDir::reopen(&folder.path().join("run")).expect("new");
+        let reopened = || RunDir::reopen(&folder.path().join("run")).expect("a run");
+        let run = reopened();
         run.write(REQUESTED, b"").expect("writable");
         fs::write(run.path(".fiberwalk-1"), b"half").expect("file");
-        RunDir::reopen(&folder.path().join("run")).expect("a run");
+        drop(run);
+        let run = reopened();
         assert!(!run.has(".fiberwalk-1"));
         run.write(DATA, b"").expect("writable");
         run.write("particles/whole", b"").expect("writable");
         fs::write(run.path("particles/.fiberwalk-2"), b"half").expect("file");
-        RunDir::reopen(&folder.path().join("run")).expect("a run");
+        drop(run);
+        let run = reopened();
         assert!(!run.has("particles/.fiberwalk-2"));
         assert!(run.has(REQUESTED) && run.has("particles/whole"));
     }
