@@ -331,6 +331,7 @@ fn a_write_that_fails_midway() {
     let limited = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" {train}");
     let mut command = Command::new("sh");
     command.args(["-c", &limited]).arg(fiberwalk().get_program()).current_dir(folder.path());
+    command.env("FIBERWALK_DEVICE", "cpu");
     let finished: Finished = command.output().expect("a shell starts").into();
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     assert!(finished.stderr.starts_with("error: cannot write run/"), "{}", finished.stderr);
@@ -357,7 +358,7 @@ fn a_log_on_demand() {
         lines.filter(|line| line.contains(place)).count()
     };
     for (place, least) in [
-        ("fiberwalk::run_dir: wrote path=logged/model.fwk bytes=", 1),
+        ("fiberwalk::run_dir::atomic: wrote path=logged/model.fwk bytes=", 1),
         ("fiberwalk::choose::search: scored", 4),
         ("fiberwalk::choose::search: prior of the least NLL", 1),
         ("fiberwalk::walk::stage: walked first=0 end=16", 1),

@@ -115,6 +115,26 @@ fn a_run_killed_again_and_again_still_ends_in_the_same_bytes() {
     assert_eq!(difference(&found, &expected).len(), 0);
 }
 
+/// Whoever comes second is told who is at work and changes nothing; a process that is killed is at work no
+/// more.
+#[test]
+fn one_process_works_on_a_run() {
+    let (expected, _) = undisturbed("2");
+    let folder = prepared();
+    let mut command = fiberwalk();
+    let mut first = command.args(TRAIN).current_dir(folder.path()).spawn().expect("it starts");
+    appears(&folder.path().join("run/data.json"));
+    for _ in 0..3 {
+        let second = Finished::run(folder.path(), TRAIN.into_iter().chain(["--resume"]));
+        assert_eq!(second.code, Some(1), "{second:?}");
+        let holder = format!("run is in use by process {}", first.id());
+        assert!(second.stderr.contains(&holder), "{second:?}");
+    }
+    first.kill().expect("the child is ours");
+    first.wait().expect("the child is ours");
+    assert_eq!(difference(&resumed(folder.path()), &expected).len(), 0);
+}
+
 /// Waits until there is such a file.
 fn appears(path: &Path) {
     let start = Instant::now();
@@ -200,18 +220,27 @@ fn an_interrupted_shard_says_how_to_go_on() {
     assert_eq!(shard("shard-1-of-1.safetensors"), shard("expected"));
 }
 
-#[cfg(unix)]
+/// Interrupted while it reads its data, which takes long enough for that.
+#[cfg(target_os = "linux")]
 #[test]
 fn nothing_to_go_on_with_is_said_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let data = folder.path().join("data.csv");
-    let made = Command::new("mkfifo").arg(&data).status().expect("mkfifo is there");
-    assert!(made.success());
+    let line = "1,".repeat(30);
+    let rows = format!("{line}a\n").repeat(400_000);
+    let header: String = (0..30).map(|column| format!("x{column},")).collect();
+    fs::write(folder.path().join("data.csv"), format!("{header}digit\n{rows}")).expect("writable");
     let child = started(folder.path(), &["train", "data.csv", "--target", "digit"]);
-    // Opens once the child waits for rows that never come.
-    let rows = fs::OpenOptions::new().write(true).open(&data).expect("a pipe");
+    let open = format!("/proc/{}/fd", child.id());
+    let start = Instant::now();
+    let reads = || {
+        let files = fs::read_dir(&open).into_iter().flatten().flatten();
+        files.flat_map(|file| fs::read_link(file.path())).any(|file| file.ends_with("data.csv"))
+    };
+    while !reads() {
+        assert!(start.elapsed() < PATIENCE, "the data are not read so far");
+        sleep(Duration::from_millis(1));
+    }
     let interrupted = signalled(child, "-INT");
-    drop(rows);
     assert_eq!(interrupted.code, Some(130), "{interrupted:?}");
     assert!(interrupted.stderr.contains("before there was anything"), "{interrupted:?}");
     assert!(!interrupted.stderr.contains("--resume"), "{interrupted:?}");
