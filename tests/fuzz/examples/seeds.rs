@@ -16,7 +16,7 @@ const STRUCTURES: [(&str, Structure); 3] = [
 ];
 
 fn main() -> std::io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/artifact");
     std::fs::create_dir_all(&corpus)?;
     std::fs::write(corpus.join("tiny.fwk"), to_bytes(&tiny()))?;
     std::fs::write(corpus.join("convolutional.fwk"), to_bytes(&convolutional().0))?;

@@ -1,0 +1,14 @@
+//! Images as MNIST has them: any bytes as an idx file, gzipped or not, of images and of their labels.
+#![no_main]
+
+mod file;
+
+use fiberwalk::data::Source;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    file::with("data.idx", bytes, |path| {
+        let labels = Some(path.to_owned());
+        file::train(&Source { labels, ..path.into() });
+    });
+});

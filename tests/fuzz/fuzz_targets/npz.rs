@@ -1,0 +1,10 @@
+//! Archives of NumPy: any bytes as an `.npz` file.
+#![no_main]
+
+mod file;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    file::with("data.npz", bytes, |path| file::train(&path.into()));
+});
