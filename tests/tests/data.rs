@@ -188,3 +188,53 @@ fn windows_are_learned_and_cut_again() {
     let none = "train motion.csv --target activity --out other --window 6 --group place";
     refused(folder, none, &["no column `place`"]);
 }
+
+/// Columns as people have them: spellings of classes, latitudes, and mistakes that must not pass for data.
+#[test]
+fn columns_of_all_kinds_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("writable");
+    write("config.toml", DIGITS_CONFIG);
+    let csv = |target: &dyn Fn(usize, bool) -> String| {
+        let row = |row: usize| {
+            let (x, y) =
+                ((row * 7 % 100) as f64 / 50.0 - 1.0, (row * 13 % 100) as f64 / 50.0 - 1.0);
+            let latitude = 52.52 + 2e-5 * x;
+            format!("{latitude:.8},{y:.2},{}\n", target(row, x + 0.3 * y > 0.0))
+        };
+        "lat,b,y\n".to_owned() + &(0..300).map(row).collect::<String>()
+    };
+    let spelled = |row: usize, north: bool| match (north, row % 2) {
+        (true, 0) => "1".to_owned(),
+        (true, _) => "1.0".to_owned(),
+        (false, 0) => "0.0".to_owned(),
+        (false, _) => "00".to_owned(),
+    };
+    write("train.csv", &csv(&spelled));
+    write("test.csv", &csv(&|_, north| f32::from(u8::from(north)).to_string()));
+    write("blank.csv", &csv(&|_, _| String::new()));
+    let train = "train train.csv --target y --config config.toml --out run";
+    let told = Finished::success(folder, train.split(' ')).stderr;
+    assert!(told.contains("2 different whole numbers") && told.contains("lat-52.52"), "{told}");
+    let shown = run(folder, "evaluate run test.csv");
+    assert!(score(&shown, "accuracy") > 0.9, "{shown}");
+    run(folder, "predict run blank.csv --out p.csv");
+    let predictions = fs::read_to_string(folder.join("p.csv")).expect("predictions");
+    assert_eq!(predictions.lines().count(), 301);
+    let lone = "predict run/model.fwk test.csv --out q.csv";
+    refused(folder, lone, &["missing: `lat-52.52`"]);
+
+    write("open.csv", &csv(&spelled).replace("\n", "\n\"").replacen('"', "", 150));
+    refused(folder, "predict run open.csv --out q.csv", &["line 152", "the quoted field 1"]);
+    write("ovf.csv", &csv(&spelled).replacen(",-1.00,", ",ovf,", 1));
+    let train = "train ovf.csv --target y --config config.toml --out other";
+    refused(folder, train, &["column `b`", "expected a finite number, as in 299 of 300 rows"]);
+    write("far.csv", &csv(&|row, _| format!("{}e17", row + 1)));
+    let train = "train far.csv --target y --config config.toml --out other";
+    refused(
+        folder,
+        train,
+        &["row 11 (line 12), column `y`: found `11e17`, expected a number to predict"],
+    );
+}

@@ -43,7 +43,7 @@ struct About<'a> {
 /// Writes the networks of `predictor` to `path`: for every layer the tensors `NAME.weight` and `NAME.bias`, as
 /// PyTorch names and shapes those of a `Sequential` of layers, activations, pooling and one `Flatten`, stacked
 /// over networks; a single network without that dimension. They map features in original units to logits, or
-/// to the target in original units.
+/// to the target in original units; a column that is read less an offset is fed less it, as its name says.
 ///
 /// # Errors
 /// A predictor of the runtime, which has no networks, or a file that cannot be written.

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::debug;
 
+use crate::excerpt::cut;
+
+/// Characters of a line that is said.
+const LONGEST_NOTE: usize = 4000;
 /// All bars that are shown.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -57,7 +61,8 @@ impl Progress {
     /// A line for the user.
     pub fn note(self, text: &str) {
         if self == Self::Shown {
-            line(text);
+            // Names of columns and files may be in it.
+            text.lines().for_each(|text| line(&cut(text, LONGEST_NOTE)));
         }
     }
 }

@@ -7,6 +7,8 @@ use bytemuck::Pod;
 use fiberwalk_formats::MAX_MAP;
 
 use super::block::{Block, Values};
+use super::spread::Spread;
+use super::value::LARGEST;
 use super::{Column, Layout, Shape};
 use crate::store::{Store, Writer};
 
@@ -57,6 +59,29 @@ impl Elements {
             Self::Double(elements) => fields(&elements),
             Self::Text(elements) => elements,
         }
+    }
+
+    /// What is wrong with columns of which 32-bit floats hold too little, in an array of these rows and columns
+    /// with these distances of neighbours.
+    fn blurred(&self, [rows, columns]: [usize; 2], strides: [usize; 2]) -> Option<String> {
+        let mut spreads = vec![Spread::default(); columns];
+        for row in 0..rows {
+            for (column, spread) in spreads.iter_mut().enumerate() {
+                let index = row * strides[0] + column * strides[1];
+                spread.meet(match self {
+                    Self::Whole(elements) => elements[index] as f64,
+                    Self::Double(elements) => elements[index],
+                    Self::Bytes(_) | Self::Single(_) | Self::Text(_) => return None,
+                });
+            }
+        }
+        let found =
+            |(column, spread): (usize, &Spread)| Some((column, spread.std(), spread.offset()?));
+        let (column, std, offset) = spreads.iter().enumerate().find_map(found)?;
+        Some(format!(
+            "`x{column}` varies by {std:.1e} near {offset}, of which 32-bit floats hold too little: take {offset} \
+             off it"
+        ))
     }
 
     fn into_values(self) -> Result<Values, String> {
@@ -183,17 +208,21 @@ impl Array {
                 ));
             }
         };
+        let strides = strides(&shape, fortran);
+        let blurred = match &layout {
+            Layout::Columns(_) => elements.blurred([shape[0], shape[1]], [strides[0], strides[1]]),
+            _ => None,
+        };
         let mut values = elements.into_values()?;
         if fortran || channels_first {
-            let strides = strides(&shape, fortran);
             let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
             values = values.along(&axes).map_err(|error| error.to_string())?;
         }
-        let block = Block { layout, values: Arc::new(values), labels };
+        let block = Block { layout, values: Arc::new(values), blurred, labels };
         match block.not_finite() {
             None => Ok(block),
             Some((row, input, found)) => Err(format!(
-                "row {}, `{}`: found {found}, expected a finite number",
+                "row {}, `{}`: found {found}, expected a finite number within ± {LARGEST:e}",
                 row + 1,
                 block.layout.names()[input]
             )),
@@ -202,10 +231,10 @@ impl Array {
 }
 
 impl Block {
-    /// Row, input and value of the first number that is none.
+    /// Row, input and value of the first number that is none or too large.
     fn not_finite(&self) -> Option<(usize, usize, f32)> {
         let Values::Floats(floats) = &*self.values else { return None };
-        let index = floats.iter().position(|x| !x.is_finite())?;
+        let index = floats.iter().position(|&x| x.is_nan() || f64::from(x.abs()) > LARGEST)?;
         let inputs = self.layout.len();
         Some((index / inputs, index % inputs, floats[index]))
     }
@@ -247,6 +276,17 @@ mod tests {
         assert!(matches!(&block.layout, Layout::Columns(_)));
         assert_eq!(block.layout.names(), ["x0", "x1", "x2"]);
         assert_eq!(block.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    }
+
+    /// They are refused to train on; a few rows to predict may well lie close together.
+    #[test]
+    fn doubles_that_lie_close_together_are_told() {
+        let elements = vec![52.520_006, 1.0, 52.520_016, 2.0, 52.519_973, 3.0];
+        let elements = Elements::Double(elements.into());
+        let array = Array { shape: vec![3, 2], elements, fortran: false };
+        let message = array.into_block(false, "").expect("rows").blurred.expect("close");
+        assert!(message.contains("`x0` varies by 1.8e-5 near 52.52"), "{message}");
+        assert_eq!(self::array(&[3, 2]).into_block(false, "").expect("rows").blurred, None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Block {
     pub layout: Layout,
     /// Original units, row-major `[n, inputs]`, all finite.
     pub values: Arc<Values>,
+    /// What is wrong with them to train on, where 32-bit floats hold too little of what was read.
+    pub blurred: Option<String>,
     /// Where labels were looked for.
     pub labels: &'static str,
 }

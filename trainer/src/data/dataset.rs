@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::series::windows;
 use super::split::stratified;
+use super::value::Value;
 use super::{
     Column, Layout, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
+    outliers,
 };
 use crate::random::Purpose;
 use crate::task::Targets;
@@ -58,6 +60,7 @@ impl Dataset {
             let cut = windows(&table, &channels, &series, target_name, label)?;
             table = cut.table;
             notes.push(cut.note);
+            notes.extend(cut.outliers);
         }
         let chosen = match &source.selection {
             Selection::All => None,
@@ -73,6 +76,8 @@ impl Dataset {
         let target = Target::read(&table, target_name, task)?;
         let layout = Layout::learn(&table, &besides)?;
         let raw = layout.read(&table, &besides)?;
+        notes.extend(layout.offset_notes());
+        notes.extend(outliers::notes(&table, &layout, &raw));
         let groups = groups(&table, &series)?;
         Ok(Self {
             table,
@@ -150,11 +155,11 @@ fn groups(table: &Table, series: &Series) -> Result<Option<Vec<u32>>, TableError
     }
     let columns: Vec<usize> =
         series.group.iter().map(|name| table.column(name)).collect::<Result<_, _>>()?;
-    let mut known: HashMap<Vec<&str>, u32> = HashMap::new();
+    let mut known: HashMap<Vec<Value<'_>>, u32> = HashMap::new();
     let group = |row| {
-        let fields = columns.iter().map(|&column| table.field(row, column)).collect();
+        let values = columns.iter().map(|&column| Ok(Value::of(table.text(row, column)?)));
         let next = known.len() as u32;
-        *known.entry(fields).or_insert(next)
+        Ok(*known.entry(values.collect::<Result<_, _>>()?).or_insert(next))
     };
-    Ok(Some((0..table.len()).map(group).collect()))
+    Ok(Some((0..table.len()).map(group).collect::<Result<_, _>>()?))
 }

@@ -72,6 +72,7 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
     let block = Block {
         layout: Layout::Image(shape),
         values: Arc::new(Values::Bytes(pixels.finish().map_err(unreadable)?)),
+        blurred: None,
         labels: "expected one subfolder a class",
     };
     let classes = images.into_iter().map(|(_, class)| class).collect();

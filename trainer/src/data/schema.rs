@@ -11,23 +11,15 @@ use fiberwalk_formats::INPUT_CLIP;
 
 use super::inputs::standardise;
 use super::series::windows;
-use super::{Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Values};
-use crate::excerpt::list;
+use super::spread::varies;
+use super::{
+    Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Target, Values,
+};
+use crate::excerpt::excerpt;
 use crate::task::{AnyTask, Classification, Regression, Targets};
 
-/// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
-const MAX_AUTO_CLASSES: usize = 20;
-
-/// The task asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum TaskKind {
-    /// Classification for text and for whole numbers with few distinct values, else regression.
-    Auto,
-    /// The target is a class.
-    Classification,
-    /// The target is a number.
-    Regression,
-}
+/// Smallest deviation of an input: its inverse, times the steps of the board's inputs, is a float of 32 bits.
+const SMALLEST_STD: f32 = 1e-36;
 
 /// The meaning of a data file's columns, learned from training rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,101 +81,6 @@ impl TryFrom<Written> for Schema {
     }
 }
 
-/// The target column, as read.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// Class index of every row, and the classes' names.
-    Classes(Vec<u32>, Vec<String>),
-    /// Value of every row, original units.
-    Values(Vec<f32>),
-}
-
-impl Target {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Classes(labels, _) => labels.len(),
-            Self::Values(values) => values.len(),
-        }
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The targets of all rows, original units.
-    pub fn targets(&self) -> Targets {
-        match self {
-            Self::Classes(labels, classes) => Targets::classes(labels.clone(), classes.len()),
-            Self::Values(values) => Targets::Regression(values.clone()),
-        }
-    }
-
-    /// The task to learn, where it was left open with what was decided and why.
-    ///
-    /// # Errors
-    /// No such column.
-    pub(super) fn decide(
-        table: &Table,
-        target: &str,
-        task: TaskKind,
-    ) -> Result<(TaskKind, Option<String>), TableError> {
-        let column = table.column(target)?;
-        if task != TaskKind::Auto {
-            return Ok((task, None));
-        }
-        let classification = |reason: String| {
-            let decision = format!("classification, since `{target}` holds {reason}");
-            Ok((TaskKind::Classification, Some(decision)))
-        };
-        if !table.is_numeric(column) {
-            return classification("text".to_owned());
-        }
-        let values = table.different(column, MAX_AUTO_CLASSES);
-        let whole = values.iter().all(|value| value.parse::<i64>().is_ok());
-        if whole && values.len() <= MAX_AUTO_CLASSES {
-            return classification(format!("{} different whole numbers", values.len()));
-        }
-        Ok((TaskKind::Regression, Some(format!("regression, since `{target}` holds numbers"))))
-    }
-
-    /// Reads the target column of a training file.
-    ///
-    /// # Errors
-    /// No such column, a value that does not fit the task, or a target that never varies.
-    pub fn read(table: &Table, target: &str, task: TaskKind) -> Result<Self, TableError> {
-        let (task, _) = Self::decide(table, target, task)?;
-        let column = table.column(target)?;
-        if table.different(column, 1).len() < 2 {
-            let only = table.fields(column).next().unwrap_or_default();
-            return Err(table.unusable(format!(
-                "the target `{target}` is `{only}` in every row: there is nothing to learn"
-            )));
-        }
-        if task == TaskKind::Regression {
-            return Ok(Self::Values(table.numbers(column)?));
-        }
-        let classes = table.different(column, usize::MAX);
-        let mut classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
-        if table.is_numeric(column) {
-            let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
-            classes.sort_by(|a, b| number(a).total_cmp(&number(b)));
-        }
-        if classes.len() > table.len() / 2 {
-            return Err(table.unusable(format!(
-                "the target `{target}` has {} classes in {} rows; is it a number? use --task regression",
-                classes.len(),
-                table.len()
-            )));
-        }
-        let index =
-            |field: &str| classes.iter().position(|class| class == field).unwrap_or(0) as u32;
-        let labels = table.fields(column).map(index).collect();
-        Ok(Self::Classes(labels, classes))
-    }
-}
-
 impl Schema {
     /// Learns normalisation from the training rows `rows`: of each feature, or of each channel of a map over
     /// all of its positions. `centre`, one value a channel, is what a network has to be fed instead of the
@@ -206,15 +103,22 @@ impl Schema {
         }
         let mut constant = 0;
         let of_channels = moments(raw, rows, width, channels).into_iter().enumerate();
-        let (means, stds) = of_channels
+        let (means, stds): (Vec<f32>, Vec<f32>) = of_channels
             .map(|(channel, (mean, std))| {
-                // A value that moves by less than its own rounding does not vary.
-                let varies = std > 1e-6 * mean.abs() && std > 0.0;
+                let varies = varies(mean, std);
                 constant += usize::from(!varies);
                 let zero = centre.map_or(mean, |centre| centre[channel]);
                 (zero, if varies { std.hypot(mean - zero) } else { 1.0 })
             })
             .unzip();
+        if let Some(channel) = stds.iter().position(|&std| std < SMALLEST_STD) {
+            return Err(table.unusable(format!(
+                "`{}` varies by {:e} in the training rows, expected at least {SMALLEST_STD:e}: give it in a \
+                 smaller unit",
+                excerpt(&layout.names()[channel]),
+                stds[channel]
+            )));
+        }
         if constant == channels {
             let what = if layout.map().is_some() { "channel" } else { "feature column" };
             return Err(
@@ -226,7 +130,7 @@ impl Schema {
             Target::Classes(_, classes) => Classification { classes: classes.clone() }.into(),
             Target::Values(values) => {
                 let (mean, std) = moments(&values.clone().into(), rows, 1, 1)[0];
-                if std <= 1e-6 * mean.abs() || std <= 0.0 {
+                if !varies(mean, std) {
                     let message =
                         format!("the target `{target_name}` is constant in the training rows");
                     return Err(table.unusable(message));
@@ -251,17 +155,9 @@ impl Schema {
             return Vec::new();
         }
         let inputs = self.layout.len();
-        let row = |&row: &usize| x.row(row, inputs);
-        let mut constant = vec![true; inputs];
-        if let Some((first, others)) = rows.split_first() {
-            let first = row(first);
-            for other in others {
-                let other = row(other);
-                let both = first.iter().zip(&*other);
-                constant.iter_mut().zip(both).for_each(|(constant, (a, b))| *constant &= a == b);
-            }
-        }
-        (0..inputs).filter(|&input| constant[input]).collect()
+        let moments = moments(x, rows, inputs, inputs).into_iter().enumerate();
+        let constant = moments.filter(|&(_, (mean, std))| !varies(mean, std));
+        constant.map(|(input, _)| input).collect()
     }
 
     /// Standardises raw features `[n, features]` and clips them to ± [`INPUT_CLIP`].
@@ -313,7 +209,12 @@ impl Schema {
         target: &str,
     ) -> Result<(Arc<Values>, Targets), TableError> {
         let (series, table) = self.table(source, target, true)?;
-        let targets = self.read_target(&table, target)?;
+        let targets = match &self.task {
+            AnyTask::Regression(_) => Target::read_values(&table, target)?,
+            AnyTask::Classification(Classification { classes }) => {
+                Target::read_classes(&table, target, classes)?
+            }
+        };
         Ok((self.layout.read(&table, &series.besides(target))?, targets))
     }
 
@@ -354,31 +255,16 @@ impl Schema {
         info!(path = %source.path.display(), "{}", cut.note);
         Ok((series, cut.table))
     }
-
-    /// The target column of an evaluation file, original units.
-    fn read_target(&self, table: &Table, target: &str) -> Result<Targets, TableError> {
-        let column = table.column(target)?;
-        match &self.task {
-            AnyTask::Regression(_) => Ok(Targets::Regression(table.numbers(column)?)),
-            AnyTask::Classification(Classification { classes }) => {
-                let label = |(row, field): (usize, &str)| {
-                    let found = classes.iter().position(|class| class == field);
-                    found.map(|class| class as u32).ok_or_else(|| {
-                        let expected = format!("a class seen in training: {}", list(classes));
-                        table.bad_field(row, column, expected)
-                    })
-                };
-                let labels =
-                    table.fields(column).enumerate().map(label).collect::<Result<_, _>>()?;
-                Ok(Targets::classes(labels, classes.len()))
-            }
-        }
-    }
 }
 
 /// Mean and standard deviation (divisor n) of every channel of the named rows of `raw: [n, width]`, in which
 /// the values of all channels take turns.
-fn moments(raw: &Values, rows: &[usize], width: usize, channels: usize) -> Vec<(f32, f32)> {
+pub(super) fn moments(
+    raw: &Values,
+    rows: &[usize],
+    width: usize,
+    channels: usize,
+) -> Vec<(f32, f32)> {
     let mean_of = |value: &dyn Fn(usize, f32) -> f64| -> Vec<f64> {
         let mut sums = vec![0.0; channels];
         for &row in rows {
@@ -432,21 +318,5 @@ mod tests {
         let endless =
             "\"layout\":{\"image\":{\"height\":4294967296,\"width\":4294967296,\"channels\":1}}";
         assert!(read(endless, 1).expect_err("too large").contains("found 1 means"));
-    }
-
-    #[test]
-    fn the_task_follows_from_the_target() {
-        for (target, task) in
-            [("0\n1\n2\n0\n1\n2", "classification"), ("0.5\n1\n2\n3", "regression")]
-        {
-            let table =
-                table_from(&format!("x,y\n{}", target.replace('\n', "\n1,").replacen("", "1,", 1)))
-                    .expect("table");
-            let (_, reason) = Target::decide(&table, "y", TaskKind::Auto).expect("target");
-            assert!(reason.expect("a reason").starts_with(task));
-        }
-        let table = table_from("x,y\n1,a\n2,a\n").expect("table");
-        let message = Target::read(&table, "y", TaskKind::Auto).expect_err("one class").to_string();
-        assert!(message.contains("`y` is `a` in every row"), "{message}");
     }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::block::Block;
 use super::layout::read_columns;
+use super::outliers;
 use super::table::unreadable;
+use super::value::Value;
 use super::{Column, Layout, Table, TableError, Values};
 use crate::store::Writer;
 
@@ -65,6 +67,8 @@ pub(super) struct Windows {
     pub table: Table,
     /// How many there are, and what is in none.
     pub note: String,
+    /// Values that flatten a channel.
+    pub outliers: Vec<String>,
 }
 
 /// Cuts every run of consecutive rows of one group, and of one value of the column `label` where classes are
@@ -86,7 +90,8 @@ pub(super) fn windows(
 
     let keys: Vec<usize> = groups.iter().copied().chain(label).collect();
     let breaks = (1..table.len()).filter(|&row| {
-        keys.iter().any(|&column| table.field(row, column) != table.field(row - 1, column))
+        let value = |row, column| Value::of(table.field(row, column));
+        keys.iter().any(|&column| value(row, column) != value(row - 1, column))
     });
     let ends: Vec<usize> = breaks.chain([table.len()]).collect();
     let begins = [0].into_iter().chain(ends.iter().copied());
@@ -130,15 +135,18 @@ pub(super) fn windows(
         let window = raw.floats(start * width..(start + length) * width);
         values.extend(&window).map_err(unreadable)?;
     }
+    let channels = Layout::Columns(channels.to_vec());
+    let outliers = outliers::notes(table, &channels, &raw);
     let block = Block {
         layout,
         values: Arc::new(Values::Floats(values.finish().map_err(unreadable)?)),
+        blurred: None,
         labels: "expected it among the columns",
     };
     let last: Vec<usize> = starts.iter().map(|start| start + length - 1).collect();
     let target = table.column(target).ok();
     let columns: Vec<usize> = groups.into_iter().chain(target).collect();
-    Ok(Windows { table: table.condensed(&last, &columns, block)?, note })
+    Ok(Windows { table: table.condensed(&last, &columns, block)?, note, outliers })
 }
 
 #[cfg(test)]
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn windows_stay_within_group_and_class() {
-        let Windows { table, note } = cut(&series(2, 1), Some(3)).expect("windows");
+        let Windows { table, note, .. } = cut(&series(2, 1), Some(3)).expect("windows");
         let block = table.block().expect("numbers");
         assert_eq!(block.layout.names(), ["a@0", "b@0", "a@1", "b@1"]);
         assert_eq!(block.layout.map(), Some(Shape { height: 1, width: 2, channels: 2 }));
@@ -175,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_target_is_the_last_row_s_and_the_rest_is_told() {
-        let Windows { table, note } = cut(&series(3, 3), None).expect("windows");
+        let Windows { table, note, .. } = cut(&series(3, 3), None).expect("windows");
         assert_eq!(table.fields(1).collect::<String>(), "u");
         assert!(note.starts_with("1 windows"), "{note}");
         assert!(note.contains("4 rows") && note.contains("1 of 2 runs"), "{note}");

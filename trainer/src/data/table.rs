@@ -1,6 +1,6 @@
 //! What a data file holds: fields of text, checked for shape, and numbers beside them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::block::Block;
 use super::fields::{Fields, FieldsWriter, Hashing};
 use super::records::{Record, RecordError, Records};
+use super::value::{LARGEST, is_missing, number};
 use crate::excerpt::{excerpt, list, nearest};
 use crate::files;
 
@@ -119,8 +120,14 @@ pub enum TableError {
     },
 }
 
-/// Texts that stand for a missing value.
-const MISSING: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
+/// What the fields of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Finite numbers.
+    Numbers,
+    /// Anything else.
+    Text,
+}
 
 /// The rows of a data file: fields of named columns, every row as long as the header, and beside them a block
 /// of numbers where the file holds images or arrays, or was cut into windows.
@@ -170,7 +177,6 @@ impl Table {
                 let message = unequal(&columns, fields.rows + 1, &record);
                 return Err(TableError::Malformed { path: owned(), message });
             }
-            check_missing(path, &columns, fields.rows, Some(record.line), record.fields())?;
             fields.push(record.fields(), Some(record.line)).map_err(unreadable)?;
         }
         if fields.rows == 0 {
@@ -192,7 +198,6 @@ impl Table {
         let mut rows = FieldsWriter::new(columns.len());
         for row in 0..block.values.len() / block.layout.len() {
             let fields = || fields.iter().map(|fields| fields[row].as_str());
-            check_missing(path, &columns, row, None, fields())?;
             rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
         }
         let fields = rows.finish().map_err(|error| unreadable(path, error))?;
@@ -284,20 +289,14 @@ impl Table {
         (0..self.len()).map(move |row| self.field(row, column))
     }
 
-    /// Different fields of a column: all of them, or more than `most`.
-    pub(super) fn different(&self, column: usize, most: usize) -> BTreeSet<&str> {
-        let mut different = BTreeSet::new();
-        for field in self.fields(column) {
-            if different.insert(field) && different.len() > most {
-                break;
-            }
-        }
-        different
-    }
-
-    /// Whether every field of the column is a number, finite or not.
-    pub fn is_numeric(&self, column: usize) -> bool {
-        self.fields(column).all(|field| field.parse::<f32>().is_ok())
+    /// Whether a column holds numbers or text.
+    ///
+    /// # Errors
+    /// Most fields are numbers: the first that is none is named.
+    pub(super) fn held(&self, column: usize) -> Result<Held, TableError> {
+        let mut count = Counts::default();
+        self.fields(column).enumerate().for_each(|(row, field)| count.meet(row, field));
+        count.held(self, column)
     }
 
     /// The header and the named rows as CSV text; none where a block of numbers lies beside the columns.
@@ -314,19 +313,38 @@ impl Table {
         Some(writer.into_inner().expect("a vector grows"))
     }
 
-    /// The column as finite numbers.
+    /// A field as a finite number.
     ///
     /// # Errors
-    /// [`TableError::BadField`] names the first field that is none.
-    pub fn numbers(&self, column: usize) -> Result<Vec<f32>, TableError> {
-        (0..self.len()).map(|row| self.number(row, column)).collect()
+    /// The field is missing, or is none, or too large.
+    pub(super) fn number(&self, row: usize, column: usize) -> Result<f64, TableError> {
+        let field = self.field(row, column);
+        match number(field) {
+            Some(value) if value.abs() <= LARGEST => Ok(value),
+            Some(_) => Err(self.bad_field(row, column, format!("a number within ± {LARGEST:e}"))),
+            None if is_missing(field) => Err(self.missing(row, column)),
+            None => Err(self.bad_field(row, column, "a finite number".to_owned())),
+        }
     }
 
-    /// A field as a finite number.
-    pub(super) fn number(&self, row: usize, column: usize) -> Result<f32, TableError> {
-        match self.field(row, column).parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(value),
-            _ => Err(self.bad_field(row, column, "a finite number".to_owned())),
+    /// A field that may be any text but an empty one.
+    ///
+    /// # Errors
+    /// The field is empty.
+    pub(super) fn text(&self, row: usize, column: usize) -> Result<&str, TableError> {
+        match self.field(row, column) {
+            "" => Err(self.missing(row, column)),
+            field => Ok(field),
+        }
+    }
+
+    fn missing(&self, row: usize, column: usize) -> TableError {
+        TableError::Missing {
+            path: self.path.clone(),
+            row: row + 1,
+            line: self.line(row),
+            column: excerpt(&self.columns[column]),
+            found: excerpt(self.field(row, column)),
         }
     }
 
@@ -365,35 +383,67 @@ impl Table {
         TableError::Unusable { path: self.path.clone(), message }
     }
 
+    /// A row and its line, for a message.
+    pub(super) fn place(&self, row: usize) -> String {
+        format!("row {}{}", row + 1, at(self.line(row)))
+    }
+
     fn line(&self, row: usize) -> Option<u64> {
         self.fields.line(row)
+    }
+}
+
+/// Counts of what the fields of a column are.
+#[derive(Default)]
+pub(super) struct Counts {
+    numbers: usize,
+    missing: usize,
+    text: usize,
+    /// The first row whose field is no number.
+    other: Option<usize>,
+}
+
+impl Counts {
+    /// Counts the field of a row.
+    pub fn meet(&mut self, row: usize, field: &str) {
+        match number(field) {
+            Some(_) => self.numbers += 1,
+            None => {
+                self.other = self.other.or(Some(row));
+                let count = if is_missing(field) { &mut self.missing } else { &mut self.text };
+                *count += 1;
+            }
+        }
+    }
+
+    /// The first row whose field is no number.
+    pub const fn other(&self) -> Option<usize> {
+        self.other
+    }
+
+    /// What the column holds, once all rows were met. Few fields among many numbers are mistakes: a sensor that
+    /// overflowed, units below the header.
+    pub fn held(&self, table: &Table, column: usize) -> Result<Held, TableError> {
+        let Some(row) = self.other else { return Ok(Held::Numbers) };
+        if self.numbers <= self.text {
+            return Ok(Held::Text);
+        }
+        if is_missing(table.field(row, column)) {
+            return Err(table.missing(row, column));
+        }
+        let expected = format!(
+            "a finite number, as in {} of {} rows; correct or remove the row, or write categories as text in all \
+             rows",
+            self.numbers,
+            table.len()
+        );
+        Err(table.bad_field(row, column, expected))
     }
 }
 
 /// A file that cannot be read, or kept elsewhere than in memory.
 pub(super) fn unreadable(path: &Path, error: io::Error) -> TableError {
     TableError::Unreadable { path: path.to_owned(), error }
-}
-
-/// Refuses a row with a field that stands for a missing value.
-fn check_missing<'t>(
-    path: &Path,
-    columns: &[String],
-    row: usize,
-    line: Option<u64>,
-    fields: impl Iterator<Item = &'t str>,
-) -> Result<(), TableError> {
-    let missing = |field: &str| MISSING.iter().any(|text| field.eq_ignore_ascii_case(text));
-    match fields.enumerate().find(|(_, field)| missing(field)) {
-        None => Ok(()),
-        Some((column, field)) => Err(TableError::Missing {
-            path: path.to_owned(),
-            row: row + 1,
-            line,
-            column: excerpt(&columns[column]),
-            found: excerpt(field),
-        }),
-    }
 }
 
 /// The line behind a row, for a message.
@@ -466,9 +516,6 @@ mod tests {
             ("1,2\n3,4\n", "add a header row"),
             ("a,a\n1,2\n", "column 2 is named `a`"),
             ("a,b\n1,2\n3\n", "row 2 (line 3) has 1 fields, expected 2"),
-            ("a,b\n1,2\n3,\n", "row 2 (line 3), column `b`: found a missing value (``)"),
-            ("a,b\n1,NaN\n", "row 1 (line 2), column `b`: found a missing value (`NaN`)"),
-            ("a,b\r\n1,2\r\n\r\n3,\r\n", "row 2 (line 4), column `b`: found a missing value"),
             ("a,b\n1,2\n3,\"4\n5,6\n", "line 3: found no end of the quoted field 2"),
             ("# made by x\na,b\n1,2\n", "header, `# made by x`; remove comments above"),
             ("a;b\n1,5;2\n", "line 1: found `;` between the columns, expected commas"),
@@ -484,7 +531,7 @@ mod tests {
     fn what_is_quoted_in_a_message_is_cut_and_harmless() {
         let long = "x".repeat(100_000);
         let table = table_from(&format!("a,\x1b[2J\n1,{long}\n")).expect("readable");
-        let message = table.numbers(1).expect_err("text").to_string();
+        let message = table.number(0, 1).expect_err("text").to_string();
         assert!(message.contains("`\\u{1b}[2J`") && message.contains("(100000 bytes in all)"));
         assert!(message.len() < 1000, "{message}");
     }
@@ -509,9 +556,39 @@ mod tests {
     }
 
     #[test]
-    fn infinite_numbers_are_refused_where_they_stand() {
-        let table = table_from("a,b\n1,2\n3,inf\n").expect("readable");
-        let message = table.numbers(1).expect_err("inf").to_string();
-        assert!(message.contains("row 2 (line 3), column `b`: found `inf`, expected a finite"));
+    fn what_is_no_number_is_refused_where_it_stands() {
+        for (rows, expected) in [
+            ("1\n\ninf\n", "row 2 (line 4), column `b`: found `inf`, expected a finite number"),
+            ("1\n1e37\n", "row 2 (line 3), column `b`: found `1e37`, expected a number within"),
+            ("1\n1e400\n", "row 2 (line 3), column `b`: found `1e400`, expected a finite number"),
+            ("1\nn/a\n", "row 2 (line 3), column `b`: found a missing value (`n/a`)"),
+        ] {
+            let table = table_from(&format!("b\n{rows}").replace('\n', "\r\n")).expect("readable");
+            let message = table.number(1, 0).expect_err(rows).to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_mostly_numbers_has_no_categories() {
+        for (rows, row, found) in [
+            ("1\n2\novf\n", 3, "found `ovf`, expected a finite number, as in 2 of 3 rows"),
+            ("degC\n1\n2\n", 1, "found `degC`, expected a finite number"),
+            ("1\nNA\nNA\nNA\n", 2, "found a missing value (`NA`)"),
+            ("1\n2\ninf\n", 3, "found `inf`, expected a finite number"),
+        ] {
+            let table = table_from(&format!("b\n{rows}")).expect("readable");
+            let message = table.held(0).expect_err(rows).to_string();
+            let expected = format!("row {row} (line {}), column `b`: {found}", row + 1);
+            assert!(message.contains(&expected), "{message}");
+        }
+        for (rows, held) in
+            [("1\n2.5\n", Held::Numbers), ("none\nNA\n", Held::Text), ("a\nb\n1\n", Held::Text)]
+        {
+            assert_eq!(
+                table_from(&format!("b\n{rows}")).expect("readable").held(0).ok(),
+                Some(held)
+            );
+        }
     }
 }

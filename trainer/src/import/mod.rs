@@ -199,6 +199,12 @@ impl ImportedNetwork {
             inputs == features,
             "the imported network has {inputs} inputs, the data have {features} features"
         );
+        if let Some(column) = schema.layout.shifted() {
+            bail!(
+                "the values of `{column}` lie so close together that 32-bit floats hold little of them: take a \
+                 number near them off the column, and train the network on that"
+            );
+        }
         if map.positions() > 1 && schema.layout.map() != Some(map) {
             let found = schema
                 .layout

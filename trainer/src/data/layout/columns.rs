@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::super::table::unreadable;
+use super::super::spread::Spread;
+use super::super::table::{Counts, Held, unreadable};
+use super::super::value::number;
 use super::super::{Table, TableError, Values};
 use super::{Column, names, width};
 use crate::excerpt::list;
@@ -15,20 +17,22 @@ const MAX_CATEGORIES: usize = 32;
 /// What was met in a column of a training file.
 struct Met<'t> {
     index: usize,
-    /// The first row whose field is no number.
-    text: Option<usize>,
+    counts: Counts,
+    spread: Spread,
     /// Different fields, or one more than a column of categories has.
     values: BTreeSet<&'t str>,
 }
 
 impl<'t> Met<'t> {
     fn new(index: usize) -> Self {
-        Self { index, text: None, values: BTreeSet::new() }
+        let (counts, spread) = (Counts::default(), Spread::default());
+        Self { index, counts, spread, values: BTreeSet::new() }
     }
 
     fn meet(&mut self, row: usize, field: &'t str) {
-        if self.text.is_none() && field.parse::<f32>().is_err() {
-            self.text = Some(row);
+        self.counts.meet(row, field);
+        if let Some(number) = number(field) {
+            self.spread.meet(number);
         }
         if self.values.len() <= MAX_CATEGORIES {
             self.values.insert(field);
@@ -37,15 +41,25 @@ impl<'t> Met<'t> {
 
     /// The column, once all rows were met.
     fn column(self, table: &Table) -> Result<Column, TableError> {
-        let Self { index, text, values } = self;
+        let Self { index, counts, spread, values } = self;
         let name = table.columns[index].clone();
-        let Some(row) = text else { return Ok(Column::Number(name)) };
+        if counts.held(table, index)? == Held::Numbers {
+            return Ok(match spread.offset() {
+                None => Column::Number(name),
+                Some(offset) => Column::Shifted { name, offset },
+            });
+        }
+        let row = counts.other().unwrap_or_default();
         if values.len() > MAX_CATEGORIES {
             let expected = format!(
                 "a number, or one of at most {MAX_CATEGORIES} categories (the column has more different \
                  values); correct the value or drop the column"
             );
             return Err(table.bad_field(row, index, expected));
+        }
+        if values.contains("") {
+            let empty = table.fields(index).position(str::is_empty).unwrap_or_default();
+            table.text(empty, index)?;
         }
         let values = values.into_iter().map(str::to_owned).collect();
         Ok(Column::Categories { name, values })
@@ -84,8 +98,8 @@ struct Reading<'c> {
 }
 
 enum Becomes<'c> {
-    /// This input value.
-    Number(usize),
+    /// This input value, less an offset.
+    Number(usize, f64),
     /// The input value of each category.
     Categories(Vec<(&'c str, usize)>),
 }
@@ -119,9 +133,11 @@ pub(in super::super) fn read_columns(
     for row in 0..table.len() {
         for Reading { column, becomes } in &readings {
             match becomes {
-                Becomes::Number(input) => x[*input] = table.number(row, *column)?,
+                Becomes::Number(input, offset) => {
+                    x[*input] = (table.number(row, *column)? - offset) as f32;
+                }
                 Becomes::Categories(categories) => {
-                    let field = table.field(row, *column);
+                    let field = table.text(row, *column)?;
                     let mut known = false;
                     for &(category, input) in categories {
                         x[input] = f32::from(u8::from(category == field));
@@ -156,7 +172,10 @@ fn readings<'c>(
     for column in columns {
         let found = match column {
             Column::Number(name) => {
-                places.get(name.as_str()).map(|&column| (column, Becomes::Number(input)))
+                places.get(name.as_str()).map(|&column| (column, Becomes::Number(input, 0.0)))
+            }
+            Column::Shifted { name, offset } => {
+                places.get(name.as_str()).map(|&column| (column, Becomes::Number(input, *offset)))
             }
             Column::Categories { name, values } => {
                 let categories = values.iter().map(String::as_str).zip(input..).collect();
@@ -165,7 +184,7 @@ fn readings<'c>(
             Column::Named(name) => match resolve.name(name) {
                 Err(message) => return Err(table.unusable(message)),
                 Ok(None) => None,
-                Ok(Some((column, None))) => Some((column, Becomes::Number(input))),
+                Ok(Some((column, None))) => Some((column, Becomes::Number(input, 0.0))),
                 Ok(Some((column, Some(category)))) => match of_named.get(&column) {
                     None => {
                         of_named.insert(column, readings.len());
@@ -241,6 +260,35 @@ mod tests {
             let message = read(&named, &format!("{header}{row}")).expect_err("either");
             assert!(message.contains("`c=blue`") && message.contains("its run"), "{message}");
         }
+    }
+
+    #[test]
+    fn numbers_that_lie_close_together_keep_what_they_differ_by() {
+        let latitudes = ["52.52000691", "52.52001643", "52.51997394", "52.52001811"];
+        let rows: String = latitudes.iter().map(|latitude| format!("{latitude},7,0\n")).collect();
+        let layout = learned(&format!("lat,x,y\n{rows}"));
+        assert_eq!(layout.names(), ["lat-52.52", "x"]);
+        let found = read(&layout, "x,lat\n7,52.52001642\n").expect("a row");
+        assert!((f64::from(found[0]) - 1.642e-5).abs() < 1e-12, "{found:?}");
+        // A column that already holds the difference, as an artifact names it.
+        let named = Layout::of_artifact(layout.names(), None);
+        assert_eq!(read(&named, "x,lat-52.52\n7,1e-5\n"), Ok(vec![1e-5, 7.0]));
+    }
+
+    #[test]
+    fn any_text_but_none_is_a_category() {
+        let layout = learned("c,x,y\nnone,1,0\nNA,2,1\n?,3,1\nnull,4,0\n");
+        assert_eq!(layout.names(), ["c=?", "c=NA", "c=none", "c=null", "x"]);
+        let refused = |text: &str| {
+            let table = table_from(text).expect("a table");
+            Layout::learn(&table, &["y"]).expect_err(text).to_string()
+        };
+        let message = refused("c,x,y\nred,1,0\n,2,1\nblue,3,1\n");
+        assert!(message.contains("row 2 (line 3), column `c`: found a missing value"), "{message}");
+        let message = refused("c,x,y\nred,1,0\nred,2,1\nred,ovf,1\n");
+        assert!(message.contains("row 3 (line 4), column `x`: found `ovf`"), "{message}");
+        let message = read(&layout, "c,x\nnone,NA\n").expect_err("a number");
+        assert!(message.contains("row 1 (line 2), column `x`: found a missing value"), "{message}");
     }
 
     #[test]

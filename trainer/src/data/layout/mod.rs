@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 pub(super) use columns::read_columns;
 
 use super::{Shape, Table, TableError, Values};
+use crate::excerpt::{LISTED, excerpt};
 
 /// What an input is, in the order of the network's input values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Columns of a table.
@@ -29,11 +30,19 @@ pub enum Layout {
 }
 
 /// A column of a table, and the input values that it becomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
     /// One value: the number in the column of this name.
     Number(String),
+    /// One value: the number in the column of this name less `offset`, where floats of 32 bits hold too little
+    /// of what the numbers themselves differ by.
+    Shifted {
+        /// Name of the column.
+        name: String,
+        /// What is taken off in double precision.
+        offset: f64,
+    },
     /// A value a category: 1 where the column holds it, else 0.
     Categories {
         /// Name of the column.
@@ -51,10 +60,14 @@ impl Layout {
     /// which is the target.
     ///
     /// # Errors
-    /// A text column with too many values, or no column but those.
+    /// A text column with too many values, a column of numbers and other fields, or no column but those; an
+    /// array of which 32-bit floats hold too little.
     pub fn learn(table: &Table, besides: &[&str]) -> Result<Self, TableError> {
         match table.block() {
-            Some(block) => Ok(block.layout.clone()),
+            Some(block) => match &block.blurred {
+                Some(message) => Err(table.unusable(message.clone())),
+                None => Ok(block.layout.clone()),
+            },
             None => Column::learn(table, besides).map(Self::Columns),
         }
     }
@@ -89,7 +102,38 @@ impl Layout {
         self.map().unwrap_or(Shape::flat(self.len()))
     }
 
-    /// A name for every input value, to show and to write: `column`, `column=category`, `y3x5` of a pixel,
+    /// The first column that is read less an offset.
+    pub fn shifted(&self) -> Option<&str> {
+        let columns = self.columns().iter();
+        let mut shifted = columns.filter(|column| matches!(column, Column::Shifted { .. }));
+        shifted.next().map(Column::name)
+    }
+
+    /// The columns of a row; none of an image.
+    fn columns(&self) -> &[Column] {
+        match self {
+            Self::Columns(columns) | Self::Windows { channels: columns, .. } => columns,
+            Self::Image(_) => &[],
+        }
+    }
+
+    /// Notes on columns that are read less an offset.
+    pub(super) fn offset_notes(&self) -> Vec<String> {
+        let note = |column: &Column| {
+            let Column::Shifted { name, offset } = column else { return None };
+            let read = names_of(std::slice::from_ref(column)).concat();
+            Some(format!(
+                "note: the values of `{}` lie so close together near {offset} that 32-bit floats hold little of \
+                 them: the model reads `{}`, which a board has to be fed, taken in whole numbers or 64-bit \
+                 floats",
+                excerpt(name),
+                excerpt(&read)
+            ))
+        };
+        self.columns().iter().filter_map(note).take(LISTED).collect()
+    }
+
+    /// A name for every input value, to show and to write: `column`, `column-offset`, `column=category`, `y3x5` of a pixel,
     /// `y3x5c0` of one of its channels, `column@7` of a window's eighth row. Two values can have the same one,
     /// and nothing is read back from them where the layout is known.
     pub fn names(&self) -> Vec<String> {
@@ -170,7 +214,7 @@ impl Column {
     /// Number of input values.
     fn len(&self) -> usize {
         match self {
-            Self::Number(_) | Self::Named(_) => 1,
+            Self::Number(_) | Self::Shifted { .. } | Self::Named(_) => 1,
             Self::Categories { values, .. } => values.len(),
         }
     }
@@ -178,7 +222,10 @@ impl Column {
     /// Name of the column, as far as it is known.
     fn name(&self) -> &str {
         match self {
-            Self::Number(name) | Self::Categories { name, .. } | Self::Named(name) => name,
+            Self::Number(name)
+            | Self::Shifted { name, .. }
+            | Self::Categories { name, .. }
+            | Self::Named(name) => name,
         }
     }
 }
@@ -191,6 +238,10 @@ fn width(columns: &[Column]) -> usize {
 fn names_of(columns: &[Column]) -> Vec<String> {
     let names = columns.iter().flat_map(|column| match column {
         Column::Number(name) | Column::Named(name) => vec![name.clone()],
+        Column::Shifted { name, offset } => {
+            let sign = if *offset < 0.0 { '+' } else { '-' };
+            vec![format!("{name}{sign}{}", offset.abs())]
+        }
         Column::Categories { name, values } => {
             values.iter().map(|value| format!("{name}={value}")).collect()
         }
@@ -234,6 +285,17 @@ mod tests {
         assert_eq!((columns.len(), columns.map()), (3, None));
         let of: Vec<_> = (0..4).map(|input| columns.column_of(input)).collect();
         assert_eq!(of, [Some("c"), Some("c"), Some("x"), None]);
+    }
+
+    #[test]
+    fn offsets_are_named_and_told() {
+        let shifted = |offset| Column::Shifted { name: "lat".to_owned(), offset };
+        let columns = vec![number("a"), shifted(52.52), shifted(-3.5)];
+        let layout = Layout::Windows { steps: 2, channels: columns };
+        assert_eq!(layout.channel_names(), ["a", "lat-52.52", "lat+3.5"]);
+        assert_eq!(layout.shifted(), Some("lat"));
+        let notes = layout.offset_notes();
+        assert!(notes.len() == 2 && notes[0].contains("reads `lat-52.52`"), "{notes:?}");
     }
 
     #[test]
