@@ -73,9 +73,10 @@ impl Dataset {
         if let Some(rows) = &chosen {
             table = table.select(rows)?;
         }
-        let target = Target::read(&table, target_name, task)?;
+        // A field that is missing is named before the target is judged as a whole.
         let layout = Layout::learn(&table, &besides)?;
         let raw = layout.read(&table, &besides)?;
+        let target = Target::read(&table, target_name, task)?;
         notes.extend(layout.offset_notes());
         notes.extend(outliers::notes(&table, &layout, &raw));
         let groups = groups(&table, &series)?;

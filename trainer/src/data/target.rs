@@ -96,7 +96,7 @@ impl Target {
         let (task, _) = Self::decide(table, target, task)?;
         let column = table.column(target)?;
         let shown = excerpt(target);
-        let first = Value::of(table.field(0, column));
+        let first = Value::of(table.text(0, column)?);
         if table.fields(column).all(|field| Value::of(field) == first) {
             return Err(table.unusable(format!(
                 "the target `{shown}` is `{}` in every row: there is nothing to learn",
@@ -115,8 +115,14 @@ impl Target {
             }
         }
         if classes.len() > table.len() / 2 {
+            let numbers = matches!(classes.first_key_value(), Some((Value::Number(..), _)));
+            let hint = if numbers {
+                "is it a number? use --task regression"
+            } else {
+                "more rows are needed"
+            };
             return Err(table.unusable(format!(
-                "the target `{shown}` has {} classes in {} rows; is it a number? use --task regression",
+                "the target `{shown}` has {} classes in {} rows; {hint}",
                 classes.len(),
                 table.len()
             )));
@@ -221,6 +227,8 @@ mod tests {
             let decided = Target::decide(&table(fields), "y", TaskKind::Auto).expect("target");
             assert!(decided.1.expect("a reason").starts_with(task), "{fields:?}");
         }
+        let message = read(&["", "a"], TaskKind::Auto).expect_err("nothing");
+        assert!(message.contains("row 1 (line 2), column `y`: found a missing value"), "{message}");
         let message = read(&["a"], TaskKind::Auto).expect_err("one class");
         assert!(message.contains("`y` is `a` in every row"), "{message}");
         let message = read(&["1", "1.0"], TaskKind::Auto).expect_err("one number");
