@@ -103,8 +103,8 @@ impl Choices {
         {
             return Err(format!("noise_std is {:?}, which is not the task's", self.noise_std));
         }
-        task.check(self.map_calibration)?;
-        task.check(self.particle_calibration)?;
+        self.map_calibration.check(task)?;
+        self.particle_calibration.check(task)?;
         for candidate in [&self.chosen].into_iter().chain(&self.candidates) {
             candidate.check(depth)?;
         }

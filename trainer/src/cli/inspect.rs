@@ -46,7 +46,7 @@ struct Report<'a> {
     code_source: &'static str,
     samples: u16,
     stored_codes: usize,
-    calibration: Calibration,
+    calibration: OutputReport,
     flash_bytes: Flash,
     scratch_bytes: usize,
     multiply_accumulates: Work,
@@ -71,7 +71,7 @@ struct LayerReport {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Calibration {
+enum OutputReport {
     Classification { temperature: f32, set_threshold: f32, coverage: f32, epistemic_threshold: f32 },
     Regression { noise_std: f32, interval: f32, coverage: f32, epistemic_threshold: f32 },
 }
@@ -150,7 +150,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
             epistemic_threshold,
         } => {
             let temperature = (1 << TEMPERATURE_BITS) as f32 / inverse_temperature as f32;
-            let calibration = Calibration::Classification {
+            let calibration = OutputReport::Classification {
                 temperature,
                 set_threshold,
                 coverage,
@@ -169,7 +169,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
         } => {
             let noise_std = std * noise_variance.sqrt();
             let calibration =
-                Calibration::Regression { noise_std, interval, coverage, epistemic_threshold };
+                OutputReport::Regression { noise_std, interval, coverage, epistemic_threshold };
             (target, None, calibration)
         }
     };
@@ -260,7 +260,7 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
         report.latent_dim, report.stored_codes, report.samples, report.code_source
     )?;
     match report.calibration {
-        Calibration::Classification {
+        OutputReport::Classification {
             temperature,
             set_threshold,
             coverage,
@@ -272,11 +272,13 @@ fn print(report: &Report<'_>) -> std::io::Result<()> {
                  coverage {coverage}, out of distribution above {epistemic_threshold:.4} nats"
             )?;
         }
-        Calibration::Regression { noise_std, interval, coverage, epistemic_threshold } => writeln!(
-            shown,
-            "calibrated noise {noise_std:.4}, intervals of ± {interval:.3} std for coverage \
+        OutputReport::Regression { noise_std, interval, coverage, epistemic_threshold } => {
+            writeln!(
+                shown,
+                "calibrated noise {noise_std:.4}, intervals of ± {interval:.3} std for coverage \
              {coverage}, out of distribution above {epistemic_threshold:.3} noise std"
-        )?,
+            )?
+        }
     }
     let flash = &report.flash_bytes;
     writeln!(

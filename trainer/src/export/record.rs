@@ -82,7 +82,7 @@ impl CalibrationRecord {
             let Self { map, particles, float, runtime } = record;
             [map, particles, float, runtime]
                 .iter()
-                .try_for_each(|thresholds| task.check(thresholds.calibration))
+                .try_for_each(|thresholds| thresholds.check(task))
         })
     }
 }

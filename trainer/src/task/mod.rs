@@ -3,7 +3,7 @@
 //! [`Task`] lists what a kind of task consists of and what is computed with it; [`classification`] and
 //! [`regression`] are the kinds. Data, runs and artifacts hold parts of whichever task they are of:
 //! [`AnyTask`], [`Targets`], [`Likelihood`], … have one variant a kind, and their methods find the kind once
-//! and go on with its types (`parts.rs`). Another kind is a folder beside these two and a variant of those.
+//! and go on with its types (`parts/`). Another kind is a folder beside these two and a variant of those.
 
 pub mod classification;
 mod minimum;

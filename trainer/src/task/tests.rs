@@ -38,11 +38,20 @@ fn gradients_of_divergences_are_those_of_finite_differences() {
 }
 
 #[test]
-fn a_calibration_of_another_task_is_refused() {
+fn a_calibration_of_another_task_or_out_of_range_is_refused() {
     let task: AnyTask = Regression { mean: 3.0, std: 2.0 }.into();
-    task.check(NoiseStd(0.3).into()).expect("of numbers");
-    let message = task.check(Temperature(1.2).into()).expect_err("of classes");
-    assert!(message.contains("found a temperature"), "{message}");
+    let check = |calibration: Calibration| calibration.check(&task);
+    assert_eq!(check(NoiseStd(0.3).into()), Ok(()));
+    let message = check(Temperature(1.2).into()).expect_err("of classes");
+    let expected = "found a temperature of 1.2, expected a standard deviation of noise above 0";
+    assert_eq!(message, expected);
+    for value in [0.0, -0.3, f64::NAN, f64::INFINITY] {
+        check(NoiseStd(value).into()).expect_err("out of range");
+    }
+    let mut thresholds = Thresholds::open(NoiseStd(0.3).into());
+    assert_eq!(thresholds.check(&task), Ok(()));
+    thresholds.conformal = f32::NAN;
+    thresholds.check(&task).expect_err("no number");
 }
 
 /// The records of earlier versions are read.
