@@ -41,6 +41,8 @@ pub enum Purpose {
     Hmc = 16,
     /// Rows of a file that are taken instead of all.
     Take = 17,
+    /// Rows that an imported network is compared with its original on.
+    Import = 18,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

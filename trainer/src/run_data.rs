@@ -47,6 +47,9 @@ pub struct DataRecord {
     /// Names of the layers of a network trained elsewhere; those of others are 0, 1, ….
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<Vec<String>>,
+    /// How a network trained elsewhere does not fit the training rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misfit: Option<String>,
 }
 
 impl DataRecord {

@@ -32,15 +32,22 @@ impl Arguments {
         let architecture = imported.network.architecture();
         let mut shown = std::io::stdout().lock();
         writeln!(shown, "{}, {} parameters", summary(architecture), architecture.parameters())?;
+        if let Some((rows, difference)) = imported.computed {
+            writeln!(
+                shown,
+                "its outputs for {rows} drawn rows differ from those of the model's graph by at most {difference:.1e}"
+            )?;
+        }
         match imported.checked {
             Some((rows, difference)) => writeln!(
                 shown,
                 "its outputs for {rows} reference rows differ by at most {difference:.1e}"
             )?,
-            None => writeln!(
+            None if imported.computed.is_none() => writeln!(
                 shown,
                 "not compared with outputs of the original: a description with [check] would"
             )?,
+            None => {}
         }
         writeln!(shown, "{}: go on with train --network {0}", out.display())?;
         Ok(())

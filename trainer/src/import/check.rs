@@ -16,11 +16,11 @@ use crate::network::{Batch, outputs, softmax};
 /// precision where sums are taken in another order and units are changed.
 const TOLERANCE: f64 = 1e-4;
 
-/// Number of reference rows, whose maps are in this `order`, and the largest difference of an output; none
+/// Number of reference rows, whose maps are in this order or have these sides, and the largest difference of an output; none
 /// where nothing is to be checked.
 pub fn check(
     network: &ImportedNetwork,
-    order: Order,
+    (order, dimensions): (Order, &[usize]),
     about: &Description,
     model: &Path,
     description: Option<&Path>,
@@ -38,41 +38,73 @@ pub fn check(
     let (shape, x) = read(&check.inputs)?;
     let (features, width) = (architecture.inputs(), architecture.outputs());
     let map = architecture.input;
-    let dimensions = order.dimensions(map);
+    let own = order.dimensions(map);
+    // Sides of 1 change no place of a value.
+    let long = |sides: &[usize]| sides.iter().copied().filter(|&side| side > 1).collect::<Vec<_>>();
+    let same = |a: &[usize], b: &[usize]| long(a) == long(b);
     let rows = match shape.split_first() {
-        Some((&rows, rest)) if rows > 0 && (rest == [features] || rest == dimensions) => rows,
+        Some((&rows, rest))
+            if rows > 0 && (rest == [features] || same(rest, &own) || same(rest, dimensions)) =>
+        {
+            rows
+        }
         _ => {
             let shapes = match map.positions() {
                 1 => format!("[n, {features}]"),
-                _ => format!("n maps of {dimensions:?}"),
+                _ => format!("n maps of {own:?}"),
             };
             bail!("{shown}: {}: found the shape {shape:?}, expected {shapes}", check.inputs)
         }
     };
-    let x = order.channels_last(&x, map);
-    // Padding is zeros round what the network reads.
-    let zero = network.padding().unwrap_or(&[0.0]).iter().cycle();
-    let x: Vec<f32> = x.iter().zip(zero).map(|(&x, &zero)| (x - f64::from(zero)) as f32).collect();
-    let batch = Batch::from_rows(&x, features);
-    let mut own = outputs(architecture, &network.theta, &batch);
-    let mut columns = width;
-    let name = match (&check.outputs, &check.probabilities) {
-        (Some(name), _) => name,
-        (None, Some(name)) => {
-            if width == 1 {
-                // The log odds of the second of two classes.
-                own = [vec![0.0; rows], own].concat();
-                columns = 2;
-            }
-            softmax(&mut own, rows);
-            name
-        }
+    let (name, given, columns) = match (&check.outputs, &check.probabilities) {
+        (Some(name), _) => (name, Given::Outputs, width),
+        (None, Some(name)) => (name, Given::Probabilities, width.max(2)),
         (None, None) => return Ok(None),
     };
     let (shape, reference) = read(name)?;
     // One output a row may come as a vector.
     let fits = shape == [rows, columns] || (columns == 1 && shape == [rows]);
     ensure!(fits, "{shown}: {name}: found the shape {shape:?}, expected [{rows}, {columns}]");
+    let largest = difference(network, &order.channels_last(&x, map), &reference, given)
+        .with_context(|| format!("{shown}: {name}"))?;
+    Ok(Some((rows, largest)))
+}
+
+/// What a reference holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The network's outputs.
+    Outputs,
+    /// Probabilities of its classes.
+    Probabilities,
+}
+
+/// The largest difference between what a network gives for `x`, `[n, inputs]` in original units with channels last, and
+/// `reference`, `[n, outputs]` or `[n, classes]`.
+///
+/// # Errors
+/// It is larger than single precision explains.
+pub fn difference(
+    network: &ImportedNetwork,
+    x: &[f64],
+    reference: &[f64],
+    given: Given,
+) -> anyhow::Result<f64> {
+    let architecture = network.architecture();
+    // Padding is zeros round what the network reads.
+    let zero = network.padding().unwrap_or(&[0.0]).iter().cycle();
+    let x: Vec<f32> = x.iter().zip(zero).map(|(&x, &zero)| (x - f64::from(zero)) as f32).collect();
+    let batch = Batch::from_rows(&x, architecture.inputs());
+    let rows = batch.rows();
+    let mut own = outputs(architecture, &network.theta, &batch);
+    if given == Given::Probabilities {
+        if architecture.outputs() == 1 {
+            // The log odds of the second of two classes.
+            own = [vec![0.0; rows], own].concat();
+        }
+        softmax(&mut own, rows);
+    }
+    let columns = own.len() / rows;
     let scale = reference.iter().fold(1.0f64, |largest, value| largest.max(value.abs()));
     let mut largest = 0.0f64;
     for (index, &expected) in reference.iter().enumerate() {
@@ -81,11 +113,11 @@ pub fn check(
         let difference = (found - expected).abs();
         if difference.is_nan() || difference > TOLERANCE * scale {
             bail!(
-                "{shown}: {name}: row {row}, output {output}: the imported network gives {found}, expected \
-                 {expected}; is the order of the layers, the activation or the units of the inputs another?"
+                "row {row}, output {output}: the imported network gives {found}, expected {expected}; is the order of \
+                 the layers, the activation or the units of the inputs another?"
             );
         }
         largest = largest.max(difference);
     }
-    Ok(Some((rows, largest)))
+    Ok(largest)
 }

@@ -3,6 +3,7 @@
 use anyhow::{anyhow, bail, ensure};
 
 use super::description::Description;
+use super::onnx::End;
 use super::weights::transposed;
 use super::{About, ImportedNetwork};
 use crate::network::{Activation, Architecture, Block, Shape};
@@ -27,6 +28,8 @@ pub struct Layers {
     pub input: Shape,
     /// What the source has first of a map, for whoever gives it rows.
     pub order: Order,
+    /// Sides of a row of the source's input, as it has them.
+    pub dimensions: Vec<usize>,
     /// From the input to the output.
     pub layers: Vec<Layer>,
     /// The input, one value a channel, that the padding of the first layer stands for: the layer reads
@@ -108,7 +111,8 @@ impl Layer {
 impl Layers {
     /// A network of features, as long as no layer says otherwise.
     pub fn new(input: Shape, order: Order, layers: Vec<Layer>) -> Self {
-        Self { zero: vec![0.0; input.channels], input, order, layers }
+        let dimensions = order.dimensions(input);
+        Self { zero: vec![0.0; input.channels], input, order, dimensions, layers }
     }
 
     /// The layers of a parameter vector, of x − `zero` where that is given.
@@ -191,9 +195,18 @@ impl Layers {
         Ok(())
     }
 
-    /// The network, once the layers are checked.
-    pub fn network(&self, about: &Description) -> anyhow::Result<ImportedNetwork> {
-        let (features, classes) = (about.inputs.names.clone(), about.outputs.classes.clone());
+    /// The network, once the layers are checked, that gives what is turned into `end`; `held` are the classes' names
+    /// that its source holds.
+    pub fn network(
+        &self,
+        about: &Description,
+        end: End,
+        held: Option<Vec<String>>,
+    ) -> anyhow::Result<ImportedNetwork> {
+        let features = about.inputs.names.clone();
+        let said = about.outputs.classes.clone();
+        let classes_held = said.is_none() && held.is_some();
+        let classes = said.or(held);
         let count = |names: &Option<Vec<String>>, width: usize, field| match names {
             Some(names) if names.len() != width => {
                 bail!("{field}: found {} names, expected {width}", names.len())
@@ -207,7 +220,7 @@ impl Layers {
         let zero = self.padding().map(|zero| zero.iter().map(|&value| value as f32).collect());
         let layers = self.layers.iter().map(|layer| layer.name.clone()).collect();
         let architecture = self.architecture();
-        let about = About { architecture, features, classes, layers, zero };
+        let about = About { architecture, features, classes, classes_held, layers, zero, end };
         Ok(ImportedNetwork { theta: self.theta(), about })
     }
 

@@ -5,7 +5,9 @@
 
 mod check;
 mod description;
+mod elsewhere;
 mod layers;
+mod misfit;
 mod onnx;
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,10 @@ use crate::run_dir::write_atomically;
 use crate::task::{AnyTask, Classification, Regression};
 use crate::tensors::{TensorFile, header};
 use description::Description;
+use elsewhere::way_from;
 pub(crate) use layers::{Layers, Order};
+pub(crate) use misfit::misfit;
+use onnx::End;
 
 /// Name of the parameters, `[1, P]`, in the file of an imported network.
 const THETA: &str = "theta";
@@ -49,24 +54,42 @@ struct About {
     features: Option<Vec<String>>,
     /// Class names in the order of the outputs; none where the order is that of the data's classes.
     classes: Option<Vec<String>>,
+    /// Whether these names are those that the source holds, and not the user's.
+    #[serde(default)]
+    classes_held: bool,
     /// What the source called the layers.
     layers: Vec<String>,
     /// Of a first layer with padding what a zero there stands for, original units, one a channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     zero: Option<Vec<f32>>,
+    /// What the source makes of the outputs.
+    #[serde(default)]
+    end: End,
 }
 
 /// An imported network, and how far its outputs are from those of the original.
 pub struct Import {
     /// The network.
     pub network: ImportedNetwork,
-    /// Rows that were compared, and the largest difference; none where the description names no
-    /// reference outputs.
+    /// Rows that were drawn and computed by the original's graph, and the largest difference; none of a source that
+    /// holds weights alone, or of a graph that takes too long.
+    pub computed: Option<(usize, f64)>,
+    /// Rows that the description names, and the largest difference.
     pub checked: Option<(usize, f64)>,
 }
 
+/// What is read of a source.
+struct Source {
+    layers: Layers,
+    end: End,
+    /// Names of the classes that it holds.
+    classes: Option<Vec<String>>,
+    /// Rows of its graph that were compared, and the largest difference.
+    computed: Option<(usize, f64)>,
+}
+
 /// Reads an `.onnx` model, or the `.safetensors` weights that `description` says how to join, and compares
-/// the network with the reference outputs that the description names.
+/// the network with the model's graph, and with the reference outputs that the description names.
 ///
 /// # Errors
 /// A file that cannot be read or is something else, an operator or a layer that is not supported, shapes
@@ -74,37 +97,50 @@ pub struct Import {
 pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import> {
     let about = description.map(Description::read).transpose()?.unwrap_or_default();
     let shown = model.display();
+    let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if let Some(way) = way_from(&extension) {
+        bail!("{shown}: {way}");
+    }
     let bytes =
         files::read(model, files::MOST_NETWORK).with_context(|| format!("cannot read {shown}"))?;
-    let extension = model.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let read = match extension.as_str() {
-        "onnx" => {
-            let said = [
-                ("layers", !about.layers.is_empty()),
-                ("hidden", about.hidden.is_some()),
-                ("activation", about.activation.is_some()),
-            ];
-            if let Some((field, _)) = said.iter().find(|(_, said)| *said) {
-                bail!(
-                    "{shown} says itself what its layers are: remove `{field}` from the description"
-                );
-            }
-            onnx::read(&bytes, &model.with_file_name(""), about.shape()?)
-        }
-        "safetensors" => weights::read(&bytes, &about),
+    let source = match extension.as_str() {
+        "onnx" => graph(&bytes, &model.with_file_name(""), &about),
+        "safetensors" => weights::read(&bytes, &about).map(|layers| Source {
+            layers,
+            end: End::Sums,
+            classes: None,
+            computed: None,
+        }),
         _ => bail!("{shown}: found the extension `{extension}`, expected `onnx` or `safetensors`"),
     };
-    let mut layers = read.with_context(|| shown.to_string())?;
+    let Source { mut layers, end, classes, computed } =
+        source.with_context(|| shown.to_string())?;
     let source = description.unwrap_or(model).display();
     layers
         .check()
         .and_then(|()| about.normalise(&mut layers))
         .with_context(|| source.to_string())?;
     layers.check().with_context(|| source.to_string())?;
-    let order = layers.order;
-    let network = layers.network(&about).with_context(|| source.to_string())?;
-    let checked = check::check(&network, order, &about, model, description)?;
-    Ok(Import { network, checked })
+    let network = layers.network(&about, end, classes).with_context(|| source.to_string())?;
+    let sides = (layers.order, layers.dimensions.as_slice());
+    let checked = check::check(&network, sides, &about, model, description)?;
+    Ok(Import { network, computed, checked })
+}
+
+/// Reads an ONNX model, whose weights may be in files of `folder`.
+fn graph(bytes: &[u8], folder: &Path, about: &Description) -> anyhow::Result<Source> {
+    let said = [
+        ("layers", !about.layers.is_empty()),
+        ("hidden", about.hidden.is_some()),
+        ("activation", about.activation.is_some()),
+    ];
+    if let Some((field, _)) = said.iter().find(|(_, said)| *said) {
+        bail!("the model says itself what its layers are: remove `{field}` from the description");
+    }
+    let network = onnx::read(bytes, folder, about.shape()?)?;
+    let computed = network.compare()?;
+    let onnx::Network { traced, classes, .. } = network;
+    Ok(Source { layers: traced.layers, end: traced.end, classes, computed })
 }
 
 impl ImportedNetwork {
@@ -233,12 +269,26 @@ impl ImportedNetwork {
                     "the imported network has {outputs} outputs, the data have {} classes",
                     classes.len()
                 );
-                if let Some(own) = &self.about.classes {
-                    layers.reorder_outputs(&places(classes, own, "classes")?);
+                if let Some(own) = &self.about.classes
+                    && !self.numbers_classes(own, classes)
+                {
+                    let places = places(classes, own, "classes").map_err(|error| {
+                        anyhow::anyhow!(
+                            "{error}; outputs.classes of a description (--arch) names the classes in the order of the \
+                             outputs"
+                        )
+                    })?;
+                    layers.reorder_outputs(&places);
                 }
             }
             AnyTask::Regression(Regression { mean, std }) => {
                 let outputs = layers.outputs();
+                ensure!(
+                    self.about.end == End::Sums,
+                    "the imported network ends with a {}, which gives probabilities of classes, but the target is a \
+                     number: a network for numbers ends with a dense layer",
+                    self.about.end.name()
+                );
                 ensure!(
                     outputs == 1,
                     "the imported network has {outputs} outputs, expected 1 for a number"
@@ -247,6 +297,12 @@ impl ImportedNetwork {
             }
         }
         Ok(layers.theta())
+    }
+
+    /// Whether a model that holds 0, 1, … for its classes has no names for them: other data have other names.
+    fn numbers_classes(&self, own: &[String], classes: &[String]) -> bool {
+        let numbered = own.iter().enumerate().all(|(place, name)| *name == place.to_string());
+        self.about.classes_held && numbered && !classes.iter().all(|class| own.contains(class))
     }
 }
 

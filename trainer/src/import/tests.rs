@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use onnx_rs::ast::{
-    Attribute, AttributeType, DataLocation, Dimension, Graph, Model, Node, OpType,
+    Attribute, AttributeType, DataLocation, Dimension, Graph, Model, Node, OpType, OperatorSetId,
     StringStringEntry, TensorProto, TensorShape, TensorShapeDimension, TensorTypeProto, TypeProto,
     TypeValue, ValueInfo,
 };
@@ -248,6 +248,17 @@ fn one_output_is_the_log_odds_of_two_classes_or_a_number() {
     close(&values, &expected);
 }
 
+/// An ONNX model of a graph.
+fn encoded(graph: Graph<'_>) -> Vec<u8> {
+    let set = |domain, version| OperatorSetId { domain, version };
+    onnx_rs::encode(&Model {
+        ir_version: 9,
+        opset_import: vec![set("", 17), set("ai.onnx.ml", 3)],
+        graph: Some(graph),
+        ..Model::default()
+    })
+}
+
 /// An ONNX model: a chain of nodes from `x` to `y` with these weights.
 fn onnx(nodes: &[(OpType<'static>, &[&'static str], Vec<Attribute<'static>>)]) -> Vec<u8> {
     const VALUES: [&str; 10] = ["v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
@@ -274,6 +285,7 @@ fn onnx(nodes: &[(OpType<'static>, &[&'static str], Vec<Attribute<'static>>)]) -
             Node {
                 name: VALUES[index],
                 op_type: op_type.clone(),
+                domain: if *op_type == OpType::Custom("Scaler") { "ai.onnx.ml" } else { "" },
                 input,
                 output,
                 attribute: attribute.clone(),
@@ -287,7 +299,7 @@ fn onnx(nodes: &[(OpType<'static>, &[&'static str], Vec<Attribute<'static>>)]) -
         initializer,
         ..Graph::default()
     };
-    onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+    encoded(graph)
 }
 
 fn whole(name: &'static str, i: i64) -> Attribute<'static> {
@@ -360,7 +372,7 @@ fn weights_beside_the_model_are_found() {
             initializer: vec![weights, TensorProto::from_f32("b", vec![5], b.clone())],
             ..Graph::default()
         };
-        onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+        encoded(graph)
     };
     let data = [vec![0; 8], bytes].concat();
     let read = |location, offset| {
@@ -394,8 +406,7 @@ fn damaged_models_are_refused() {
         for flip in [0x01, 0x80, 0xff] {
             let mut damaged = whole.clone();
             damaged[end] ^= flip;
-            let _either =
-                onnx::read(&damaged, Path::new(""), None).and_then(|layers| layers.check());
+            let _either = onnx::read(&damaged, Path::new(""), None).map(drop);
         }
     }
     assert!(cut > whole.len() / 2, "{cut} of {}", whole.len());
@@ -428,7 +439,10 @@ fn what_is_not_understood_is_named() {
         (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
     ]);
     let message = said(&[("net.onnx", &crossed)]);
-    assert!(message.contains("gives 5 values") && message.contains("takes 3"), "{message}");
+    assert!(
+        message.contains("`v2` (Gemm): it takes 3 values a row, but [n, 5] gives 5"),
+        "{message}"
+    );
     assert!(said(&[("net.onnx", b"a,b\n1,2\n")]).contains("net.onnx"));
     let both = [("net.onnx", crossed.as_slice()), ("arch.toml", ARCH.as_bytes())];
     assert!(said(&both).contains("remove `layers`"));
@@ -614,7 +628,7 @@ fn convolutions_in_onnx(pads: &[i64]) -> Vec<u8> {
         initializer,
         ..Graph::default()
     };
-    onnx_rs::encode(&Model { ir_version: 9, graph: Some(graph), ..Model::default() })
+    encoded(graph)
 }
 
 const CONVOLUTIONS: &str =
@@ -693,14 +707,14 @@ fn what_is_wrong_with_convolutions_is_named() {
     };
     let onnx = convolutions_in_onnx(&[3, 3, 3, 3]);
     let message = said(&[("net.onnx", &onnx)]);
-    assert!(message.contains("b gives 168 values, but c takes 24"), "{message}");
+    assert!(message.contains("`sum` (Add): found a sum of [n, 4, 8, 10]"), "{message}");
     let onnx = convolutions_in_onnx(&[0, 0, 0, 0]);
     let message = said(&[("net.onnx", &onnx)]);
     let expected =
         "node `depthwise` (Conv): the window is larger than the map before it, 2 × 4 × 4";
     assert!(message.contains(expected), "{message}");
     let onnx = convolutions_in_onnx(&[1, -1, 1, 1]);
-    assert!(said(&[("net.onnx", &onnx)]).contains("pads [1, -1, 1, 1]"));
+    assert!(said(&[("net.onnx", &onnx)]).contains("pads = [1, -1, 1, 1]"));
     let bytes = convolutions_in_safetensors();
     for (change, to, expected) in [
         ("[4, 6, 2]", "[6, 4, 2]", "expected n maps of [2, 6, 4]"),

@@ -1,7 +1,7 @@
 //! Where a run starts: its data are read, what cannot be done is refused, its directory is opened.
 
 use anyhow::{Context, bail};
-use tracing::info;
+use tracing::{info, warn};
 
 use fiberwalk_formats::Reading;
 
@@ -10,7 +10,7 @@ use super::reuse::reuse;
 use crate::config::Config;
 use crate::data::{Dataset, Rows, Schema, split};
 use crate::device::threads;
-use crate::import::ImportedNetwork;
+use crate::import::{ImportedNetwork, misfit};
 use crate::network::Shape;
 use crate::run_data::{DataRecord, imported_by};
 use crate::run_dir::{DATA, IMPORTED, REQUESTED, RunDir};
@@ -35,13 +35,14 @@ pub(super) fn start<'a>(
         Schema::learn(&data, &split.training, zero)?
     };
     let Dataset { table, raw, target, groups, notes, .. } = data;
-    let record = DataRecord {
+    let mut record = DataRecord {
         rows: table.len(),
         sha256: table.sha256,
         seed: options.seed,
         schema,
         split,
         layers: imported.map(|network| network.layers().to_vec()),
+        misfit: None,
     };
     let architecture =
         record.architecture(&options.config).with_context(|| path.display().to_string())?;
@@ -78,9 +79,18 @@ pub(super) fn start<'a>(
         .map(fitted)
         .transpose()
         .with_context(|| options.network.as_deref().unwrap_or(path).display().to_string())?;
-    let dir = open_run(options, &record, imported.as_deref())?;
     let targets = target.targets();
     let rows = Rows { groups, ..record.schema.rows(&raw, &targets) };
+    if let Some(theta) = &imported {
+        let training = rows.subset(&record.split.training);
+        record.misfit = misfit(&architecture, theta, &training, &record.schema.task);
+        if let Some(misfit) = &record.misfit {
+            warn!(misfit, "the imported network does not fit the data");
+            progress
+                .note(&format!("WARNING: the imported network does not fit the data: {misfit}"));
+        }
+    }
+    let dir = open_run(options, &record, imported.as_deref())?;
     Ok(Training {
         config: &options.config,
         device: &options.device,
