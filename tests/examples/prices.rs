@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use fiberwalk::costs::instructions::{Core, Counts, Operation, Operations};
 use fiberwalk::data::{Column, Layout, Schema, Series};
 use fiberwalk::decoder::{DecoderShape, draw_modulations};
-use fiberwalk::export::Export;
+use fiberwalk::export::DecoderExport;
 use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
-use fiberwalk::quantise::{Precision, Quantised, Ranges, Source};
+use fiberwalk::quantise::{Precision, Quantised, Ranges, Unquantised};
 use fiberwalk::random::{Purpose, stream};
 use fiberwalk::task::{
     AnyTask, Calibration, Classification, NoiseStd, Regression, Temperature, Thresholds,
@@ -134,7 +134,7 @@ fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
     let (inputs, outputs) = (shape.architecture.inputs(), shape.architecture.outputs());
     let x: Vec<f32> = (0..inputs * ROWS).map(|_| StandardNormal.sample(&mut rng)).collect();
     let sampled = draw_modulations(&shape, &decoder, STORED, index as u64);
-    let source = Source {
+    let source = Unquantised {
         shape: &shape,
         decoder: &decoder,
         logits: outputs > 1,
@@ -171,7 +171,7 @@ fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
         task,
         series: Series::default(),
     };
-    let export = Export {
+    let export = DecoderExport {
         quantised: &quantised,
         schema: &schema,
         thresholds: Thresholds::open(calibration),

@@ -117,7 +117,7 @@ fn images(layers: &str) -> Architecture {
     Architecture::of(shape, &hidden, Activation::Tanh, 10).expect("the layers fit")
 }
 
-/// What a product of a layer computes.
+/// Result of a product of a layer.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// Outputs from weights and inputs.
@@ -208,7 +208,7 @@ impl Operands {
 pub struct Measurement {
     /// Name of what was walked.
     pub name: String,
-    /// What was walked.
+    /// Case that was walked.
     pub case: Case,
     /// Particles times steps per second.
     pub particle_steps: f64,

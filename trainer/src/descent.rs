@@ -127,7 +127,7 @@ impl TrainingSet {
         Self { x, targets, order, count, kept: None, seed }.kept(most)
     }
 
-    /// Of row-major standardised `x: [rows, features]`.
+    /// Returns the set of row-major standardised `x: [rows, features]`.
     #[cfg(test)]
     pub fn of(x: &[f32], features: usize, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
         Self::new(&Inputs::standardised(x.to_vec(), features), targets, batch_rows, seed)
@@ -211,7 +211,7 @@ impl TrainingSet {
         self.rows() as f32 / self.range(part).len() as f32
     }
 
-    /// What `f` makes of the objective of each mini-batch.
+    /// Applies `f` to the objective of each mini-batch.
     pub fn each<R>(
         &self,
         architecture: &Architecture,
@@ -289,7 +289,7 @@ impl ControlVariate {
     }
 }
 
-/// What all particles of a descent share.
+/// A descent: all that its particles share.
 pub struct Descent<'a> {
     /// Network.
     pub architecture: &'a Architecture,
@@ -299,7 +299,7 @@ pub struct Descent<'a> {
     pub likelihood: Likelihood,
     /// Prior precision α of every parameter, `[P]`.
     pub prior_precision: &'a [f32],
-    /// Of every parameter whether it stays where it is, `[P]`; none where all move.
+    /// Whether each parameter stays where it is, `[P]`; none where all move.
     pub held: Option<&'a [bool]>,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
@@ -325,11 +325,11 @@ pub struct Particle<'a> {
 pub struct Descended {
     /// Its parameters, `[P]`.
     pub theta: Vec<f32>,
-    /// What was measured at every checkpoint.
+    /// Measurements at every checkpoint.
     pub trace: Vec<Measured>,
 }
 
-/// What is measured of a particle.
+/// Measurements of a particle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// Mean −log p(y | x, θ) of the first mini-batch, nats: of all rows where there is one, else of a

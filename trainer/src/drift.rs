@@ -38,7 +38,7 @@ impl std::fmt::Display for Drift {
     }
 }
 
-/// What every particle of a walk shares.
+/// A walk: all that its particles share.
 pub struct Walk<'a> {
     /// Network.
     pub architecture: &'a Architecture,
@@ -54,7 +54,7 @@ pub struct Walk<'a> {
     pub temperature: f32,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
-    /// Of each layer whether it is walked: the others stay at the MAP.
+    /// Whether each layer is walked: the others stay at the MAP.
     pub walked: &'a [bool],
     /// Seed of the drifts.
     pub seed: u64,
@@ -251,8 +251,8 @@ mod tests {
         (x, targets, (0..2).map(map).collect())
     }
 
-    /// What is measured at the end is what the walk's record says of it; that it is measured changes
-    /// nothing, with mini-batches either.
+    /// The last measurement is the one that the walk's record has; measuring changes nothing, with
+    /// mini-batches either.
     #[test]
     fn a_traced_walk_ends_where_it_does_untraced() {
         let architecture = Architecture::perceptron(&[2, 6, 3], Activation::Tanh);

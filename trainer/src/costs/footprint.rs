@@ -1,11 +1,11 @@
-//! What an artifact, or a network in int8, costs on a board: bytes and products.
+//! Bytes and products of an artifact, or of a network in int8, on a board.
 
 use std::iter;
 
 use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Step};
 use serde::Serialize;
 
-use crate::config::{self, Choice};
+use crate::config::{Choice, Export};
 use crate::decoder::{DecoderShape, LayerDecoder, modulation_len};
 use crate::network::{Architecture, Place};
 
@@ -15,7 +15,7 @@ const BIAS_BYTES: usize = 2;
 /// Memory of an artifact, bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Flash {
-    /// The whole file.
+    /// Bytes of the whole file.
     pub total: usize,
     /// Weights and biases of the mean network.
     pub mean_weights: usize,
@@ -35,14 +35,14 @@ pub struct Flash {
 pub struct Work {
     /// One pass of the mean network.
     pub deterministic_pass: usize,
-    /// What all samples share.
+    /// Products that all samples share.
     pub shared_by_samples: usize,
     /// Each sample.
     pub each_sample: usize,
 }
 
 impl Flash {
-    /// Of an artifact whose file has `total` bytes.
+    /// Returns the memory of an artifact whose file has `total` bytes.
     pub fn of(artifact: &Artifact<'_>, total: usize) -> Self {
         let trunk = artifact.trunk.iter();
         let trunk = trunk.map(|trunk| dense_bytes(&trunk.hidden) + dense_bytes(&trunk.output));
@@ -58,7 +58,7 @@ impl Flash {
 }
 
 impl Work {
-    /// Of a prediction with this artifact.
+    /// Returns the work of a prediction with this artifact.
     pub fn of(artifact: &Artifact<'_>) -> Self {
         let first = artifact.first_stochastic();
         let (mut pass, mut shared, mut each) = (0, 0, 0);
@@ -82,13 +82,13 @@ impl Work {
         Self { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
     }
 
-    /// Of a prediction by `samples` samples.
+    /// Returns the products of a prediction by `samples` samples.
     pub fn of_samples(&self, samples: usize) -> usize {
         self.shared_by_samples + samples * self.each_sample
     }
 }
 
-/// What every layer does to its map if it is a convolution, one entry a layer.
+/// Returns the step over its map of every layer that is a convolution, one entry a layer.
 pub fn convolutions<'f, 'a>(
     artifact: &'f Artifact<'a>,
 ) -> impl Iterator<Item = Option<Step<'f, 'a>>> {
@@ -129,7 +129,7 @@ const MATRIX_HEADER: usize = 18;
 
 /// Bytes that a decoder adds to a network's file, at most: with the most bits that `export` leaves open,
 /// and with the trunk where that is sure to be there.
-pub fn decoder_bytes(shape: &DecoderShape, export: &config::Export) -> usize {
+pub fn decoder_bytes(shape: &DecoderShape, export: &Export) -> usize {
     let bits = match export.factor_bits {
         Choice::Fixed(4) => Bits::Four,
         _ => Bits::Eight,
@@ -162,9 +162,9 @@ mod tests {
     use super::*;
     use crate::data::{Column, Layout, Schema, Series};
     use crate::decoder::draw_modulations;
-    use crate::export::{Export, NetworkExport};
+    use crate::export::{DecoderExport, NetworkExport};
     use crate::network::{Activation, Batch};
-    use crate::quantise::{Precision, Quantised, Ranges, Source};
+    use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
     use crate::random::{Purpose, stream};
     use crate::task::{AnyTask, Calibration, Classification, Temperature, Thresholds};
 
@@ -212,7 +212,7 @@ mod tests {
                 DecoderShape { architecture: architecture.clone(), structure, latent_dim: 4 };
             let decoder = shape.initialise(&theta, &mut rng);
             let sampled = draw_modulations(&shape, &decoder, 12, 5);
-            let source = Source {
+            let source = Unquantised {
                 shape: &shape,
                 decoder: &decoder,
                 logits: true,
@@ -224,7 +224,7 @@ mod tests {
             for (factors, trunk) in [(Bits::Eight, true), (Bits::Eight, false), (Bits::Four, false)]
             {
                 let precision = Precision { factors, ..Precision::eight(2) };
-                let file = Export {
+                let file = DecoderExport {
                     quantised: &Quantised::new(&source, &ranges, &precision),
                     schema: &schema,
                     thresholds: Thresholds::open(Calibration::Classification(Temperature(1.0))),
@@ -238,11 +238,11 @@ mod tests {
                     date: None,
                 };
                 let added = file.to_bytes().expect("within the limits").len() - network;
-                let settings = config::Export {
+                let settings = Export {
                     samples: 12,
                     factor_bits: Choice::Fixed(factors.count()),
                     trunk: Choice::Fixed(trunk),
-                    ..config::Export::default()
+                    ..Export::default()
                 };
                 let predicted = decoder_bytes(&shape, &settings);
                 let spare = 4 * MATRIX_HEADER;

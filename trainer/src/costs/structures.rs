@@ -21,8 +21,8 @@ pub struct Networks<'a> {
     pub decoded: &'a Architecture,
 }
 
-/// What the samples of a prediction cost at most, in deterministic passes: with the dearest bits that
-/// `export` leaves open.
+/// Returns the highest cost of the samples of a prediction, in deterministic passes: with the dearest bits
+/// that `export` leaves open.
 pub fn cost(networks: Networks<'_>, structure: &[LayerDecoder], export: &Export) -> f64 {
     dearest(networks, structure, export, &[])
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::network::Activation;
 
-    /// Of a network of 6676 bytes and 200 of names and units.
+    /// Bytes of a network of 6676 and 200 of names and units.
     const DIGITS_BYTES: usize = 6876;
 
     fn same(network: &Architecture) -> Networks<'_> {

@@ -29,7 +29,7 @@ pub(crate) const NEAR_PROBES: usize = PROBES / 2;
 /// Particles encoded and decoded again in a step where λ > 0.
 pub(crate) const RECONSTRUCTIONS: usize = 4;
 
-/// What the latent posterior is fitted to, and how.
+/// The fit of a latent posterior: its data and its settings.
 pub struct Fit<'a> {
     /// Decoder to fit.
     pub shape: &'a DecoderShape,
@@ -70,13 +70,13 @@ pub struct Fitted {
     /// Latent codes of the particles, `[N][k]`; empty where λ = 0.
     pub codes: Vec<Vec<f32>>,
     /// The objective at every checkpoint.
-    pub trace: Vec<Objective>,
+    pub trace: Vec<FitObjective>,
 }
 
-/// What a fit minimises, but for the encoder's share: the energy score plus [`Fit::predictive`] times the
-/// divergence. At some draws that are not fitted to, the same at every checkpoint.
+/// The objective of a fit, but for the encoder's share: the energy score plus [`Fit::predictive`] times the
+/// divergence, at some draws that are not fitted to, the same at every checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Objective {
+pub struct FitObjective {
     /// Energy score of the draws against the particles.
     pub energy_score: f64,
     /// Divergence of the draws' predictive from the particles', nats, up to a constant.
@@ -159,7 +159,7 @@ impl Fit<'_> {
         Pools { fit: self, number: 0, fresh: None }
     }
 
-    /// What is random in a step.
+    /// Draws what is random in a step.
     pub(crate) fn draw(&self, rng: &mut Xoshiro256PlusPlus) -> StepDraws {
         let (k, count) = (self.shape.latent_dim, self.pool.particles());
         let probes = self.draw_probes(rng);
@@ -213,12 +213,12 @@ impl Fit<'_> {
     }
 
     /// The objective at some draws.
-    fn objective(&self, decoder: &[f32], draws: &StepDraws) -> Objective {
+    fn objective(&self, decoder: &[f32], draws: &StepDraws) -> FitObjective {
         let met = Met::new(self.pool, &draws.probes);
         let codes = draws.codes.clone();
         let (_, outputs) = DecodedPass::forward(self.shape, decoder, codes, &met.probes);
         let [(energy_score, _), (divergence, _)] = self.scores(&outputs, draws, &met);
-        Objective { energy_score, divergence }
+        FitObjective { energy_score, divergence }
     }
 
     /// Energy score and divergence of networks with these `outputs: [M][C, probes]`, each with its
@@ -367,7 +367,7 @@ pub(crate) struct Start {
 
 /// The encoder while it is fitted.
 pub(crate) struct Encoder {
-    /// What it reads, `[inputs, N]`.
+    /// Its inputs, `[inputs, N]`.
     pub fingerprints: Batch,
     /// Its network.
     pub architecture: Architecture,
@@ -375,7 +375,7 @@ pub(crate) struct Encoder {
     pub parameters: Vec<f32>,
 }
 
-/// What is random in a step.
+/// All that is random in a step.
 pub(crate) struct StepDraws {
     /// Probes in the pool; the first half training inputs and near them.
     pub probes: Vec<usize>,
@@ -387,7 +387,7 @@ pub(crate) struct StepDraws {
     pub reconstruction: Option<ReconstructionDraws>,
 }
 
-/// What is random in a step of the encoder.
+/// All that is random in a step of the encoder.
 pub(crate) struct ReconstructionDraws {
     /// Samples of N(0, I), `[k, N]`.
     pub normals: Batch,

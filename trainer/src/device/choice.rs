@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{Device, gpu};
 
-/// What the user asked for: `auto`, `cpu`, `gpu` or `gpu:N`.
+/// The device that the user asks for: `auto`, `cpu`, `gpu` or `gpu:N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// All GPUs of the best kind, and the processor where there is none.

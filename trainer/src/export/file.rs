@@ -12,11 +12,11 @@ use fiberwalk_formats::{
 use crate::data::Schema;
 use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Architecture, Batch};
-use crate::quantise::{Precision, Quantised, Ranges, Source};
+use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
 use crate::task::{Calibration, Thresholds};
 
 /// Everything that goes into an artifact.
-pub struct Export<'a> {
+pub struct DecoderExport<'a> {
     /// Network and decoder in integers.
     pub quantised: &'a Quantised,
     /// Columns and normalisation.
@@ -41,7 +41,7 @@ pub struct Export<'a> {
     pub date: Option<&'a str>,
 }
 
-impl Export<'_> {
+impl DecoderExport<'_> {
     /// The bytes of the `.fwk` file.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl NetworkExport<'_> {
         };
         let mut decoder = self.theta.to_vec();
         decoder.resize(shape.parameters(), 0.0);
-        let source = Source {
+        let source = Unquantised {
             shape: &shape,
             decoder: &decoder,
             logits: self.schema.task.classifies(),
@@ -140,7 +140,7 @@ impl NetworkExport<'_> {
             batch: self.inputs,
         };
         let precision = Precision::eight(depth);
-        let export = Export {
+        let export = DecoderExport {
             quantised: &Quantised::new(&source, &Ranges::measure(&source), &precision),
             schema: self.schema,
             thresholds: Thresholds::open(self.calibration),

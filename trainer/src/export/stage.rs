@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use fiberwalk_formats::CodeSource;
 
 use super::cost_curve::{COST_CURVE, CostCurve, CostPoint, DecoderCurve, MOST_ROWS, code_counts};
-use super::file::{Export, NetworkExport, rust_module};
+use super::file::{DecoderExport, NetworkExport, rust_module};
 use super::record::{
     ARTIFACT, CALIBRATION, CONFIG, CalibrationRecord, MODULE, PRECISION, PrecisionRecord,
 };
@@ -23,7 +23,7 @@ use crate::map;
 use crate::metrics::auroc;
 use crate::metrics::mean;
 use crate::network::{Architecture, Batch};
-use crate::quantise::{Precision, Quantised, Ranges, Source};
+use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
 use crate::random::{Purpose, stream};
 use crate::run_data::{CALIBRATION_ROWS, write_calibration_rows};
 use crate::stage::{Stage, Training};
@@ -203,7 +203,7 @@ impl Training<'_> {
         let most = code_counts(self.config.export.samples).into_iter().max().unwrap_or(1);
         let stored = choose_codes(device, &shape, &decoder, pool, most, seed)?;
         let sampled = draw_modulations(&shape, &decoder, RANGE_CODES, seed);
-        let ranges = Ranges::measure(&Source {
+        let ranges = Ranges::measure(&Unquantised {
             shape: &shape,
             decoder: &decoder,
             logits: self.classifies(),
@@ -240,7 +240,7 @@ impl Training<'_> {
     ) -> anyhow::Result<Vec<u8>> {
         let config = self.config;
         let &Variant { precision, thresholds, samples, trunk } = variant;
-        let source = Source {
+        let source = Unquantised {
             shape: &exportable.shape,
             decoder: &exportable.decoder,
             logits: self.classifies(),
@@ -248,7 +248,7 @@ impl Training<'_> {
             sampled: &exportable.sampled,
             batch: exportable.batch,
         };
-        let export = Export {
+        let export = DecoderExport {
             quantised: &Quantised::new(&source, &exportable.ranges, precision),
             schema: &self.record.schema,
             thresholds,

@@ -28,8 +28,8 @@ pub fn foreign_weight(shape: Shape) -> f32 {
 /// Row-major inputs `[size, features]`, the first half training rows and like them, the second half
 /// foreign.
 ///
-/// Of flat features: a quarter are rows as they are, a quarter have σ·N(0, I) added with σ ~ U(0, 0.7),
-/// half with σ ~ U(0, 3). Of maps, what is like a row is also a row shifted, or blended with another, and
+/// Where features are flat, a quarter are rows as they are, a quarter have σ·N(0, I) added with σ ~ U(0, 0.7),
+/// half with σ ~ U(0, 3). Among maps, what is like a row is also a row shifted, or blended with another, and
 /// what is foreign has noise of random grain or is put together from pieces of many rows: noise at single
 /// values is not what an image or a series differs by from another.
 pub fn draw_inputs(
@@ -38,7 +38,7 @@ pub fn draw_inputs(
     size: usize,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Vec<f32> {
-    let rows = Source { x, shape };
+    let rows = TrainingRows { x, shape };
     let mut inputs = Vec::with_capacity(size * shape.len());
     for probe in 0..size {
         let input = match (probe < size / 2, shape.positions() > 1) {
@@ -64,12 +64,12 @@ pub fn draw_inputs(
 }
 
 /// Training rows `[rows, features]` of one shape.
-struct Source<'a> {
+struct TrainingRows<'a> {
     x: &'a Inputs,
     shape: Shape,
 }
 
-impl Source<'_> {
+impl TrainingRows<'_> {
     /// A row.
     fn any(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
         let rows = Uniform::new(0, self.x.rows()).expect("there is a training row");
@@ -161,7 +161,7 @@ mod tests {
     fn shifts_repeat_the_edge_and_collages_keep_places() {
         let (x, shape) = rows();
         let inputs = Inputs::standardised(x.clone(), shape.len());
-        let source = Source { x: &inputs, shape };
+        let source = TrainingRows { x: &inputs, shape };
         let mut rng = stream(1, Purpose::Probes, 0);
         for _ in 0..50 {
             let shifted = source.shifted(&mut rng);

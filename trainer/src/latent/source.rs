@@ -11,7 +11,7 @@ use crate::task::Likelihood;
 /// Inputs that activation ranges are measured on.
 const RANGE_INPUTS: usize = 512;
 
-/// What a pool is for: each is drawn from a stream of its own.
+/// Purpose of a pool: each is drawn from a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolRole {
     /// The decoder is fitted on it; the pools of a fit are numbered.
@@ -35,7 +35,7 @@ impl PoolRole {
 
 /// Where probes are drawn, and whose functions are evaluated there.
 pub struct ProbeSource<'a> {
-    /// What evaluates them.
+    /// Device that evaluates them.
     pub device: &'a Device,
     /// Training inputs.
     pub x: &'a Inputs,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::simd::{tanh_in_place, vectorised};
 
-/// What follows an affine map.
+/// The function that follows an affine map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {

@@ -94,7 +94,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// What a unit reads: the map under a convolution's window, or the whole one.
+    /// Returns the part of the input that a unit reads: the map under a convolution's window, or the whole one.
     pub fn reads(&self) -> Shape {
         match self.block.window {
             None => self.input,

@@ -58,12 +58,12 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What a product is added to.
+/// Values that a product is added to.
 #[derive(Clone, Copy, Debug)]
 pub enum Base<'a> {
     /// Nothing: `out = left · right`.
     Zero,
-    /// What was there: `out += left · right`.
+    /// The values that were there: `out += left · right`.
     Out,
     /// One value a row: `out = bias + left · right`.
     Bias(&'a [f32]),

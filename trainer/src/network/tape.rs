@@ -26,7 +26,7 @@ pub struct Tape {
     tile: Range<usize>,
 }
 
-/// What one block computed, each `[values, rows]`.
+/// Results of one block, each `[values, rows]`.
 #[derive(Debug, Default)]
 struct Values {
     /// Sums before the activation, where the block pools or the derivative needs them.
@@ -271,7 +271,7 @@ pub fn outputs_of_each(
     thetas.par_iter().map(|theta| outputs(architecture, theta, batch)).collect()
 }
 
-/// What a block reads, `[values, rows]`: the output of the one before, or rows `tile` of `batch`.
+/// Returns the input of a block, `[values, rows]`: the output of the one before, or rows `tile` of `batch`.
 fn input_of<'a>(
     place: &Place<'_>,
     previous: Option<&'a Values>,

@@ -33,7 +33,7 @@ pub struct Window {
     pub groups: usize,
 }
 
-/// What is made of a pooling window.
+/// Operation of a pooling window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {

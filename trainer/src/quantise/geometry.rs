@@ -109,7 +109,7 @@ fn pool(pool: Pool) -> QuantisedPool {
     }
 }
 
-/// What the format holds: [`Architecture::of`] accepts nothing larger.
+/// Narrows a size to what the format holds: [`Architecture::of`] accepts nothing larger.
 fn half(value: usize) -> u16 {
     u16::try_from(value).expect("a size that was checked")
 }

@@ -32,9 +32,9 @@ const LOGIT_HEADROOM: f32 = 2.0;
 /// Bits of the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precision {
-    /// Of every layer's mean weights.
+    /// Bits of every layer's mean weights.
     pub layers: Vec<Bits>,
-    /// Of the decoder's projections B̃ and dense factors Ũ.
+    /// Bits of the decoder's projections B̃ and dense factors Ũ.
     pub factors: Bits,
 }
 
@@ -79,7 +79,7 @@ pub struct Quantised {
 }
 
 /// A decoder to quantise, and what its ranges are measured on.
-pub struct Source<'a> {
+pub struct Unquantised<'a> {
     /// Shapes.
     pub shape: &'a DecoderShape,
     /// Decoder parameters in the shape's layout.
@@ -96,15 +96,15 @@ pub struct Source<'a> {
 
 /// Largest magnitudes met while sampling.
 pub struct Ranges {
-    /// Of every layer's output, after the activation.
+    /// Largest magnitude of every layer's output, after the activation.
     activations: Vec<f32>,
-    /// Of every layer's projection B̃x, `[rank]`; empty where the layer has none.
+    /// The same of every layer's projection B̃x, `[rank]`; empty where the layer has none.
     projections: Vec<Vec<f32>>,
 }
 
 impl Quantised {
     /// Quantises `source`, whose ranges were measured, to `precision`.
-    pub fn new(source: &Source, ranges: &Ranges, precision: &Precision) -> Self {
+    pub fn new(source: &Unquantised, ranges: &Ranges, precision: &Precision) -> Self {
         let shape = source.shape;
         let modulations = source.largest_modulations();
         let mut gains = vec![0.0; modulations.len()];
@@ -305,7 +305,7 @@ fn hard_swish(to_r: &[f32], reach: f32) -> (QuantisedOutput, Input) {
 
 impl Ranges {
     /// Measures on the source's inputs under its random codes.
-    pub fn measure(source: &Source) -> Self {
+    pub fn measure(source: &Unquantised) -> Self {
         let architecture = &source.shape.architecture;
         let widest = |a: Vec<f32>, b: Vec<f32>| -> Vec<f32> {
             a.iter().zip(&b).map(|(&a, &b)| a.max(b)).collect()
@@ -343,7 +343,7 @@ impl Ranges {
     }
 }
 
-impl Source<'_> {
+impl Unquantised<'_> {
     /// Largest magnitude of every modulation value under all codes.
     fn largest_modulations(&self) -> Vec<f32> {
         let all = self.stored.iter().chain(self.sampled);
@@ -533,7 +533,7 @@ mod tests {
         let (mut error, mut spread) = (0.0f64, 0.0f64);
         for modulation in &sampled[..8] {
             let stored = vec![modulation.clone()];
-            let source = Source {
+            let source = Unquantised {
                 shape: &shape,
                 decoder: &decoder,
                 logits: false,

@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape, histogram};
+use super::plot::{Axis, Mark, Plot, QUIET, histogram};
 use crate::task::{Classes, Predictions, Targets, classification};
 
 /// Bins of the reliability diagram.
@@ -51,10 +51,10 @@ fn reliability_plots(
     let [float, exported] = [float, exported].map(|judged| tops(&judged.own, targets));
     let mut plot = Plot::new(name, axis("confidence"), axis("share that is right"))
         .described("Accuracy against confidence; the dashed diagonal is perfect calibration.")
-        .with(QUIET, Shape::Dashed(vec![(0.0, 0.0), (1.0, 1.0)]));
+        .with(QUIET, Mark::Dashed(vec![(0.0, 0.0), (1.0, 1.0)]));
     for (series, tops) in [(1, &float), (0, &exported)] {
         let points = reliability(tops);
-        plot = plot.with(series, Shape::Line(points.clone())).with(series, Shape::Dots(points));
+        plot = plot.with(series, Mark::Line(points.clone())).with(series, Mark::Dots(points));
     }
     let confidences: Vec<f32> = exported.iter().map(|top| top.0).collect();
     let bars = histogram(&confidences, 0.0, 1.0, BINS);
@@ -67,7 +67,7 @@ fn reliability_plots(
         Plot::new(format!("{name}: rows"), axis("confidence"), Axis::new("rows", 0.0, 1.08 * most))
             .described("Number of rows of each confidence, exported artifact.")
             .high(COUNTS_HEIGHT)
-            .with(0, Shape::Bars(counts));
+            .with(0, Mark::Bars(counts));
     [plot, counts]
 }
 
@@ -127,7 +127,7 @@ pub fn risk_coverage(evidence: &Evidence) -> Figure {
         Plot::new("Risk against coverage", Axis::new("share of rows answered", 0.0, 1.0), y)
             .described("Error rate among the rows of least entropy, against the share of them.");
     for (series, curve) in curves {
-        plot = plot.with(series, Shape::Line(curve));
+        plot = plot.with(series, Mark::Line(curve));
     }
     Figure::new(
         "Risk against coverage",
@@ -153,8 +153,8 @@ pub fn doubt(evidence: &Evidence) -> Figure {
             Axis::new("share of rows", 0.0, 1.05 * tallest),
         )
         .described("Two histograms: held-out rows and foreign rows.")
-        .with(0, Shape::Bars(own))
-        .with(1, Shape::Bars(foreign))
+        .with(0, Mark::Bars(own))
+        .with(1, Mark::Bars(foreign))
     };
     let (own, foreign) = (&evidence.exported.own, &evidence.exported.foreign);
     let figure = Figure::new("Doubt of held-out and of foreign rows", foreign_caption(evidence))

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape};
+use super::plot::{Axis, Mark, Plot, QUIET};
 use crate::engine::{Draws, Predictor};
 use crate::task::{AnyTask, Predictions, Targets, classification, regression};
 
@@ -78,10 +78,10 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
             )
             .described("Mean, epistemic band and interval over the feature, with the rows.")
             .high(340.0)
-            .with(0, Shape::Band(interval))
-            .with(1, Shape::Band(spread.collect()))
-            .with(QUIET, Shape::Dust(rows))
-            .with(0, Shape::Line(along(mean)));
+            .with(0, Mark::Band(interval))
+            .with(1, Mark::Band(spread.collect()))
+            .with(QUIET, Mark::Dust(rows))
+            .with(0, Mark::Line(along(mean)));
             Figure::new(
                 "Predictive over the input",
                 "The inner band, two epistemic standard deviations of the mean, should widen where \
@@ -104,13 +104,13 @@ fn bands(evidence: &Evidence) -> anyhow::Result<Figure> {
             for class in 0..(*classes).min(MOST_CLASSES) {
                 let own: Vec<f32> =
                     probabilities.iter().skip(class).step_by(*classes).copied().collect();
-                plot = plot.with(class, Shape::Line(along(&own)));
+                plot = plot.with(class, Mark::Line(along(&own)));
             }
             let most = entropy.iter().fold(0.0f32, |most, &value| most.max(value));
             let doubt = Plot::new("doubt", x(), Axis::new("nats", 0.0, 1.05 * f64::from(most)))
                 .described("Entropy and mutual information over the feature.")
-                .with(QUIET, Shape::Line(along(entropy)))
-                .with(QUIET, Shape::Dashed(along(mutual_information)));
+                .with(QUIET, Mark::Line(along(entropy)))
+                .with(QUIET, Mark::Dashed(along(mutual_information)));
             let first = if *classes > MOST_CLASSES { "The first four classes. " } else { "" };
             Figure::new(
                 "Predictive over the input",
@@ -162,8 +162,8 @@ fn maps(evidence: &Evidence) -> anyhow::Result<Figure> {
         Plot::new(name, x, y)
             .described("A map over both features; a stronger colour is a larger value.")
             .high(390.0)
-            .with(0, Shape::Cells(cells.collect()))
-            .with(1, Shape::Dust(rows.clone()))
+            .with(0, Mark::Cells(cells.collect()))
+            .with(1, Mark::Dust(rows.clone()))
     };
     let figure = Figure::new(
         "Predictive over the inputs",

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape};
+use super::plot::{Axis, Mark, Plot, QUIET};
 use crate::network::{Batch, outputs_of_each, softmax};
 use crate::task::{AnyTask, Classes, Predictions, Targets, classification, regression};
 
@@ -29,18 +29,18 @@ pub fn codes(evidence: &Evidence) -> Option<Figure> {
         let values = codes.iter().map(|code| f64::from(code[dimension]));
         Axis::round(format!("z{}", subscript(dimension)), values.chain([-REACH, REACH]))
     };
-    let circle = |radius: f64| -> Shape {
+    let circle = |radius: f64| -> Mark {
         let angle = |step: i32| std::f64::consts::TAU * f64::from(step) / 90.0;
         let point = |step| (radius * libm::cos(angle(step)), radius * libm::sin(angle(step)));
-        Shape::Dashed((0..=90).map(point).collect())
+        Mark::Dashed((0..=90).map(point).collect())
     };
     let plot = Plot::new("Latent codes", axis(0), axis(1))
         .described("The encoder's code of every particle, with circles of one and two deviations.")
         .high(390.0)
         .with(QUIET, circle(1.0))
         .with(QUIET, circle(2.0))
-        .with(0, Shape::Dots(points(true)))
-        .with(1, Shape::Crosses(points(false)));
+        .with(0, Mark::Dots(points(true)))
+        .with(1, Mark::Crosses(points(false)));
     Some(
         Figure::new(
             "Latent codes of the particles",
@@ -84,7 +84,7 @@ pub fn axes(evidence: &Evidence) -> Figure {
             .described("The prediction of each row against one coordinate of the latent code.")
             .high(230.0);
         for (series, line) in lines.iter().enumerate() {
-            plot = plot.with(series, Shape::Line(line.clone()));
+            plot = plot.with(series, Mark::Line(line.clone()));
         }
         figure = figure.beside(plot);
     }

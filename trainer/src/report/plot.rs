@@ -21,7 +21,7 @@ const LONGEST_Y: usize = 28;
 /// Shades of a map.
 const SHADES: usize = 12;
 
-/// What runs along one side of a plot.
+/// The quantity along one side of a plot.
 #[derive(Clone, Debug)]
 pub struct Axis {
     label: String,
@@ -112,9 +112,9 @@ fn round_step(least: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// What is drawn, in the axes' units.
+/// A mark of a plot, in the axes' units.
 #[derive(Clone, Debug)]
-pub enum Shape {
+pub enum Mark {
     /// Points joined by a line.
     Line(Vec<(f64, f64)>),
     /// Thin lines, many, each through some points.
@@ -145,15 +145,15 @@ pub const QUIET: usize = 9;
 /// One plot.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// What it shows, in a few words: its heading and its name for a screen reader.
+    /// Subject in a few words: its heading and its name for a screen reader.
     pub name: String,
-    /// What is to be seen, for a screen reader.
+    /// Description of what is to be seen, for a screen reader.
     pub description: String,
     /// Height in the plot's units; the width is 400.
     pub height: f64,
     x: Axis,
     y: Axis,
-    marks: Vec<(usize, Shape)>,
+    marks: Vec<(usize, Mark)>,
 }
 
 impl Plot {
@@ -165,8 +165,8 @@ impl Plot {
 
     /// Adds something in the colour of a series.
     #[must_use]
-    pub fn with(mut self, series: usize, shape: Shape) -> Self {
-        self.marks.push((series, shape));
+    pub fn with(mut self, series: usize, mark: Mark) -> Self {
+        self.marks.push((series, mark));
         self
     }
 
@@ -201,8 +201,8 @@ impl Plot {
                 title id=(title) { (self.name) }
                 desc id=(description) { (self.description) }
                 (self.axes())
-                @for (series, shape) in &self.marks {
-                    g class=(format!("s{series}")) { (self.shape(shape)) }
+                @for (series, mark) in &self.marks {
+                    g class=(format!("s{series}")) { (self.mark(mark)) }
                 }
             }
         }
@@ -231,32 +231,32 @@ impl Plot {
         }
     }
 
-    fn shape(&self, shape: &Shape) -> Markup {
-        match shape {
-            Shape::Line(points) => html! { path class="line" d=(self.path(points)) {} },
-            Shape::Threads(lines) => {
+    fn mark(&self, mark: &Mark) -> Markup {
+        match mark {
+            Mark::Line(points) => html! { path class="line" d=(self.path(points)) {} },
+            Mark::Threads(lines) => {
                 let paths: String = lines.iter().map(|points| self.thread(points)).collect();
                 html! { path class="thread" d=(paths) {} }
             }
-            Shape::Dashed(points) => html! { path class="line dashed" d=(self.path(points)) {} },
-            Shape::Dots(points) => self.discs(points, "dot", 4.0),
-            Shape::Rings(points) => html! { path class="line" d=(self.rings(points)) {} },
-            Shape::Dust(points) => self.discs(points, "dust", 2.2),
-            Shape::Crosses(points) => html! { path class="line" d=(self.crosses(points)) {} },
-            Shape::Bars(bars) => {
+            Mark::Dashed(points) => html! { path class="line dashed" d=(self.path(points)) {} },
+            Mark::Dots(points) => self.discs(points, "dot", 4.0),
+            Mark::Rings(points) => html! { path class="line" d=(self.rings(points)) {} },
+            Mark::Dust(points) => self.discs(points, "dust", 2.2),
+            Mark::Crosses(points) => html! { path class="line" d=(self.crosses(points)) {} },
+            Mark::Bars(bars) => {
                 let corners =
                     bars.iter().map(|&(left, right, top)| self.corners(left, right, 0.0, top));
                 html! { path class="bar" d=(corners.collect::<String>()) {} }
             }
-            Shape::Band(points) => html! { path class="band" d=(self.outline(points)) {} },
-            Shape::Spans(spans) => {
+            Mark::Band(points) => html! { path class="band" d=(self.outline(points)) {} },
+            Mark::Spans(spans) => {
                 let strokes = spans.iter().map(|&(x, low, high)| {
                     let [x, low, high] = [self.at_x(x), self.at_y(low), self.at_y(high)].map(units);
                     format!("M{x} {low}V{high}")
                 });
                 html! { path class="span" d=(strokes.collect::<String>()) {} }
             }
-            Shape::Cells(cells) => self.cells(cells),
+            Mark::Cells(cells) => self.cells(cells),
         }
     }
 
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn names_are_escaped_and_values_beyond_the_axes_stay_inside() {
         let axis = || Axis::new("<x>", 0.0, 1.0);
-        let plot = Plot::new("a & b", axis(), axis()).with(0, Shape::Line(vec![(-5.0, 9.0)]));
+        let plot = Plot::new("a & b", axis(), axis()).with(0, Mark::Line(vec![(-5.0, 9.0)]));
         let svg = plot.svg("p").into_string();
         assert!(svg.contains("a &amp; b") && svg.contains("&lt;x&gt;"), "{svg}");
         assert!(svg.contains("M74 12\""), "{svg}");

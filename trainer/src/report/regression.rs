@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, Judged};
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape, histogram};
+use super::plot::{Axis, Mark, Plot, QUIET, histogram};
 use crate::data::evenly;
 use crate::task::{Predictions, Targets, regression};
 
@@ -56,10 +56,10 @@ pub fn predicted_against_observed(evidence: &Evidence) -> Figure {
     let (low, high) = x.range();
     let inside = |row: &&Row| (row.low..=row.high).contains(&row.observed);
     let spans = |rows: &mut dyn Iterator<Item = &Row>| {
-        Shape::Spans(rows.map(|row| (row.observed, row.low, row.high)).collect())
+        Mark::Spans(rows.map(|row| (row.observed, row.low, row.high)).collect())
     };
     let points = |rows: &mut dyn Iterator<Item = &Row>| {
-        Shape::Dust(rows.map(|row| (row.observed, row.mean)).collect())
+        Mark::Dust(rows.map(|row| (row.observed, row.mean)).collect())
     };
     let outside = |row: &&Row| !inside(row);
     let plot = Plot::new("Predicted against observed", x, y)
@@ -67,7 +67,7 @@ pub fn predicted_against_observed(evidence: &Evidence) -> Figure {
         .high(360.0)
         .with(0, spans(&mut shown.iter().filter(inside)))
         .with(1, spans(&mut shown.iter().filter(outside)))
-        .with(QUIET, Shape::Dashed(vec![(low, low), (high, high)]))
+        .with(QUIET, Mark::Dashed(vec![(low, low), (high, high)]))
         .with(0, points(&mut shown.iter().filter(inside)))
         .with(1, points(&mut shown.iter().filter(outside)));
     Figure::new(
@@ -102,8 +102,8 @@ pub fn pit_histogram(evidence: &Evidence) -> Figure {
         )
         .described("A histogram in ten bins; the dashed line is what perfect calibration gives.")
         .high(240.0)
-        .with(0, Shape::Bars(bars))
-        .with(QUIET, Shape::Dashed(vec![(0.0, even), (1.0, even)]))
+        .with(0, Mark::Bars(bars))
+        .with(QUIET, Mark::Dashed(vec![(0.0, even), (1.0, even)]))
     };
     Figure::new(
         "PIT histogram",
@@ -132,9 +132,9 @@ pub fn coverage_by_decile(evidence: &Evidence) -> Figure {
     let plot = Plot::new("Coverage", x, Axis::new("coverage", (least - 0.05).max(0.0), 1.02))
         .described("Share of observed values within the interval for each decile.")
         .high(240.0)
-        .with(QUIET, Shape::Dashed(vec![(0.5, asked), (10.5, asked)]))
-        .with(0, Shape::Line(points.clone()))
-        .with(0, Shape::Dots(points));
+        .with(QUIET, Mark::Dashed(vec![(0.5, asked), (10.5, asked)]))
+        .with(0, Mark::Line(points.clone()))
+        .with(0, Mark::Dots(points));
     Figure::new(
         "Interval coverage by decile",
         format!(

@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape};
+use super::plot::{Axis, Mark, Plot, QUIET};
 use crate::decoder::structure_name;
 use crate::export::{CostCurve, CostPoint};
 
@@ -51,10 +51,10 @@ fn plot(curve: &CostCurve, name: &str, x: Axis, cost: impl Fn(&CostPoint) -> f64
     let mut plot = Plot::new(name, x, y);
     for (index, decoder) in curve.decoders.iter().enumerate() {
         let points: Vec<_> = decoder.points.iter().map(|point| (cost(point), point.nll)).collect();
-        let line = if index < COLOURS { Shape::Line } else { Shape::Dashed };
+        let line = if index < COLOURS { Mark::Line } else { Mark::Dashed };
         let series = index % COLOURS;
-        plot = plot.with(series, line(points.clone())).with(series, Shape::Dots(points));
+        plot = plot.with(series, line(points.clone())).with(series, Mark::Dots(points));
     }
     let exported = curve.exported().map(|point| (cost(point), point.nll));
-    plot.with(QUIET, Shape::Rings(exported.into_iter().collect()))
+    plot.with(QUIET, Mark::Rings(exported.into_iter().collect()))
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::evidence::Evidence;
 use super::figure::Figure;
-use super::plot::{Axis, Plot, QUIET, Shape, number};
+use super::plot::{Axis, Mark, Plot, QUIET, number};
 use crate::data::evenly;
 use crate::decoder::structure_name;
 
@@ -50,9 +50,9 @@ pub fn map(evidence: &Evidence) -> Option<Figure> {
         let plot = Plot::new(name, x, y)
             .described("Loss over the steps of MAP training, falling to its value at the end.");
         match curves.split_first() {
-            Some((best, [])) => plot.with(0, Shape::Line(best.clone())),
+            Some((best, [])) => plot.with(0, Mark::Line(best.clone())),
             Some((best, others)) => {
-                plot.with(QUIET, Shape::Threads(others.to_vec())).with(0, Shape::Line(best.clone()))
+                plot.with(QUIET, Mark::Threads(others.to_vec())).with(0, Mark::Line(best.clone()))
             }
             None => plot,
         }
@@ -88,8 +88,8 @@ pub fn paths(evidence: &Evidence) -> Option<Figure> {
         };
         let (stayed, left) = (each(&stayed), each(&left));
         let (x, y) = axes(label, &[stayed.concat(), left.concat()]);
-        let plot = Plot::new(name, x, y).described(described).with(0, Shape::Threads(stayed));
-        if left.is_empty() { plot } else { plot.with(1, Shape::Threads(left)) }
+        let plot = Plot::new(name, x, y).described(described).with(0, Mark::Threads(stayed));
+        if left.is_empty() { plot } else { plot.with(1, Mark::Threads(left)) }
     };
     let shown = if stayed.len() + left.len() < records.walk.particles.len() {
         format!(
@@ -157,11 +157,11 @@ pub fn fit(evidence: &Evidence) -> Option<Figure> {
         "Objective over the steps of the decoder's fit, falling to its value at the end.",
     );
     if !others.is_empty() {
-        plot = plot.with(QUIET, Shape::Threads(lines(&others)));
+        plot = plot.with(QUIET, Mark::Threads(lines(&others)));
         figure = figure.key(0, "structure that was taken").key(QUIET, "other structures");
     }
     for line in lines(&own) {
-        plot = plot.with(0, Shape::Line(line));
+        plot = plot.with(0, Mark::Line(line));
     }
     Some(figure.beside(plot))
 }
@@ -188,9 +188,9 @@ pub fn walk(evidence: &Evidence) -> Figure {
     );
     let plot = Plot::new("Ends of the walk", x, y)
         .described("Mean NLL of the training rows against distance from MAP, a point a particle.")
-        .with(0, Shape::Dots(ends(true)))
-        .with(1, Shape::Crosses(left))
-        .with(QUIET, Shape::Dots(maps));
+        .with(0, Mark::Dots(ends(true)))
+        .with(1, Mark::Crosses(left))
+        .with(QUIET, Mark::Dots(maps));
     Figure::new("Ends of the walk", caption)
         .key(0, "particle in the valley")
         .key(1, "particle that left it")

@@ -45,7 +45,7 @@ impl Run {
         &self.dir
     }
 
-    /// What it was made from.
+    /// Data that it was made from.
     pub const fn record(&self) -> &DataRecord {
         &self.record
     }

@@ -64,7 +64,7 @@ impl fmt::Display for Core {
     }
 }
 
-/// What a table of instructions is headed with, of networks with convolutions or without.
+/// Returns the heading of a table of instructions, of networks with convolutions or without.
 pub fn title(convolves: bool) -> String {
     format!(
         "executed instructions, by a model fitted to emulated boards, within {:.0} % there; not cycles",
@@ -81,7 +81,7 @@ pub fn worst_error(convolves: bool) -> f64 {
 /// Instructions of one kind of prediction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// What is predicted with.
+    /// Kind of the prediction, for the user.
     pub prediction: String,
     /// On every kind of core.
     pub instructions: BTreeMap<Core, u64>,

@@ -1,4 +1,4 @@
-//! What the runtime does in a prediction, counted by kind.
+//! Operations of the runtime in a prediction, counted by kind.
 
 use fiberwalk_formats::{
     Activation as QuantisedActivation, Artifact, Bits, CodeSource, Dense, Factors, INPUT_GROUP,
@@ -10,7 +10,7 @@ use crate::decoder::LayerDecoder;
 use crate::network::{Activation, Architecture, Place, Window};
 use crate::quantise::Precision;
 
-/// What the runtime does, by kind.
+/// A kind of operation of the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Begin and finish a classification.
@@ -125,7 +125,7 @@ const FEW_FACTORS: usize = 2 * INPUT_GROUP;
 pub struct Operations {
     /// A prediction by one pass of the mean network.
     pub pass: Counts,
-    /// What all samples share.
+    /// Operations that all samples share.
     pub shared: Counts,
     /// Each sample.
     pub each: Counts,
@@ -141,7 +141,7 @@ struct Matrix {
 
 /// A layer as the runtime runs it.
 struct Layer {
-    /// What a convolution does besides; none of a dense layer.
+    /// Additional operations of a convolution; none of a dense layer.
     convolution: Option<Convolution>,
     mean: Matrix,
     decoder: LayerDecoder,
@@ -151,7 +151,7 @@ struct Layer {
 }
 
 impl Operations {
-    /// Of predictions with `artifact`, fed with what it was exported for, with codes from `source`.
+    /// Counts those of predictions with `artifact`, fed with what it was exported for, with codes from `source`.
     pub fn of(artifact: &Artifact<'_>, source: CodeSource) -> Self {
         let layers = artifact.layers.iter().zip(convolutions(artifact));
         let layers = layers.map(|(layer, convolution)| Layer::of(layer, convolution)).collect();
@@ -173,7 +173,7 @@ impl Operations {
         operations
     }
 
-    /// Of predictions with a network that is to be exported with this decoder and precision, for raw
+    /// Counts those of predictions with a network that is to be exported with this decoder and precision, for raw
     /// readings if `whole` and else for floats, with stored codes; one output is a regression's.
     pub fn planned(
         architecture: &Architecture,
@@ -241,7 +241,7 @@ impl Operations {
         Self { pass, shared, each }
     }
 
-    /// Of a prediction by `samples` samples.
+    /// Counts those of a prediction by `samples` samples.
     pub fn of_samples(&self, samples: usize) -> Counts {
         std::array::from_fn(|kind| self.shared[kind] + samples * self.each[kind])
     }
@@ -358,7 +358,7 @@ impl Layer {
         }
     }
 
-    /// What the latent code adds to the layer's sums.
+    /// Counts what the latent code adds to the layer's sums.
     fn count_factors(&self, counts: &mut Counts) {
         let outputs = self.mean.outputs;
         match self.decoder {

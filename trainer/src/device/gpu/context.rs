@@ -58,7 +58,7 @@ pub enum GpuError {
     TooMany {
         /// Adapter.
         name: String,
-        /// What would run.
+        /// Kernel that would run.
         kernel: String,
         /// Along one dimension.
         workgroups: usize,
@@ -127,7 +127,7 @@ pub(super) struct Dispatch {
     workgroups: [u32; 3],
 }
 
-/// What a kernel knows of the step under way, in the layout of `step.wgsl`.
+/// Figures of the step under way, for kernels, in the layout of `step.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Step {
@@ -145,7 +145,7 @@ pub(super) struct Step {
 pub(super) struct Steps<'a> {
     /// One a step.
     pub values: Vec<Step>,
-    /// What each step runs.
+    /// Dispatches of each step.
     pub programs: Vec<&'a [Dispatch]>,
 }
 

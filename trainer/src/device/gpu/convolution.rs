@@ -14,7 +14,7 @@ const SHARE: usize = 2048;
 const MOST_SHARED: usize = 1 << 16;
 /// Most threads that share out the steps of a micro-tile of that gradient.
 const MOST_LANES: usize = 8;
-/// What fits a window of one value over a map of one position: a dense layer.
+/// The window of one value over a map of one position: a dense layer.
 const WHOLE: Window =
     Window { size: [1, 1], stride: [1, 1], before: [0, 0], after: [0, 0], groups: 1 };
 
@@ -48,7 +48,7 @@ struct Words {
     out: Place,
 }
 
-/// What a product reads and writes.
+/// Buffers that a product reads and writes.
 struct Operands<'a> {
     left: View<'a>,
     right: View<'a>,

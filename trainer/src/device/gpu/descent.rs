@@ -144,7 +144,7 @@ impl Gpu {
     }
 }
 
-/// What a step of Adam reads and writes.
+/// Buffers that a step of Adam reads and writes.
 pub(super) struct AdamState<'a> {
     pub steps: &'a Buffer,
     /// `[count, P]`.
@@ -175,7 +175,7 @@ struct Group<'a> {
     kernels: Kernels<'a>,
 }
 
-/// What computes a step.
+/// Kernels that compute a step.
 enum Kernels<'a> {
     Fused(&'a FusedStep),
     /// One product after another, with room for what passes between them.
@@ -228,7 +228,7 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// What is measured at checkpoints.
+    /// Returns the measurements at a checkpoint.
     fn measure(
         &self,
         descent: &Descent<'_>,

@@ -44,7 +44,7 @@ struct Layer {
     weights: usize,
 }
 
-/// What a step reads and writes.
+/// Buffers that a step reads and writes.
 pub(super) struct FusedBuffers<'a> {
     pub steps: &'a Buffer,
     /// `[count, P]`.

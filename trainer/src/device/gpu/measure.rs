@@ -1,4 +1,4 @@
-//! What is measured of descending particles at a checkpoint: three numbers each are read back.
+//! Measurements of descending particles at a checkpoint: three numbers each are read back.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -87,7 +87,7 @@ pub(super) struct Activations {
     shares: Buffer,
 }
 
-/// What a block computes, each `[count][values, rows]`.
+/// Results of a block, each `[count][values, rows]`.
 struct Maps {
     /// Sums before activation and pooling, where they are kept, and which of every window is the largest.
     sums: Option<(Buffer, Buffer)>,
@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
         self.input.columns
     }
 
-    /// What block `index` reads.
+    /// Returns the input of block `index`.
     fn input_of(&self, index: usize, stages: &[Stage<'_>]) -> View<'a> {
         match index.checked_sub(1) {
             Some(previous) => {

@@ -70,7 +70,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What is done to a value of the product before it is written.
+/// Last operation on a value of the product before it is written.
 #[derive(Clone, Copy)]
 pub(super) enum Epilogue<'a> {
     /// Nothing.

@@ -14,7 +14,7 @@ use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
 use crate::data::Inputs;
 use crate::decoder::fit::PROBES;
-use crate::decoder::{DecoderShape, Fit, Fitted, LayerDecoder, Objective, Refresh};
+use crate::decoder::{DecoderShape, Fit, FitObjective, Fitted, LayerDecoder, Refresh};
 use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
@@ -770,7 +770,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
         assert_close(&found.decoder, &expected.decoder, 2e-3, &what);
         assert_eq!(found.encoder.is_some(), reconstruction > 0.0);
         let objective = |fitted: &Fitted| -> Vec<f32> {
-            let both = |now: &Objective| [now.energy_score as f32, now.divergence as f32];
+            let both = |now: &FitObjective| [now.energy_score as f32, now.divergence as f32];
             fitted.trace.iter().flat_map(both).collect()
         };
         assert_eq!(found.trace.len(), 6);
