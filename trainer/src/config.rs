@@ -28,7 +28,7 @@ pub(crate) const SCALES: RangeInclusive<f32> = 1e-12..=1e12;
 /// Standard deviations of noise, in the units of any target: their squares stay finite in floats.
 const NOISES: RangeInclusive<f32> = 1e-18..=1e18;
 /// MAPs, which are all in memory, and trained together.
-pub(crate) const MAPS: RangeInclusive<usize> = 1..=256;
+pub(crate) const STARTS: RangeInclusive<usize> = 1..=256;
 /// Particles: two make a mixture, and a mixture of thousands gains nothing from more.
 const PARTICLES: RangeInclusive<usize> = 2..=1 << 16;
 /// Rows of a gradient step.
@@ -58,7 +58,7 @@ pub enum ConfigError {
     Malformed {
         /// File.
         path: String,
-        /// What and where, on one line.
+        /// Cause and place, on one line.
         message: String,
     },
     /// A field's value makes no sense.
@@ -68,7 +68,7 @@ pub enum ConfigError {
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it can be.
+        /// Values that it can have.
         expected: String,
     },
 }
@@ -187,7 +187,7 @@ enum WalkedLayersText {
 }
 
 impl WalkedLayers {
-    /// Of each layer, by its name, whether it is walked: at least one is.
+    /// Tells of each layer, by its name, whether it is walked: at least one is.
     ///
     /// # Errors
     /// More layers than there are, or a pattern that no name matches.
@@ -272,8 +272,9 @@ impl From<WalkedLayers> for WalkedLayersText {
 #[serde(default, deny_unknown_fields)]
 pub struct Walk {
     /// MAPs that the particles start from, shared out evenly, 1 to 256; `"auto"`: one, or four where that is
-    /// clearly better on held-out rows.
-    pub maps: Choice<usize>,
+    /// clearly better on held-out rows. Older files call it `maps`.
+    #[serde(alias = "maps")]
+    pub starts: Choice<usize>,
     /// Which layers are walked: `"all"`, `"last"`, or how many of the last; the others stay at MAP.
     pub layers: WalkedLayers,
     /// Number of particles, 2 to 65,536.
@@ -305,8 +306,8 @@ pub struct Latent {
     pub decoder: Choice<Vec<LayerDecoder>>,
     /// Weight of matching the particles' predictive, against 1 for matching their functions; 0 to 1e6.
     pub predictive: f32,
-    /// Weight of a foreign input in that, against 1 for one near the training rows; `"auto"` is 1 for maps and
-    /// 0 for flat features. 0 to 1e6.
+    /// Weight of a foreign input in that, against 1 for one near the training rows; `"auto"` is 1 for images and
+    /// series, and 0 for flat features. 0 to 1e6.
     pub foreign: Choice<f32>,
     /// Weight λ of the encoder's reconstruction, 0 to 1e6; 0 leaves the encoder out.
     pub reconstruction: f32,
@@ -438,7 +439,7 @@ impl Default for Map {
 impl Default for Walk {
     fn default() -> Self {
         Self {
-            maps: Choice::Auto,
+            starts: Choice::Auto,
             layers: WalkedLayers::All,
             particles: 64,
             steps: 1000,
@@ -563,7 +564,7 @@ impl Config {
         within("map.noise_std", map.noise_std.fixed().copied().unwrap_or(1.0), NOISES)?;
         within("map.steps", map.steps, STEPS)?;
         within("map.learning_rate", map.learning_rate, RATES)?;
-        within("walk.maps", walk.maps.fixed().copied().unwrap_or(1), MAPS)?;
+        within("walk.starts", walk.starts.fixed().copied().unwrap_or(1), STARTS)?;
         within("walk.particles", walk.particles, PARTICLES)?;
         within("walk.steps", walk.steps, STEPS)?;
         within("walk.learning_rate", walk.learning_rate, RATES)?;
@@ -717,6 +718,8 @@ mod tests {
         assert_eq!(config.latent.decoder.fixed(), Some(&vec![frozen, LayerDecoder::LowRank(8)]));
         assert_eq!(read(&config.to_toml()).expect("own output"), config);
         assert_eq!(read(&Config::default().to_toml()).expect("defaults"), Config::default());
+        let older = read("[walk]\nmaps = 2").expect("the name in older files");
+        assert_eq!(older.walk.starts.fixed(), Some(&2));
     }
 
     #[test]
@@ -737,7 +740,7 @@ mod tests {
     fn every_number_has_a_range() {
         // The settings in which every field is a number.
         let settings = "[network]\nhidden = [8]\n[map]\nprior_precision = [1.0]\nnoise_std = 1.0\n\
-                        steps = 1\nlearning_rate = 0.01\n[walk]\nmaps = 1\nlayers = 1\nparticles = 2\n\
+                        steps = 1\nlearning_rate = 0.01\n[walk]\nstarts = 1\nlayers = 1\nparticles = 2\n\
                         steps = 1\nlearning_rate = 0.01\ntemperature = 1.0\nbatch_rows = 1\n[latent]\n\
                         dim = 1\nhidden = [8]\npredictive = 1.0\nforeign = 1.0\nreconstruction = 1.0\n\
                         steps = 1\nlearning_rate = 0.01\n[calibration]\nfraction = 0.1\ncoverage = 0.9\n\

@@ -125,7 +125,7 @@ fn config() -> Config {
     config.map.prior_precision = Choice::Fixed(PerLayer::Each(vec![10.0, 10.0, 1.0]));
     config.walk.drift = Choice::Fixed(Drift::DataNoise);
     config.walk.temperature = Choice::Fixed(0.3);
-    config.walk.maps = Choice::Fixed(1);
+    config.walk.starts = Choice::Fixed(1);
     // Int4 throughout, whose whole posterior is smaller than one network in int8.
     config.export.loss = 0.005;
     config.walk.particles = 32;

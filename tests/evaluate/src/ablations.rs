@@ -85,7 +85,7 @@ fn of_maps() -> Group {
     let variants = [1, 2, 4, 8].map(|maps| {
         variant(maps, move |config| {
             let steps = config.walk.steps;
-            config.walk.maps = Choice::Fixed(maps);
+            config.walk.starts = Choice::Fixed(maps);
             config.walk.particles -= ((maps - 1) * config.map.steps).div_ceil(steps);
         })
     });

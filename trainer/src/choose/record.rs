@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MAPS, SCALES};
+use crate::config::{SCALES, STARTS};
 use crate::drift::Drift;
 use crate::run_dir::RunDir;
 use crate::stage::Training;
@@ -110,8 +110,12 @@ impl Choices {
         }
         let tried = self.maps_candidates.iter().chain(&self.drift_candidates);
         for maps in tried.map(|walk| walk.maps).chain([self.maps]) {
-            if !MAPS.contains(&maps) {
-                return Err(format!("maps is {maps}, expected {} to {}", MAPS.start(), MAPS.end()));
+            if !STARTS.contains(&maps) {
+                return Err(format!(
+                    "maps is {maps}, expected {} to {}",
+                    STARTS.start(),
+                    STARTS.end()
+                ));
             }
         }
         Ok(())

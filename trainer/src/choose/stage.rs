@@ -38,7 +38,7 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
         noise_std: config.map.noise_std.fixed().map(|noise| noise / unit),
         drift: config.walk.drift.fixed().copied(),
         temperature: config.walk.temperature.fixed().copied(),
-        maps: config.walk.maps.fixed().copied(),
+        maps: config.walk.starts.fixed().copied(),
     };
     let rows = training.training_rows();
     let search = Search {

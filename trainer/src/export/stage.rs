@@ -367,7 +367,7 @@ impl Training<'_> {
         if let Some(noise) = choices.noise_std {
             config.map.noise_std = Choice::Fixed(noise * self.record.schema.task.unit());
         }
-        config.walk.maps = Choice::Fixed(choices.maps);
+        config.walk.starts = Choice::Fixed(choices.maps);
         config.walk.drift = Choice::Fixed(choices.chosen.drift);
         config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
         config.latent.decoder = Choice::Fixed(shape.structure.clone());

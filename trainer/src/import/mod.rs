@@ -205,11 +205,11 @@ impl ImportedNetwork {
                 );
             }
         }
-        if let Some(maps) = config.walk.maps.fixed().filter(|maps| **maps != 1) {
-            bail!("walk.maps: found {maps}, expected 1 with an imported network");
+        if let Some(maps) = config.walk.starts.fixed().filter(|maps| **maps != 1) {
+            bail!("walk.starts: found {maps}, expected 1 with an imported network");
         }
         config.network.hidden = Choice::Fixed(hidden);
-        config.walk.maps = Choice::Fixed(1);
+        config.walk.starts = Choice::Fixed(1);
         Ok(config)
     }
 

@@ -470,9 +470,10 @@ fn a_network_fixes_its_own_settings() {
     let network = import.expect("a network").network;
     let settings = network.settings(&Config::default()).expect("nothing is against it");
     assert_eq!(settings.network.hidden, Choice::Fixed(vec![5.into()]));
-    assert_eq!(settings.walk.maps, Choice::Fixed(1));
+    assert_eq!(settings.walk.starts, Choice::Fixed(1));
     assert_eq!(network.settings(&settings).expect("the same"), settings);
-    for (text, said) in [("[network]\nhidden = [6]", "[6]"), ("[walk]\nmaps = 4", "walk.maps")] {
+    for (text, said) in [("[network]\nhidden = [6]", "[6]"), ("[walk]\nstarts = 4", "walk.starts")]
+    {
         let config: Config = toml::from_str(text).expect("settings");
         assert!(network.settings(&config).expect_err("another").to_string().contains(said));
     }

@@ -33,7 +33,7 @@ hidden = [2]
 prior_precision = 1.0
 steps = 4
 [walk]
-maps = 1
+starts = 1
 particles = 18
 steps = 3
 drift = \"isotropic\"

@@ -503,7 +503,7 @@ mod tests {
     use super::*;
     use crate::data::{Layout, Schema, Series};
     use crate::decoder::draw_modulations;
-    use crate::export::Export;
+    use crate::export::DecoderExport;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
     use crate::random::{Purpose, stream};
     use crate::task::{AnyTask, Calibration, NoiseStd, Regression, Thresholds};
@@ -543,7 +543,7 @@ mod tests {
             };
             let ranges = Ranges::measure(&source);
             let quantised = Quantised::new(&source, &ranges, &precision);
-            let export = Export {
+            let export = DecoderExport {
                 quantised: &quantised,
                 schema: &schema,
                 thresholds: Thresholds::open(Calibration::Regression(NoiseStd(0.1))),

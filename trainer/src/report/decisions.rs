@@ -124,8 +124,8 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             "MAPs that the particles start from",
             choices.maps.to_string(),
             why(
-                &asked.walk.maps,
-                "walk.maps",
+                &asked.walk.starts,
+                "walk.starts",
                 &format!(
                     "the fewest, unless more are better by more than one standard error{}",
                     full_walks(&choices.maps_candidates, |walk| walk.maps.to_string())
