@@ -1,9 +1,11 @@
 //! Images, arrays and series from file to prediction, as `docs/data.md` shows them.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
-use fiberwalk_tests::{DIGITS_CONFIG, Finished, contents, difference, digits};
+use fiberwalk_tests::{DIGITS_CONFIG, Finished, contents, difference, digits, sensor};
 
 /// Pixels and labels of some of the bundled digits.
 fn images(rows: impl Iterator<Item = usize>) -> (Vec<u8>, Vec<u8>) {
@@ -237,4 +239,125 @@ fn columns_of_all_kinds_are_told_apart() {
         train,
         &["row 11 (line 12), column `y`: found `11e17`, expected a number to predict"],
     );
+}
+
+/// Settings under which a network of 48 inputs is walked within seconds.
+const QUICK: &str = "\
+[map]
+prior_precision = 1.0
+steps = 150
+[walk]
+particles = 8
+maps = 1
+steps = 60
+drift = \"isotropic\"
+temperature = 0.1
+[latent]
+dim = 2
+decoder = [\"frozen\", \"frozen\", \"low-rank:2\"]
+steps = 200
+[calibration]
+fraction = 0.2
+[network]
+";
+
+/// Side of the colourful images, and their number.
+const SIDE: usize = 4;
+const IMAGES: usize = 240;
+/// Their classes, in the order of the channel that is brightest.
+const COLOURS: [&str; 3] = ["red", "green", "blue"];
+
+/// Pixels of the colourful images, `[n, 4, 4, 3]`, each with one channel brighter than the others.
+fn colourful() -> Vec<u8> {
+    let value = |index: usize| {
+        let (image, channel) = (index / (SIDE * SIDE * 3), index % 3);
+        let noise = (index * index * 31 + index * 17) % 97;
+        (noise + if image % 3 == channel { 90 } else { 20 }) as u8
+    };
+    (0..IMAGES * SIDE * SIDE * 3).map(value).collect()
+}
+
+fn write_png(path: &Path, pixels: &[u8]) {
+    fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("writable");
+    let file = fs::File::create(path).expect("writable");
+    let mut encoder = png::Encoder::new(file, SIDE as u32, SIDE as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("writable");
+    writer.write_image_data(pixels).expect("as many as the size says");
+}
+
+/// Classes that the sensor example answers with for rows of values.
+fn sensed(model: &Path, rows: &[u8], width: usize) -> Vec<String> {
+    let mut command = sensor();
+    command.arg(model).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let lines = rows
+        .chunks_exact(width)
+        .map(|row| row.iter().map(u8::to_string).collect::<Vec<_>>().join(",") + "\n");
+    let lines: String = lines.collect();
+    let mut input = child.stdin.take().expect("piped");
+    let feed = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+    let finished = Finished::from(child.wait_with_output().expect("the program ends"));
+    feed.join().expect("no panic").expect("all rows are read");
+    let class = |line: &str| line.split([' ', ',']).nth(1).expect("a class").to_owned();
+    finished.stdout.lines().map(class).collect()
+}
+
+/// Several channels without names, whatever holds them: by the default engine as by the others, from the run as
+/// from the file alone, and where rows come one by one.
+#[test]
+fn channels_without_names_are_predicted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let (pixels, width) = (colourful(), SIDE * SIDE * 3);
+    let images = || pixels.chunks_exact(width).enumerate();
+    for (index, image) in images() {
+        let name = format!("png/{}/{index:03}.png", COLOURS[index % 3]);
+        write_png(&folder.join(name), image);
+    }
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
+    let labels: Vec<u8> = (0..IMAGES as u8).map(|index| index % 3).collect();
+    write("labels.npy", &npy("240,", &labels));
+    write("images.npy", &npy("240, 4, 4, 3", &pixels));
+    write("last.npy", &npy("240, 16, 3", &pixels));
+    let first = images().flat_map(|(_, image)| {
+        (0..3).flat_map(|channel| image.iter().skip(channel).step_by(3).copied())
+    });
+    write("first.npy", &npy("240, 3, 16", &first.collect::<Vec<_>>()));
+    write("image.toml", format!("{QUICK}hidden = [\"conv 2x2x4\", 6]\n").as_bytes());
+    write("series.toml", format!("{QUICK}hidden = [\"conv 3x4\", 6]\n").as_bytes());
+
+    let apart = "--labels labels.npy";
+    let mut predictions = Vec::new();
+    for (run_name, data, options, input) in [
+        ("a", "png", "", "[4, 4, 3]"),
+        ("b", "images.npy", apart, "[4, 4, 3]"),
+        ("c", "last.npy", "--labels labels.npy --channels-last", "[1, 16, 3]"),
+        ("d", "first.npy", "--labels labels.npy --channels-first", "[1, 16, 3]"),
+    ] {
+        let config = if input.starts_with("[1") { "series" } else { "image" };
+        run(folder, &format!("train {data} {options} --config {config}.toml --out {run_name}"));
+        let module = fs::read_to_string(folder.join(run_name).join("model.rs")).expect("a module");
+        assert!(!module.contains("CHANNELS"), "{module}");
+        assert!(module.contains(&format!("INPUT: [usize; 3] = {input};")), "{module}");
+        let shown = run(folder, &format!("evaluate {run_name} {data} {options}"));
+        assert!(score(&shown, "accuracy") > 0.95, "{data}: {shown}");
+        let alone = run(folder, &format!("evaluate {run_name}/model.fwk {data} {options}"));
+        assert_eq!(alone, shown, "{data}");
+        let map = run(folder, &format!("evaluate {run_name} {data} {options} --engine map"));
+        assert!(score(&map, "accuracy") > 0.95, "{data}: {map}");
+        run(folder, &format!("report {run_name} {data} {options} --out {run_name}.html"));
+        predictions.push(run(folder, &format!("predict {run_name} {data} {options} --out -")));
+    }
+    // The same numbers, wherever their channels were.
+    assert_eq!(predictions[2], predictions[3]);
+    let header = predictions[0].lines().next().expect("a header");
+    assert!(header.starts_with("p(blue),p(green),p(red),class,"), "{header}");
+    let classes = predictions[1].lines().skip(1).map(|line| line.split(',').nth(3));
+    let classes: Vec<&str> = classes.map(|class| class.expect("a class")).collect();
+    assert_eq!(sensed(&folder.join("b/model.fwk"), &pixels, width), classes);
+    refused(folder, "predict b last.npy --out e.csv", &["last.npy", "16 × 3 × 1", "4 × 4 × 3"]);
+    let rows = "train labels.npy --labels labels.npy --channels-last --out e";
+    refused(folder, rows, &["labels.npy", "[240]", "--channels-last"]);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
-use fiberwalk_tests::{DIGITS_CONFIG, Finished, REGRESSION_CONFIG, digits, waves};
+use fiberwalk_tests::{DIGITS_CONFIG, Finished, REGRESSION_CONFIG, digits, fiberwalk, waves};
 use serde_json::Value;
 
 /// A CSV file's columns by name, in order.
@@ -33,6 +34,17 @@ fn score(scores: &Value, name: &str) -> f64 {
     scores[name].as_f64().unwrap_or_else(|| panic!("no {name} in {scores}"))
 }
 
+/// Runs a command whose standard output nobody reads any more.
+fn close_output(folder: &Path, arguments: &str) {
+    let mut command = fiberwalk();
+    command.args(arguments.split_whitespace()).current_dir(folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let finished = Finished::from(child.wait_with_output().expect("the program ends"));
+    assert_eq!((finished.code, &finished.stderr[..]), (Some(0), ""), "{arguments}");
+}
+
 #[test]
 fn digits_from_csv_to_predictions() {
     let test = 300;
@@ -50,18 +62,20 @@ fn digits_from_csv_to_predictions() {
 
     run("predict run test.csv --out predictions.csv");
     let (names, found) = columns(&at("predictions.csv"));
-    let mut expected: Vec<String> = (0..10).map(|class| format!("p{class}")).collect();
-    let rest = ["entropy", "mutual_information", "set", "out_of_distribution"];
+    let mut expected: Vec<String> = (0..10).map(|class| format!("p({class})")).collect();
+    let rest = ["class", "entropy", "mutual_information", "set", "out_of_distribution"];
     expected.extend(rest.map(str::to_owned));
     assert_eq!(names, expected);
     let probabilities: Vec<_> =
-        (0..10).map(|class| numbers(&found, &format!("p{class}"))).collect();
+        (0..10).map(|class| numbers(&found, &format!("p({class})"))).collect();
     let (_, truth) = columns(&at("test.csv"));
     let (mut right, mut covered) = (0, 0);
     for row in 0..test {
         let p: Vec<f64> = probabilities.iter().map(|column| column[row]).collect();
-        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-4, "row {row}: {p:?}");
+        // Ten roundings of a float.
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-6, "row {row}: {p:?}");
         let top = (0..10).max_by(|&a, &b| p[a].total_cmp(&p[b])).expect("ten classes");
+        assert_eq!(found["class"][row], top.to_string());
         right += usize::from(truth["digit"][row] == top.to_string());
         let set: Vec<&str> = found["set"][row].split('|').collect();
         covered += usize::from(set.contains(&truth["digit"][row].as_str()));
@@ -69,6 +83,21 @@ fn digits_from_csv_to_predictions() {
     for name in ["entropy", "mutual_information"] {
         assert!(numbers(&found, name).iter().all(|nats| (0.0..2.4).contains(nats)), "{name}");
     }
+
+    // Standard output is what the file is, and a reader may leave.
+    let shown = run("predict run test.csv --out -").stdout;
+    assert_eq!(fs::read_to_string(at("predictions.csv")).ok(), Some(shown));
+    close_output(folder.path(), "predict run test.csv --out -");
+    close_output(folder.path(), "inspect run/model.fwk");
+    // Through the system's name of it, lines that are there already stay.
+    fs::write(at("log.txt"), "before\n").expect("writable");
+    let log = fs::OpenOptions::new().append(true).open(at("log.txt")).expect("writable");
+    let mut command = fiberwalk();
+    command.args("predict run test.csv --out /dev/stdout".split(' ')).current_dir(folder.path());
+    assert!(command.stdout(log).status().expect("it starts").success());
+    let log = fs::read_to_string(at("log.txt")).expect("readable");
+    assert_eq!(log.lines().count(), 2 + test, "{}", &log[..100]);
+    assert!(log.starts_with("before\np(0),"), "{}", &log[..100]);
 
     // The file alone predicts the same as the run.
     run("predict run/model.fwk test.csv --out alone.csv");

@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use fiberwalk_formats::CodeSource;
 use fiberwalk_tests::{Finished, sensor};
 
-use example::{Shape, Structure, random, tiny, to_bytes};
+use example::{Shape, Structure, convolutional, random, tiny, to_bytes};
 use tempfile::TempDir;
 
 /// Writes a model; the folder goes with the result.
@@ -49,6 +49,7 @@ fn every_row_is_answered_before_the_next_one_comes() {
         let answer = answers.next().expect("an answer").expect("text");
         assert!(answer.starts_with(expected), "{row}: {answer}");
         assert!(answer.contains(", entropy ") && answer.ends_with("sure"), "{answer}");
+        assert!(answer.contains(", set {"), "{answer}");
     }
     drop(rows);
     assert!(child.wait().expect("the program ends").success());
@@ -78,6 +79,20 @@ fn a_number_has_its_deviation() {
         assert_eq!(words.next(), Some("±"), "{}", finished.stdout);
         assert!(number(words.next()).is_some_and(|std| std > 0.0), "{}", finished.stdout);
     }
+}
+
+/// A network with maps has names of channels at most, and a field for every value all the same.
+#[test]
+fn a_row_of_a_map_has_a_field_for_every_value() {
+    let (artifact, _) = convolutional();
+    let geometry = artifact.geometry.expect("it has maps");
+    let values = geometry.input.len();
+    let (_folder, model) = model(&to_bytes(&artifact));
+    let row = vec!["0.5"; values].join(",");
+    let finished = answers(&model, format!("{row}\n{row},1\n").as_bytes());
+    assert_eq!(finished.stdout.lines().count(), 1, "{}", finished.stderr);
+    let expected = format!("error: line 2: found {} fields, expected {values}\n", values + 1);
+    assert_eq!(finished.stderr, expected);
 }
 
 #[test]

@@ -89,17 +89,25 @@ impl Predictor {
     /// # Errors
     /// Those of [`Self::predict`].
     pub fn predict_all(&self, values: &Values) -> anyhow::Result<Predictions> {
-        let features = self.schema.layout.len();
-        let at_once = (AT_ONCE_BYTES / (size_of::<f32>() * features)).clamp(1, AT_ONCE);
-        let rows = |start: usize| {
-            let end = (start + at_once).min(values.len() / features);
-            self.predict_from(start, &values.floats(start * features..end * features))
-        };
-        let mut all = rows(0)?;
-        for start in (at_once..values.len() / features).step_by(at_once) {
-            all.append(rows(start)?);
+        let mut all = Predictions::empty(self.schema.task.names().map(<[String]>::len));
+        for part in self.predict_in_parts(values) {
+            all.append(part?);
         }
         Ok(all)
+    }
+
+    /// The same, one part of some thousand rows after another.
+    pub fn predict_in_parts(
+        &self,
+        values: &Values,
+    ) -> impl Iterator<Item = anyhow::Result<Predictions>> {
+        let features = self.schema.layout.len();
+        let rows = values.len() / features;
+        let at_once = (AT_ONCE_BYTES / (size_of::<f32>() * features)).clamp(1, AT_ONCE);
+        (0..rows).step_by(at_once).map(move |start| {
+            let end = (start + at_once).min(rows);
+            self.predict_from(start, &values.floats(start * features..end * features))
+        })
     }
 
     /// Predicts rows of which the first has this number.

@@ -28,6 +28,7 @@ pub mod map;
 pub mod metrics;
 pub mod network;
 pub mod pipeline;
+pub mod prediction_csv;
 pub mod progress;
 pub mod quantise;
 pub mod random;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A row has one number a feature, separated by commas, in the order that `fiberwalk inspect` lists
-//! and in the units of the training data. Every line is answered before the next one is read. The
+//! and in the units of the training data; of an image or a window one for every channel of every pixel or
+//! step, the channels of the first one first. Every line is answered before the next one is read. The
 //! first bad row ends the program with exit code 1 and a message that names line and field.
 //!
 //! This is all that a gateway needs: the runtime, and a file read at start.
@@ -44,12 +45,13 @@ fn answer_lines(path: &Path) -> Result<(), String> {
     let file = path.display();
     let bytes = fs::read(path).map_err(|error| format!("cannot read {file}: {error}"))?;
     let model = Model::from_bytes(&bytes).map_err(|error| format!("{file}: {error}"))?;
+    let inputs = row::Inputs::of(&model);
     let mut scratch = vec![0; model.scratch_len()];
     let mut out = io::stdout().lock();
     for (number, line) in (1..).zip(io::stdin().lock().lines()) {
         let at_line = |message: String| format!("line {number}: {message}");
         let line = line.map_err(|error| at_line(error.to_string()))?;
-        let row = row::read(&line, model.features().iter()).map_err(at_line)?;
+        let row = inputs.read(&line).map_err(at_line)?;
         let prediction = model
             .predict(&row, &mut model.codes(SEED), model.samples(), &mut scratch)
             .map_err(|error| at_line(error.to_string()))?;

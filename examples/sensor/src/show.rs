@@ -2,7 +2,7 @@
 
 use fiberwalk_runtime::{Classification, Model, Prediction};
 
-/// One line: `class yes, probability 0.945, entropy 0.231, sure`, or `height 110.230 ± 3.100`.
+/// One line: `class yes, probability 0.945, entropy 0.231, set {yes}, sure`, or `height 110.230 ± 3.100`.
 pub fn prediction(model: &Model<'_>, prediction: &Prediction<'_>) -> String {
     let (what, foreign, verdict) = match prediction {
         Prediction::Classification(class) => {
@@ -21,6 +21,12 @@ pub fn prediction(model: &Model<'_>, prediction: &Prediction<'_>) -> String {
 fn classification(model: &Model<'_>, class: &Classification<'_>) -> String {
     let (top, probability) = class.top();
     // A model of classes has a name for each.
-    let name = model.classes().and_then(|names| names.get(top)).unwrap_or_default();
-    format!("class {name}, probability {probability:.3}, entropy {:.3}", class.entropy)
+    let name = |class| model.classes().and_then(|names| names.get(class)).unwrap_or_default();
+    let set: Vec<&str> = class.set().map(name).collect();
+    format!(
+        "class {}, probability {probability:.3}, entropy {:.3}, set {{{}}}",
+        name(top),
+        class.entropy,
+        set.join(", ")
+    )
 }

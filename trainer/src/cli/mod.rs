@@ -23,7 +23,7 @@ use tracing::{Level, info};
 use tracing_subscriber::fmt::time::uptime;
 
 use fiberwalk::config::{Config, ConfigError};
-use fiberwalk::data::{Selection, Series, Source, TaskKind};
+use fiberwalk::data::{ChannelAxis, Selection, Series, Source, TaskKind};
 use fiberwalk::demo;
 use fiberwalk::device::{Device, DeviceChoice};
 use fiberwalk::engine::{Draws, EngineKind};
@@ -147,6 +147,9 @@ struct SourceArguments {
     /// Arrays have their channels before height and width, as PyTorch does.
     #[arg(long)]
     channels_first: bool,
+    /// Arrays have their channels last, and those of three axes are series: [n, readings, channels].
+    #[arg(long, conflicts_with = "channels_first")]
+    channels_last: bool,
     /// Cut consecutive rows of a CSV file into windows of this many.
     #[arg(long, value_name = "ROWS")]
     window: Option<usize>,
@@ -162,12 +165,16 @@ struct SourceArguments {
 impl SourceArguments {
     /// The file at `path`, read so.
     fn at(&self, path: &Path) -> Source {
-        let Self { labels, arrays, channels_first, window, stride, group } = self;
+        let Self { labels, arrays, channels_first, channels_last, window, stride, group } = self;
         Source {
             path: path.to_owned(),
             labels: labels.clone(),
             arrays: arrays.clone(),
-            channels_first: *channels_first,
+            channels: match (channels_first, channels_last) {
+                (true, _) => ChannelAxis::First,
+                (false, true) => ChannelAxis::Last,
+                (false, false) => ChannelAxis::Usual,
+            },
             series: Series { window: *window, stride: *stride, group: group.clone() },
             selection: Selection::All,
         }

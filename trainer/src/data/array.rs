@@ -9,7 +9,7 @@ use fiberwalk_formats::MAX_MAP;
 use super::block::{Block, Values};
 use super::spread::Spread;
 use super::value::LARGEST;
-use super::{Column, Layout, Shape};
+use super::{ChannelAxis, Column, Layout, Shape};
 use crate::store::{Store, Writer};
 
 /// Where an array's labels come from, for a message.
@@ -172,9 +172,9 @@ impl Array {
         }
     }
 
-    /// Features of rows: `[n, features]`, or maps `[n, height, width]` and `[n, height, width, channels]`; with
-    /// `channels_first`, `[n, channels, length]` and `[n, channels, height, width]`.
-    pub fn into_block(self, channels_first: bool, labels: &'static str) -> Result<Block, String> {
+    /// Features of rows: `[n, features]`, or maps with their channels where `channels` says.
+    pub fn into_block(self, channels: ChannelAxis, labels: &'static str) -> Result<Block, String> {
+        use ChannelAxis::{First, Last, Usual};
         let Self { shape, elements, fortran } = self;
         if shape.iter().skip(1).any(|&length| length == 0) {
             return Err(format!("found an array {shape:?}: its rows are empty"));
@@ -189,23 +189,28 @@ impl Array {
         let columns = |count| {
             Layout::Columns((0..count).map(|index| Column::Number(format!("x{index}"))).collect())
         };
-        let (layout, axes): (_, &[usize]) = match (&shape[..], channels_first) {
-            (&[_, features], false) => (columns(features), &[0, 1]),
-            (&[_, height, width], false) => (map(height, width, 1), &[0, 1, 2]),
-            (&[_, height, width, channels], false) => (map(height, width, channels), &[0, 1, 2, 3]),
-            (&[_, channels, length], true) => (map(1, length, channels), &[0, 2, 1]),
-            (&[_, channels, height, width], true) => (map(height, width, channels), &[0, 2, 3, 1]),
-            (_, false) => {
-                return Err(format!(
-                    "found an array {shape:?}, expected rows [n, features], images [n, height, width] or \
-                     [n, height, width, channels]"
-                ));
+        let (layout, axes): (_, &[usize]) = match (&shape[..], channels) {
+            (&[_, features], Usual) => (columns(features), &[0, 1]),
+            (&[_, height, width], Usual) => (map(height, width, 1), &[0, 1, 2]),
+            (&[_, length, channels], Last) => (map(1, length, channels), &[0, 1, 2]),
+            (&[_, height, width, channels], Usual | Last) => {
+                (map(height, width, channels), &[0, 1, 2, 3])
             }
-            (_, true) => {
-                return Err(format!(
-                    "found an array {shape:?}, expected [n, channels, height, width] or [n, channels, length] \
-                     with --channels-first"
-                ));
+            (&[_, channels, length], First) => (map(1, length, channels), &[0, 2, 1]),
+            (&[_, channels, height, width], First) => (map(height, width, channels), &[0, 2, 3, 1]),
+            (_, channels) => {
+                let expected = match channels {
+                    Usual => {
+                        "rows [n, features], images [n, height, width] or [n, height, width, channels]"
+                    }
+                    First => {
+                        "[n, channels, height, width] or [n, channels, length] with --channels-first"
+                    }
+                    Last => {
+                        "[n, height, width, channels] or [n, length, channels] with --channels-last"
+                    }
+                };
+                return Err(format!("found an array {shape:?}, expected {expected}"));
             }
         };
         let strides = strides(&shape, fortran);
@@ -214,7 +219,7 @@ impl Array {
             _ => None,
         };
         let mut values = elements.into_values()?;
-        if fortran || channels_first {
+        if fortran || channels == First {
             let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
             values = values.along(&axes).map_err(|error| error.to_string())?;
         }
@@ -262,17 +267,20 @@ mod tests {
 
     #[test]
     fn channels_go_last() {
-        let block = array(&[1, 2, 1, 3]).into_block(true, "").expect("a map");
+        let block = array(&[1, 2, 1, 3]).into_block(ChannelAxis::First, "").expect("a map");
         assert_eq!(block.layout, Layout::Image(Shape { height: 1, width: 3, channels: 2 }));
         assert_eq!(block.values.to_floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        let series = array(&[1, 2, 3]).into_block(true, "").expect("a series");
-        assert_eq!((series.layout, &series.values), (block.layout, &block.values));
+        let series = array(&[1, 2, 3]).into_block(ChannelAxis::First, "").expect("a series");
+        assert_eq!((series.layout, &series.values), (block.layout.clone(), &block.values));
+        let last = array(&[1, 3, 2]).into_block(ChannelAxis::Last, "").expect("a series");
+        assert_eq!(last.layout, block.layout);
+        assert_eq!(last.values.to_floats(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
     fn the_order_of_fortran_is_undone() {
         let fortran = Array { fortran: true, ..array(&[2, 3]) };
-        let block = fortran.into_block(false, "").expect("rows");
+        let block = fortran.into_block(ChannelAxis::Usual, "").expect("rows");
         assert!(matches!(&block.layout, Layout::Columns(_)));
         assert_eq!(block.layout.names(), ["x0", "x1", "x2"]);
         assert_eq!(block.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
@@ -284,14 +292,21 @@ mod tests {
         let elements = vec![52.520_006, 1.0, 52.520_016, 2.0, 52.519_973, 3.0];
         let elements = Elements::Double(elements.into());
         let array = Array { shape: vec![3, 2], elements, fortran: false };
-        let message = array.into_block(false, "").expect("rows").blurred.expect("close");
+        let message =
+            array.into_block(ChannelAxis::Usual, "").expect("rows").blurred.expect("close");
         assert!(message.contains("`x0` varies by 1.8e-5 near 52.52"), "{message}");
-        assert_eq!(self::array(&[3, 2]).into_block(false, "").expect("rows").blurred, None);
+        assert_eq!(
+            self::array(&[3, 2]).into_block(ChannelAxis::Usual, "").expect("rows").blurred,
+            None
+        );
     }
 
     #[test]
     fn what_is_no_row_of_numbers_is_refused() {
-        let block = |array: Array, first| array.into_block(first, "").expect_err("refused");
+        let block = |array: Array, first| {
+            let channels = if first { ChannelAxis::First } else { ChannelAxis::Usual };
+            array.into_block(channels, "").expect_err("refused")
+        };
         assert!(block(array(&[4]), false).contains("found an array [4], expected rows"));
         assert!(block(array(&[4, 2]), true).contains("[n, channels, height, width]"));
         assert!(block(array(&[4, 0]), false).contains("empty"));

@@ -31,7 +31,7 @@ pub use layout::{Column, Layout};
 pub use rows::Rows;
 pub use schema::Schema;
 pub use series::Series;
-pub use source::{Selection, Source};
+pub use source::{ChannelAxis, Selection, Source};
 pub use split::{Split, evenly, folds, split, test_split};
 pub use table::{Table, TableError};
 pub use target::{Target, TaskKind};

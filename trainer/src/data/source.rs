@@ -28,12 +28,24 @@ pub struct Source {
     pub labels: Option<PathBuf>,
     /// Arrays of features and labels in an `.npz` file that does not name them as usual.
     pub arrays: Vec<String>,
-    /// Whether the second axis of an array is its channels: [n, channels, height, width].
-    pub channels_first: bool,
+    /// Where an array has its channels.
+    pub channels: ChannelAxis,
     /// Groups and windows of rows.
     pub series: Series,
     /// Which rows, or windows, to take.
     pub selection: Selection,
+}
+
+/// Where an array has its channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelAxis {
+    /// Behind height and width, and three axes are images of one channel: `[n, height, width]`.
+    #[default]
+    Usual,
+    /// Second: `[n, channels, readings]` and `[n, channels, height, width]`.
+    First,
+    /// Last, and three axes are series: `[n, readings, channels]`.
+    Last,
 }
 
 /// Rows of a file.
@@ -119,7 +131,7 @@ impl Source {
             Kind::Npz => return self.archive(target, hash),
         };
         // The layout is part of what the data are.
-        hash.update([u8::from(self.channels_first)]);
+        hash.update([self.channels as u8]);
         let columns = labels.map(|(path, labels)| (target.to_owned(), path, labels));
         self.join(block, columns.into_iter().collect(), hash)
     }
@@ -134,7 +146,16 @@ impl Source {
                 "an idx, .npy or .npz file",
             ),
             (!self.arrays.is_empty() && kind != Kind::Npz, "--arrays", "an .npz file"),
-            (self.channels_first && !array, "--channels-first", "an .npy or .npz file"),
+            (
+                self.channels == ChannelAxis::First && !array,
+                "--channels-first",
+                "an .npy or .npz file",
+            ),
+            (
+                self.channels == ChannelAxis::Last && !array,
+                "--channels-last",
+                "an .npy or .npz file",
+            ),
             (self.series.window.is_some() && kind != Kind::Csv, "--window", "a CSV file"),
         ];
         match needless.into_iter().find(|(found, ..)| *found) {
@@ -152,7 +173,7 @@ impl Source {
         read.map_err(|error| unreadable(&self.path, error))?;
         let mut archive = numpy::Archive::open(open(&self.path)?).map_err(malformed)?;
         let (features, labels) = archive.pair(&self.arrays).map_err(malformed)?;
-        hash.update([u8::from(self.channels_first)]);
+        hash.update([self.channels as u8]);
         hash.update(
             [&features, labels.as_ref().unwrap_or(&features)].map(String::as_str).join("\n"),
         );
@@ -184,9 +205,7 @@ impl Source {
         if array.rows() == 0 {
             return Err(self.unusable(format!("found an array {:?}: it has no rows", array.shape)));
         }
-        array
-            .into_block(self.channels_first, labels)
-            .map_err(|message| malformed(&self.path, message))
+        array.into_block(self.channels, labels).map_err(|message| malformed(&self.path, message))
     }
 
     /// The table of a block and columns beside it, each with its name, its file and its fields.
@@ -454,7 +473,7 @@ mod tests {
         let series = Series { group: vec!["who".into()], ..Series::default() };
         let grouped = train(&Source { series, ..at("c.npz") }).expect("groups");
         assert_eq!(grouped.groups.expect("groups")[..6], [0, 0, 0, 0, 1, 1]);
-        let first = Source { labels, channels_first: true, ..at("d.npy") };
+        let first = Source { labels, channels: ChannelAxis::First, ..at("d.npy") };
         let first = train(&first).expect("channels first");
         assert_eq!(first.shape(), Some(Shape { height: 1, width: 2, channels: 3 }));
         assert_eq!(first.raw.floats(0..6)[..], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
@@ -472,7 +491,8 @@ mod tests {
         let windows = Series { window: Some(3), ..Series::default() };
         refused(&Source { labels: Some("l".into()), ..at("a.csv") }, &["a.csv", "--labels"]);
         refused(&Source { arrays: vec!["x".into()], ..at("b.idx") }, &["b.idx", "--arrays"]);
-        refused(&Source { channels_first: true, ..at("b.idx") }, &["--channels-first"]);
+        let first = ChannelAxis::First;
+        refused(&Source { channels: first, ..at("b.idx") }, &["--channels-first"]);
         refused(&Source { series: windows, ..at("b.idx") }, &["--window", "CSV"]);
     }
 

@@ -26,7 +26,7 @@ pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
 }
 
 /// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
-/// the new one. A link stays a link to the file written. A device, a pipe or a name of an open file, such as
+/// the new one. A link stays a link to the file written. `-` is standard output. A device, a pipe or a name of an open file, such as
 /// `/dev/stdout`, is written to as it is, since a rename would put a file in its place.
 ///
 /// # Errors
@@ -35,8 +35,26 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write(path, &mut |file| file.write_all(bytes))
 }
 
+/// As [`write_atomically`], of bytes that come one after another. What is written in place is not held in memory
+/// before.
+///
+/// # Errors
+/// The file cannot be written; then nothing is left of it.
+pub fn write_in_parts(path: &Path, fill: Fill<'_>) -> anyhow::Result<()> {
+    let in_place = in_place(path).and_then(|out| {
+        let Some(mut out) = out else { return Ok(false) };
+        fill(&mut out)?;
+        out.flush()?;
+        Ok(true)
+    });
+    match in_place.with_context(|| format!("cannot write {}", path.display()))? {
+        true => Ok(()),
+        false => write(path, fill),
+    }
+}
+
 /// Writes a file's bytes.
-pub(super) type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
+pub type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
 /// As [`write_atomically`], of bytes that come one after another; the file is sealed where it starts with a
 /// place for its hash.
@@ -119,7 +137,7 @@ fn folder_of(path: &Path) -> &Path {
 fn in_place(path: &Path) -> io::Result<Option<Box<dyn Write>>> {
     let name = followed(path);
     match name.to_str() {
-        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
+        Some("-" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => {
             return Ok(Some(Box::new(io::stdout())));
         }
         Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => {

@@ -18,11 +18,11 @@ use tracing::debug;
 use crate::files;
 use crate::seal;
 use crate::tensors::{TensorFile, header};
-use atomic::{Fill, TEMPORARY, create_folder, write};
+use atomic::{TEMPORARY, create_folder, write};
 use lock::LOCK;
 
 pub(crate) use atomic::rename;
-pub use atomic::{hold_writes, write_atomically};
+pub use atomic::{Fill, hold_writes, write_atomically, write_in_parts};
 pub(crate) use lock::Lock;
 
 /// The configuration as the user gave it: the first file of a run.

@@ -209,10 +209,10 @@ pub trait Task: Sized {
     fn verdicts(predictions: &Self::Predictions) -> &[bool];
 
     /// Names of the columns of predictions, the verdict excepted.
-    fn columns(predictions: &Self::Predictions) -> Vec<String>;
+    fn columns(&self) -> Vec<String>;
 
     /// Fields of a row of predictions under those names.
-    fn fields(predictions: &Self::Predictions, row: usize) -> Vec<String>;
+    fn fields(&self, predictions: &Self::Predictions, row: usize) -> Vec<String>;
 
     /// Scores predictions of rows with these targets, original units; `foreign` are predictions of rows from
     /// elsewhere.

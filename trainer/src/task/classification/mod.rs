@@ -227,12 +227,14 @@ impl Task for Classification {
         &predictions.out_of_distribution
     }
 
-    fn columns(predictions: &Predictions) -> Vec<String> {
-        predictions.columns()
+    fn columns(&self) -> Vec<String> {
+        let probabilities = self.classes.iter().map(|class| format!("p({class})"));
+        let rest = ["class", "entropy", "mutual_information", "set"];
+        probabilities.chain(rest.map(str::to_owned)).collect()
     }
 
-    fn fields(predictions: &Predictions, row: usize) -> Vec<String> {
-        predictions.fields(row)
+    fn fields(&self, predictions: &Predictions, row: usize) -> Vec<String> {
+        predictions.fields(&self.classes, row)
     }
 
     fn score(

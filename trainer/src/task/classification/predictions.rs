@@ -82,22 +82,58 @@ impl Predictions {
         self.probabilities.chunks_exact(self.classes)
     }
 
-    /// `p0,p1,…,entropy,mutual_information,set`.
-    pub(super) fn columns(&self) -> Vec<String> {
-        let names = (0..self.classes).map(|class| format!("p{class}"));
-        names.chain(["entropy", "mutual_information", "set"].map(str::to_owned)).collect()
-    }
-
-    /// Fields of a row under these names.
-    pub(super) fn fields(&self, row: usize) -> Vec<String> {
+    /// Probabilities of a row, the likeliest class, entropy, mutual information and prediction set, in `classes`'
+    /// names.
+    pub(super) fn fields(&self, classes: &[String], row: usize) -> Vec<String> {
         let p = &self.probabilities[row * self.classes..(row + 1) * self.classes];
-        let numbers = p.iter().chain([&self.entropy[row], &self.mutual_information[row]]);
-        let set: Vec<_> = self.sets[row].iter().map(usize::to_string).collect();
-        numbers.map(f32::to_string).chain([set.join("|")]).collect()
+        let name = |class: usize| classes.get(class).map_or("", String::as_str);
+        let set: Vec<String> = self.sets[row].iter().map(|&class| escaped(name(class))).collect();
+        let doubt = [self.entropy[row], self.mutual_information[row]].map(|nats| nats.to_string());
+        let fields = normalised(p).into_iter().map(|p| p.to_string());
+        let fields = fields.chain([name(likeliest(p)).to_owned()]).chain(doubt);
+        fields.chain([set.join(BETWEEN)]).collect()
     }
+}
+
+/// Stands between the classes of a prediction set.
+const BETWEEN: &str = "|";
+
+/// A name in a set: a backslash stands before what could end it.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace(BETWEEN, "\\|")
+}
+
+/// The probabilities over their sum: those of a board are as exact as its logarithms, and their sum is off by some
+/// 10⁻⁵.
+fn normalised(p: &[f32]) -> Vec<f32> {
+    let sum: f64 = p.iter().copied().map(f64::from).sum();
+    p.iter().map(|&p| (f64::from(p) / sum) as f32).collect()
+}
+
+/// The class of the largest probability, the first one of equals.
+fn likeliest(p: &[f32]) -> usize {
+    let mut best = 0;
+    for class in 1..p.len() {
+        if p[class] > p[best] {
+            best = class;
+        }
+    }
+    best
 }
 
 /// Entropy, nats.
 fn entropy(p: &[f32]) -> f32 {
     -p.iter().filter(|&&p| p > 0.0).map(|&p| p * p.ln()).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_add_up() {
+        let p = [0.563_742_64f32, 0.436_241_4, 1e-30];
+        let sum: f64 = normalised(&p).into_iter().map(f64::from).sum();
+        assert!((sum - 1.0).abs() < f64::from(f32::EPSILON), "{sum}");
+    }
 }

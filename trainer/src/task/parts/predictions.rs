@@ -1,14 +1,12 @@
 //! Calibrated predictions, and their scores.
 
-use std::path::Path;
-
-use anyhow::Context;
 use fiberwalk_runtime::Prediction;
 
 use super::super::{PerRow, Task, Verdicts};
-use super::{Classification, Predictions, Regression, Scores, Targets, classification, regression};
+use super::{
+    AnyTask, Classification, Predictions, Regression, Scores, Targets, classification, regression,
+};
 use crate::metrics::{auroc, average};
-use crate::run_dir::write_atomically;
 
 /// Name of the column of verdicts.
 const VERDICT: &str = "out_of_distribution";
@@ -60,22 +58,19 @@ impl Predictions {
         of_one_task!(T; own: Self = self => T::verdicts(own))
     }
 
-    /// Writes one row a prediction: `p0,p1,…,entropy,mutual_information,set,out_of_distribution` or
-    /// `mean,std,epistemic_std,lower,upper,out_of_distribution`; the last is `true` or `false`.
-    ///
-    /// # Errors
-    /// The file cannot be written; then nothing is left of it.
-    pub fn write_csv(&self, path: &Path) -> anyhow::Result<()> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        of_one_task!(T; own: Self = self => {
-            writer.write_record(T::columns(own).iter().map(String::as_str).chain([VERDICT]))?;
-            for (row, verdict) in T::verdicts(own).iter().enumerate() {
-                let verdict = verdict.to_string();
-                writer.write_record(T::fields(own, row).into_iter().chain([verdict]))?;
-            }
-        });
-        let bytes = writer.into_inner().context("cannot format the predictions")?;
-        write_atomically(path, &bytes)
+    /// Fields of a row under the names that [`AnyTask::columns`] has.
+    pub fn fields(&self, task: &AnyTask, row: usize) -> Vec<String> {
+        of_one_task!(T; task: AnyTask = task, own: Self = self => {
+            let verdict = T::verdicts(own)[row].to_string();
+            [T::fields(task, own, row), vec![verdict]].concat()
+        })
+    }
+}
+
+impl AnyTask {
+    /// Names of the fields that a prediction has in a file.
+    pub fn columns(&self) -> Vec<String> {
+        of_one_task!(T; task: Self = self => [T::columns(task), vec![VERDICT.to_owned()]].concat())
     }
 }
 

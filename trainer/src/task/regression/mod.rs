@@ -200,11 +200,11 @@ impl Task for Regression {
         &predictions.out_of_distribution
     }
 
-    fn columns(_: &Predictions) -> Vec<String> {
+    fn columns(&self) -> Vec<String> {
         Predictions::columns()
     }
 
-    fn fields(predictions: &Predictions, row: usize) -> Vec<String> {
+    fn fields(&self, predictions: &Predictions, row: usize) -> Vec<String> {
         predictions.fields(row)
     }
 
