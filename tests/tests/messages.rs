@@ -133,6 +133,151 @@ fn arguments_and_settings_that_make_no_sense() {
     }
 }
 
+/// Settings that train within a second.
+const QUICK: &str = "\
+[network]
+hidden = [4]
+[map]
+prior_precision = 1.0
+steps = 20
+[walk]
+maps = 1
+particles = 4
+steps = 20
+drift = \"isotropic\"
+temperature = 0.3
+[latent]
+dim = 2
+decoder = [\"frozen\", \"low-rank:2\"]
+steps = 20
+";
+
+/// Every option of `train`, given wrongly: it is named, nothing is left, and the right call works afterwards.
+#[test]
+fn a_wrong_option_of_train_leaves_nothing() {
+    let folder = folder(&[
+        ("data.csv", table("").as_bytes()),
+        ("renamed.csv", table("").replace("a,b,class", "a,c,class").as_bytes()),
+        ("quick.toml", QUICK.as_bytes()),
+        ("dear.toml", QUICK.replace("[\"frozen\", \"low-rank:2\"]", "\"auto\"").as_bytes()),
+        ("noise.toml", QUICK.replace("[map]", "[map]\nnoise_std = 1e9").as_bytes()),
+    ]);
+    let path = folder.path();
+    let dear = fs::read_to_string(path.join("dear.toml")).expect("written above");
+    let dear = format!("{dear}[export]\nsamples = 1024\ncost = 1.0\n");
+    fs::write(path.join("dear.toml"), dear).expect("writable");
+    let train = "train data.csv --target class --config quick.toml --quiet";
+    let succeed = |arguments: &str| Finished::success(path, arguments.split_whitespace()).stderr;
+    succeed(&format!("{train} --out before --until choose"));
+    succeed(&format!("{train} --out seven --seed 7 --until choose"));
+    succeed(&format!("{} --out other --until choose", train.replace("data.csv", "renamed.csv")));
+    let cases: [(&str, &[&str]); 24] = [
+        ("--labels none.npy", &["--labels", "data.csv"]),
+        ("--arrays x,y", &["--arrays", "data.csv"]),
+        ("--channels-first", &["--channels-first", "data.csv"]),
+        ("--window 0", &["--window", "found 0"]),
+        ("--window 1000", &["--window 1000", "longest"]),
+        ("--stride 3", &["--stride", "--window"]),
+        ("--stride 0 --window 4", &["--stride", "found 0"]),
+        ("--group nothere", &["`nothere`", "data.csv"]),
+        ("--group class", &["--group", "`class`"]),
+        ("--take 0", &["--take", "found 0"]),
+        ("--take 61", &["--take", "found 61", "60"]),
+        ("--task regression", &["`class`", "`red`"]),
+        ("--network none.st", &["none.st"]),
+        ("--network data.csv", &["data.csv", "not what fiberwalk wrote"]),
+        ("--walk-layers 7", &["walk.layers", "found 7"]),
+        ("--walk-layers nosuch", &["walk.layers", "nosuch"]),
+        ("--device gpu:99", &["99"]),
+        ("--from nowhere", &["nowhere", "not the directory of a run"]),
+        ("--from data.csv", &["data.csv", "not the directory of a run"]),
+        ("--from other", &["other", "other data"]),
+        ("--from seven", &["seven", "--seed 7", "--seed 0"]),
+        ("--resume --from seven", &["seven", "--seed 7", "--seed 0"]),
+        ("--seed 7 --from before", &["before", "--seed 0", "--seed 7"]),
+        ("--seed 7 --from other", &["other", "--seed 0", "--seed 7"]),
+    ];
+    for (wrong, parts) in cases {
+        refused(path, &format!("{train} --out run {wrong}"), parts);
+    }
+    let config = |config: &str| train.replace("quick.toml", config) + " --out run";
+    refused(path, &config("dear.toml"), &["export.cost", "found 1", "1024 samples"]);
+    let noise = config("noise.toml").replace("--target class", "--target a --task regression");
+    refused(path, &noise, &["map.noise_std", "standard deviation"]);
+    // What the arguments' parser refuses.
+    for wrong in ["--task nonsense", "--walk-layers 0", "--device x", "--seed -1", "--until nosuch"]
+    {
+        let before = contents(path);
+        let arguments = format!("{train} --out run {wrong}");
+        let refused = Finished::run(path, arguments.split_whitespace());
+        assert_eq!(refused.code, Some(2), "{wrong}: {}", refused.stderr);
+        assert!(difference(&before, &contents(path)).is_empty(), "{wrong}");
+    }
+    let said = succeed(&format!("{} --out run --from before", train.replace(" --quiet", "")));
+    assert!(said.contains("from before: choose\n"), "{said}");
+    assert!(!said.contains("choose      "), "taken over and done again: {said}");
+}
+
+/// A run that was begun takes over what it has not done yet.
+#[test]
+fn a_run_that_goes_on_takes_over_the_rest() {
+    let folder = folder(&[("data.csv", table("").as_bytes()), ("quick.toml", QUICK.as_bytes())]);
+    let train = "train data.csv --target class --config quick.toml --out";
+    let succeed = |arguments: &str| {
+        Finished::success(folder.path(), format!("{train} {arguments}").split_whitespace()).stderr
+    };
+    succeed("whole");
+    succeed("part --until map");
+    let said = succeed("part --resume --from whole");
+    assert!(said.contains("from whole: choose, map, walk, latent\n"), "{said}");
+    for stage in ["walk", "latent"] {
+        assert!(!said.contains(&format!("\n{stage:24}")), "{stage} is done again: {said}");
+    }
+    let files = |run: &str| contents(&folder.path().join(run));
+    let differing = difference(&files("whole"), &files("part"));
+    assert!(differing.is_empty(), "{differing:?}");
+}
+
+/// What diverges is told by stage and setting, and leaves no record of it.
+#[test]
+fn settings_under_which_a_stage_diverges() {
+    let fast = |section: &str| {
+        QUICK.replace(&format!("[{section}]"), &format!("[{section}]\nlearning_rate = 10.0"))
+    };
+    let map = fast("map").replace("[map]", "activation = \"relu\"\n[map]");
+    let walk = fast("walk").replace("= 0.3", "= 1e6");
+    let walk = walk.replace("steps = 20\ndrift", "steps = 200\ndrift");
+    let cases: [(&str, String, &[&str]); 3] = [
+        ("choices.json", map, &["choose", "map.learning_rate, found 10.0"]),
+        (
+            "walk.json",
+            walk,
+            &["walk: particle 0 diverged by step", "of 200", "walk.learning_rate, found 10.0"],
+        ),
+        (
+            "latent.json",
+            fast("latent"),
+            &["latent", "low-rank:2 diverged by step", "of 20", "latent.learning_rate, found 10.0"],
+        ),
+    ];
+    let folder = folder(&[("waves.csv", waves(0..80).as_bytes())]);
+    for (record, config, parts) in cases {
+        fs::write(folder.path().join("fast.toml"), config).expect("writable");
+        let train =
+            format!("train waves.csv --target height --config fast.toml --out {record}-run");
+        let failed = Finished::run(folder.path(), train.split_whitespace());
+        assert_eq!(failed.code, Some(1), "no {record}: {}", failed.stderr);
+        let last = failed.stderr.lines().last().unwrap_or_default();
+        for part in parts {
+            assert!(last.contains(part), "no `{part}` in {}", failed.stderr);
+        }
+        let run = contents(&folder.path().join(format!("{record}-run")));
+        assert!(!run.contains_key(Path::new(record)), "{record} is there");
+        let group = "particles/group-000.safetensors";
+        assert_eq!(run.contains_key(Path::new(group)), record == "latent.json");
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_written() {
     let folder = folder(&[("data.csv", table("").as_bytes()), ("file", b"in the way")]);

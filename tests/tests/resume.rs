@@ -104,6 +104,78 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     assert!(interrupted + 3 >= kills, "only {interrupted} of {kills} kills came in time");
 }
 
+/// Settings of which some are searched for, and whose fit takes seconds.
+const SEARCHED: &str = "\
+[network]
+hidden = [8]
+[map]
+steps = 60
+[walk]
+maps = 1
+particles = 16
+steps = 40
+[latent]
+dim = 2
+decoder = [\"frozen\", \"low-rank:2\"]
+steps = 3000
+";
+
+/// A stage that takes long goes on from what it had done when it was killed.
+#[test]
+fn a_run_killed_within_a_stage_goes_on_there() {
+    let prepared = || {
+        let folder = prepared();
+        fs::write(folder.path().join("small.toml"), SEARCHED).expect("writable");
+        folder
+    };
+    let whole = prepared();
+    Finished::success(whole.path(), TRAIN);
+    let expected = contents(&whole.path().join("run"));
+    for (kept, last) in [
+        ("choose/00-04.json", "choices.json"),
+        ("choose/01-02.json", "choices.json"),
+        ("latent/under-way-00.safetensors", "latent.json"),
+    ] {
+        // A stage may end between one look and the next.
+        let folder = (0..10).find_map(|_| {
+            let folder = prepared();
+            killed(folder.path(), false, |run| {
+                let start = Instant::now();
+                while !run.join(kept).exists() && !run.join(last).exists() {
+                    assert!(start.elapsed() < PATIENCE, "no {kept} so far");
+                    sleep(Duration::from_millis(1));
+                }
+            });
+            let run = folder.path().join("run");
+            (run.join(kept).exists() && !run.join(last).exists()).then_some(folder)
+        });
+        let folder = folder.unwrap_or_else(|| panic!("no kill came in time for {kept}"));
+        let again = TRAIN.into_iter().filter(|&word| word != "--quiet");
+        let resumed = Finished::success(folder.path(), again.chain(["--resume", "--verbose"]));
+        let read = format!("read path=run/{kept}");
+        assert!(resumed.stderr.contains(&read), "{kept} is not gone on from: {}", resumed.stderr);
+        let found = contents(&folder.path().join("run"));
+        assert_eq!(difference(&found, &expected), Vec::<std::path::PathBuf>::new(), "{kept}");
+    }
+}
+
+/// Where standard error is no terminal, a stage says how far it is every ten seconds.
+#[test]
+fn a_long_stage_says_how_far_it_is() {
+    let folder = prepared();
+    let config = DIGITS_CONFIG.replace("steps = 300", "steps = 100000000");
+    fs::write(folder.path().join("small.toml"), config).expect("writable");
+    let mut command = fiberwalk();
+    command.args(TRAIN.into_iter().filter(|&word| word != "--quiet")).current_dir(folder.path());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("fiberwalk starts");
+    appears(&folder.path().join("run/data.json"));
+    sleep(Duration::from_secs(12));
+    child.kill().expect("the child is ours");
+    let said: Finished = child.wait_with_output().expect("the child is ours").into();
+    let last = said.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("choose ") && last.contains(" left"), "{}", said.stderr);
+}
+
 #[test]
 fn a_run_killed_again_and_again_still_ends_in_the_same_bytes() {
     let (expected, time) = undisturbed("2");

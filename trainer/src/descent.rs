@@ -77,6 +77,20 @@ impl Adam {
         }
     }
 
+    /// Moments after so many steps.
+    pub fn after(steps: usize, first: Vec<f32>, second: Vec<f32>) -> Self {
+        let mut bias = AdamBias::default();
+        (0..steps).for_each(|_| {
+            bias.next(0.0);
+        });
+        Self { first, second, bias }
+    }
+
+    /// First and second moments.
+    pub fn moments(&self) -> [&[f32]; 2] {
+        [&self.first, &self.second]
+    }
+
     /// One step down `gradient`.
     pub fn step(&mut self, theta: &mut [f32], gradient: &[f32], learning_rate: f32) {
         let (rate, correction) = self.bias.next(learning_rate);
@@ -399,6 +413,11 @@ impl Descent<'_> {
         nll + penalty(theta, self.prior_precision)
     }
 
+    /// Whether a descent from `start` that came to `end` diverged: by far more loss than it began with.
+    pub fn diverged(&self, start: &[f32], end: &[f32]) -> bool {
+        is_divergence(self.loss(start), self.loss(end))
+    }
+
     /// The objective of a mini-batch.
     fn objective<'m>(&'m self, MiniBatch { batch, targets }: &'m MiniBatch) -> Objective<'m> {
         Objective { architecture: self.architecture, batch, targets, likelihood: self.likelihood }
@@ -437,6 +456,14 @@ impl Descent<'_> {
         }
         nll
     }
+}
+
+/// A loss that is so many times what it was at first is taken for a divergence; no useful descent comes near.
+const DIVERGENCE: f64 = 10.0;
+
+/// Whether a loss that began at `first` tells that a descent diverged.
+pub(crate) fn is_divergence(first: f64, loss: f64) -> bool {
+    !loss.is_finite() || loss > DIVERGENCE * (1.0 + first.abs())
 }
 
 /// ½ Σ α θ².

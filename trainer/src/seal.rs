@@ -106,6 +106,17 @@ impl<W: Write> Write for Sealing<W> {
     }
 }
 
+/// Copies a sealed file, read from its start, with its hash left blank, to where it is sealed anew.
+pub(crate) fn copy_blank(file: &mut impl Read, out: &mut dyn Write) -> io::Result<()> {
+    let mut head = Vec::with_capacity(HEAD);
+    Read::by_ref(file).take(HEAD as u64).read_to_end(&mut head)?;
+    if let Some(place) = place(&head) {
+        head[place].fill(b'0');
+    }
+    out.write_all(&head)?;
+    io::copy(file, out).map(drop)
+}
+
 /// Checks that a sealed file, read from its start, is as it was written.
 ///
 /// # Errors

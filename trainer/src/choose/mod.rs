@@ -1,9 +1,11 @@
 //! The first stage: hyper-parameters, chosen on held-out rows.
 
+mod kept;
 mod record;
 mod search;
 mod stage;
 
+pub use kept::Kept;
 pub use record::{Candidate, Choices, FullWalk};
 pub use search::{Fixed, Search};
 pub use stage::STAGE;

@@ -8,8 +8,13 @@
 //! drift like the data's noise wander on long after a short walk ends, so only full walks judge those.
 //! Where all is given but the number of MAPs, full walks alone are left: they calibrate.
 
+use std::cell::OnceCell;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use tracing::{debug, info};
 
+use super::kept::Kept;
 use super::record::{Candidate, Choices, FullWalk, likelihood};
 use crate::data::Rows;
 use crate::descent::{Descent, Schedule};
@@ -100,23 +105,45 @@ pub struct Search<'a> {
     pub seed: u64,
     /// What computes.
     pub device: &'a Device,
+    /// Tells the user what diverged.
+    pub note: &'a (dyn Fn(&str) + Sync),
+    /// What an interrupted search has found already.
+    pub kept: Kept,
 }
 
-/// A candidate's held-out predictive and score.
+/// Parameters of MAPs, `[folds][count][P]`.
+type Maps = Vec<Vec<Vec<f32>>>;
+
+/// A candidate with its score.
 struct Scored {
     candidate: Candidate,
-    predictive: Predictive,
+    /// Held-out error of the walk's mean, standardised target units; none for classification.
+    rmse: Option<f64>,
+}
+
+/// What a candidate's walk says of held-out rows.
+#[derive(Serialize, Deserialize)]
+struct Score {
+    nll: f64,
+    standard_error: f64,
+    rmse: Option<f64>,
+}
+
+/// The same of a full walk.
+#[derive(Serialize, Deserialize)]
+struct FullScore {
+    calibration: Calibration,
+    /// NLL of every held-out row after that, nats.
+    row_nll: Vec<f64>,
 }
 
 /// Full walks that were compared.
 struct FullWalks {
+    /// Those that did not diverge.
     walks: Vec<FullWalk>,
-    /// Place of the one taken.
+    /// Place of the one taken, among all.
     best: usize,
-    /// Calibration of its predictive.
-    calibration: Calibration,
-    /// NLL of every held-out row after that, nats.
-    row_nll: Vec<f64>,
+    score: FullScore,
 }
 
 /// What a search came to.
@@ -159,7 +186,7 @@ impl Search<'_> {
     /// Chooses what is not fixed. `report` is called with gradient steps done since its last call.
     ///
     /// # Errors
-    /// The device fails.
+    /// The device fails, all that is tried diverges, or what is found cannot be kept.
     pub fn run(&self, fixed: &Fixed, report: &(dyn Fn(usize) + Sync)) -> anyhow::Result<Choices> {
         let folds = cross_validation(self.rows, self.batch_rows, self.seed);
         let context = Context { held_out: held_out_targets(&folds), folds, report };
@@ -179,22 +206,34 @@ impl Search<'_> {
         let likelihood = likelihood(noise_std);
         let counts = fixed.map_counts();
         let prior = &chosen.prior_precision;
-        let maps = self.maps(prior, likelihood, fixed.most_maps(), &context)?;
+        let trained = OnceCell::new();
+        let maps = || -> anyhow::Result<&Maps> {
+            if trained.get().is_none() {
+                let maps = self.maps(prior, likelihood, fixed.most_maps(), &context)?;
+                let _ = trained.set(maps.with_context(|| self.all_diverged())?);
+            }
+            trained.get().context("trained above")
+        };
         let finalists: Vec<_> = counts.iter().map(|&count| (&chosen, count)).collect();
         let full = self.walk_fully(&finalists, likelihood, &maps, &context)?;
         info!(maps = counts[full.best], "MAPs that the particles start from");
+        let map_calibration = self.kept.batch().finding(0, || {
+            let maps = maps()?;
+            let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
+            Ok(map.is_finite().then(|| map.calibrate(&context.held_out, likelihood)))
+        })?;
+        let map_calibration = map_calibration.with_context(|| self.all_diverged())?;
         if candidates.is_empty() {
-            let row_nll = &full.row_nll;
+            let row_nll = &full.score.row_nll;
             (chosen.nll, chosen.standard_error) = (mean(row_nll), standard_error(row_nll));
         }
-        let map = self.held_out(&context.folds, |fold| Ok(maps[fold][..1].to_vec()))?;
         Ok(Choices {
             noise_std,
             maps: counts[full.best],
             maps_candidates: full.walks,
             drift_candidates,
-            map_calibration: map.calibrate(&context.held_out, likelihood),
-            particle_calibration: full.calibration,
+            map_calibration,
+            particle_calibration: full.score.calibration,
             candidates,
             folds: context.folds.len(),
             chosen,
@@ -214,11 +253,13 @@ impl Search<'_> {
         let first: Vec<_> =
             priors.iter().map(|prior| unscored(prior, drift, temperature)).collect();
         let mut scored = self.score(&first, FIRST_PARTICLES, *noise_std, context)?;
+        if scored.is_empty() {
+            bail!(self.all_diverged());
+        }
         let mut chosen = best_of(&scored);
         if self.needs_noise(fixed) {
             // The noise is at most the error of the best predictor so far, the walk's mean.
-            let error = scored[chosen].predictive.rmse(&context.held_out);
-            *noise_std = error.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
+            *noise_std = scored[chosen].rmse.map(|error| (error as f32).max(SMALLEST_NOISE_STD));
             info!(?noise_std, "the held-out error of the best prior's mean");
         }
 
@@ -235,9 +276,14 @@ impl Search<'_> {
             .map(|index| index + start)
             .collect();
         let mut drift_candidates = Vec::new();
-        chosen = by_drift[0];
+        chosen = *by_drift.first().with_context(|| self.all_diverged())?;
         if by_drift.len() > 1 {
-            let maps = self.maps(&prior, likelihood, 1, context)?;
+            let trained = OnceCell::new();
+            let maps = || -> anyhow::Result<&Maps> {
+                let maps = self.maps(&prior, likelihood, 1, context)?;
+                let _ = trained.set(maps.with_context(|| self.all_diverged())?);
+                trained.get().context("trained above")
+            };
             let finalists: Vec<_> =
                 by_drift.iter().map(|&index| (&scored[index].candidate, 1)).collect();
             let full = self.walk_fully(&finalists, likelihood, &maps, context)?;
@@ -272,7 +318,7 @@ impl Search<'_> {
         Ok(Searched { chosen, candidates, drift_candidates })
     }
 
-    /// Scores candidates by small walks from their own MAPs.
+    /// Scores candidates by small walks from their own MAPs; those that diverge are left out.
     fn score(
         &self,
         candidates: &[Candidate],
@@ -280,67 +326,119 @@ impl Search<'_> {
         noise_std: Option<f32>,
         context: &Context<'_>,
     ) -> anyhow::Result<Vec<Scored>> {
-        let likelihood = likelihood(noise_std);
-        let mut priors: Vec<&Vec<f32>> = Vec::new();
-        for candidate in candidates {
-            if !priors.contains(&&candidate.prior_precision) {
-                priors.push(&candidate.prior_precision);
+        let batch = self.kept.batch();
+        let mut by_prior: Vec<(&Vec<f32>, Vec<usize>)> = Vec::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            let prior = &candidate.prior_precision;
+            match by_prior.iter_mut().find(|(other, _)| *other == prior) {
+                Some((_, own)) => own.push(index),
+                None => by_prior.push((prior, vec![index])),
             }
         }
-        let maps = self.device.map(&priors, |_, prior| self.maps(prior, likelihood, 1, context))?;
-        self.device.map(candidates, |_, candidate| {
-            let own = priors.iter().position(|prior| **prior == candidate.prior_precision);
-            let maps = &maps[own.expect("every candidate's prior was collected above")];
-            let schedule = self.scoring_schedule();
-            let predictive =
-                self.walk_folds(candidate, likelihood, maps, schedule, particles, context)?;
-            let calibration = predictive.calibrate(&context.held_out, likelihood);
-            let row_nll = predictive.nll(&context.held_out, calibration);
-            let (nll, standard_error) = (mean(&row_nll), standard_error(&row_nll));
-            let candidate = Candidate { nll, standard_error, ..candidate.clone() };
-            debug!(
-                prior = ?candidate.prior_precision,
-                drift = %candidate.drift,
-                temperature = %candidate.temperature,
-                particles,
-                nll,
-                standard_error,
-                "scored"
-            );
-            Ok(Scored { candidate, predictive })
-        })
+        let scores = self.device.map(&by_prior, |_, (prior, own)| {
+            let mut maps = None;
+            if !own.iter().map(|&index| batch.has::<Score>(index)).all(|has| has.unwrap_or(false)) {
+                maps = self.maps(prior, likelihood(noise_std), 1, context)?;
+            }
+            self.device.map(own, |_, &index| {
+                let score = batch.finding(index, || {
+                    let Some(maps) = &maps else { return Ok(None) };
+                    self.walk_and_score(&candidates[index], maps, particles, noise_std, context)
+                })?;
+                Ok((index, score))
+            })
+        })?;
+        let mut scores: Vec<(usize, Option<Score>)> = scores.into_iter().flatten().collect();
+        scores.sort_by_key(|(index, _)| *index);
+        let scored = scores.into_iter().zip(candidates).filter_map(|((_, score), candidate)| {
+            let Candidate { prior_precision: prior, drift, temperature, .. } = candidate;
+            let Some(Score { nll, standard_error, rmse }) = score else {
+                (self.note)(&format!(
+                    "note: choose: prior {prior:?} with {drift} drift at temperature {temperature} diverged and \
+                     is left out"
+                ));
+                return None;
+            };
+            debug!(?prior, %drift, %temperature, particles, nll, standard_error, "scored");
+            Some(Scored { candidate: Candidate { nll, standard_error, ..candidate.clone() }, rmse })
+        });
+        Ok(scored.collect())
     }
 
-    /// Full walks of settings with numbers of MAPs, from `maps: [folds][_][P]`, and the first of them unless
-    /// another is clearly better.
-    fn walk_fully(
+    /// Score of a short walk from `maps`; none where it diverges.
+    fn walk_and_score(
+        &self,
+        candidate: &Candidate,
+        maps: &Maps,
+        particles: usize,
+        noise_std: Option<f32>,
+        context: &Context<'_>,
+    ) -> anyhow::Result<Option<Score>> {
+        let (likelihood, schedule) = (likelihood(noise_std), self.scoring_schedule());
+        let predictive =
+            self.walk_folds(candidate, likelihood, maps, schedule, particles, context)?;
+        Ok(calibrated(&predictive, likelihood, context).map(|FullScore { row_nll, .. }| Score {
+            nll: mean(&row_nll),
+            standard_error: standard_error(&row_nll),
+            rmse: predictive.rmse(&context.held_out),
+        }))
+    }
+
+    /// Full walks of settings with numbers of MAPs, from `maps`, which are asked for where some walk is still to
+    /// be done, and the first of them unless another is clearly better.
+    fn walk_fully<'m>(
         &self,
         finalists: &[(&Candidate, usize)],
         likelihood: Likelihood,
-        maps: &[Vec<Vec<f32>>],
+        maps: &dyn Fn() -> anyhow::Result<&'m Maps>,
         context: &Context<'_>,
     ) -> anyhow::Result<FullWalks> {
-        let mut walked = self.device.map(finalists, |_, &(setting, count)| {
-            let first = |maps: &Vec<Vec<f32>>| maps[..count.min(maps.len())].to_vec();
-            let from: Vec<Vec<Vec<f32>>> = maps.iter().map(first).collect();
-            let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
-            let predictive =
-                self.walk_folds(setting, likelihood, &from, schedule, particles, context)?;
-            let calibration = predictive.calibrate(&context.held_out, likelihood);
-            Ok((calibration, predictive.nll(&context.held_out, calibration)))
+        let batch = self.kept.batch();
+        let mut there = (0..finalists.len()).map(|index| batch.has::<FullScore>(index));
+        let maps = if there.all(|has| has.unwrap_or(false)) { None } else { Some(maps()?) };
+        let walked = self.device.map(finalists, |index, &(setting, count)| {
+            batch.finding(index, || {
+                let maps = maps.context("trained where a walk is not there")?;
+                let first = |maps: &Vec<Vec<f32>>| maps[..count.min(maps.len())].to_vec();
+                let from: Maps = maps.iter().map(first).collect();
+                let (schedule, particles) = (self.walk_schedule, FULL_PARTICLES);
+                let predictive =
+                    self.walk_folds(setting, likelihood, &from, schedule, particles, context)?;
+                Ok(calibrated(&predictive, likelihood, context))
+            })
         })?;
-        let row_nll: Vec<&[f64]> = walked.iter().map(|(_, row_nll)| row_nll.as_slice()).collect();
-        let walk = |(&(setting, maps), own): (&(&Candidate, usize), &&[f64])| FullWalk {
-            drift: setting.drift,
-            temperature: setting.temperature,
-            maps,
-            nll: mean(own),
-            standard_error: standard_error(&gains(row_nll[0], own)),
+        let mut sound: Vec<(usize, FullScore)> = walked
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, score)| Some((index, score?)))
+            .collect();
+        if sound.is_empty() {
+            bail!(self.all_diverged());
+        }
+        let row_nll: Vec<&[f64]> = sound.iter().map(|(_, own)| own.row_nll.as_slice()).collect();
+        let walk = |((index, _), own): (&(usize, FullScore), &&[f64])| {
+            let (setting, maps) = finalists[*index];
+            FullWalk {
+                drift: setting.drift,
+                temperature: setting.temperature,
+                maps,
+                nll: mean(own),
+                standard_error: standard_error(&gains(row_nll[0], own)),
+            }
         };
         let best = clearly_better(&row_nll);
-        let walks = finalists.iter().zip(&row_nll).map(walk).collect();
-        let (calibration, row_nll) = walked.swap_remove(best);
-        Ok(FullWalks { walks, best, calibration, row_nll })
+        let walks = sound.iter().zip(&row_nll).map(walk).collect();
+        let (best, score) = sound.swap_remove(best);
+        Ok(FullWalks { walks, best, score })
+    }
+
+    /// What is said where nothing is left to choose from.
+    fn all_diverged(&self) -> String {
+        format!(
+            "choose: all that was tried diverged: lower map.learning_rate, found {:?}, or walk.learning_rate, \
+             found {:?}, and see whether a fixed map.prior_precision or map.noise_std makes sense",
+            self.map_schedule.learning_rate, self.walk_schedule.learning_rate
+        )
     }
 
     /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).
@@ -384,25 +482,30 @@ impl Search<'_> {
         let prior = &priors[priors.len() / 2];
         let mut noise_std = FIRST_NOISE_STD;
         for _ in 0..NOISE_ROUNDS {
-            let maps = self.maps(prior, Likelihood::gaussian(noise_std), 1, context)?;
-            let map = self.held_out(&context.folds, |fold| Ok(maps[fold].clone()))?;
-            if let Some(error) = map.rmse(&context.held_out) {
+            let error = self.kept.batch().finding(0, || {
+                let maps = self.maps(prior, Likelihood::gaussian(noise_std), 1, context)?;
+                let Some(maps) = maps else { return Ok(None) };
+                let map = self.held_out(&context.folds, |fold| Ok(maps[fold].clone()))?;
+                Ok(map.rmse(&context.held_out).filter(|error| error.is_finite()))
+            })?;
+            // Where it diverges, other priors may not.
+            if let Some(error) = error {
                 noise_std = (error as f32).max(SMALLEST_NOISE_STD);
             }
         }
         Ok(noise_std)
     }
 
-    /// `count` MAPs a fold, each from an initialisation of its own: `[folds][count][P]`.
+    /// `count` MAPs a fold, each from an initialisation of its own; none where one of them diverges.
     fn maps(
         &self,
         prior: &[f32],
         likelihood: Likelihood,
         count: usize,
         context: &Context<'_>,
-    ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
+    ) -> anyhow::Result<Option<Maps>> {
         let prior_precision = self.architecture.per_parameter(prior);
-        self.device.map(&context.folds, |_, fold| {
+        let maps = self.device.map(&context.folds, |_, fold| {
             let descent = Descent {
                 architecture: self.architecture,
                 set: &fold.training,
@@ -411,8 +514,13 @@ impl Search<'_> {
                 held: None,
                 schedule: self.map_schedule,
             };
-            descent.maps(self.device, count, self.seed, context.report)
-        })
+            let maps = descent.maps(self.device, count, self.seed, context.report)?;
+            let starts = descent.initialisations(count, self.seed);
+            let diverged =
+                starts.iter().zip(&maps).any(|(start, end)| descent.diverged(start, end));
+            Ok((!diverged).then_some(maps))
+        })?;
+        Ok(maps.into_iter().collect())
     }
 
     /// Held-out predictive of a small walk in every fold, round its MAPs `[folds][_][P]`. Each fold has
@@ -421,7 +529,7 @@ impl Search<'_> {
         &self,
         candidate: &Candidate,
         likelihood: Likelihood,
-        maps: &[Vec<Vec<f32>>],
+        maps: &Maps,
         schedule: Schedule,
         particles: usize,
         context: &Context<'_>,
@@ -463,6 +571,20 @@ impl Search<'_> {
             learning_rate: self.walk_schedule.learning_rate / STEP_SHARE,
         }
     }
+}
+
+/// A predictive's calibration, and the NLL of every held-out row after that; none where it is not finite.
+fn calibrated(
+    predictive: &Predictive,
+    likelihood: Likelihood,
+    context: &Context<'_>,
+) -> Option<FullScore> {
+    if !predictive.is_finite() {
+        return None;
+    }
+    let calibration = predictive.calibrate(&context.held_out, likelihood);
+    let row_nll = predictive.nll(&context.held_out, calibration);
+    row_nll.iter().all(|nll| nll.is_finite()).then_some(FullScore { calibration, row_nll })
 }
 
 fn unscored(prior: &[f32], drift: Drift, temperature: f32) -> Candidate {
@@ -514,4 +636,93 @@ fn standard_error(values: &[f64]) -> f64 {
     let (mean, count) = (mean(values), values.len() as f64);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (squares / (count * (count - 1.0).max(1.0))).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::Inputs;
+    use crate::network::Activation;
+    use crate::run_dir::RunDir;
+    use crate::stage::Scratch;
+
+    const FOLDER: &str = "choose";
+
+    /// What is chosen for a class by the side of a line, going on from what `root` holds.
+    fn chosen(root: &Path) -> anyhow::Result<Choices> {
+        let x: Vec<f32> = (0..120).map(|value| 1.5 * (value as f32 * 0.77).sin()).collect();
+        let labels = x.chunks_exact(2).map(|x| u32::from(x[0] > x[1])).collect();
+        let rows = Rows {
+            x: Inputs::standardised(x, 2),
+            targets: Targets::classes(labels, 2),
+            groups: None,
+        };
+        let search = Search {
+            architecture: &Architecture::perceptron(&[2, 3, 2], Activation::Tanh),
+            rows: &rows,
+            map_schedule: Schedule { steps: 10, learning_rate: 0.05 },
+            walk_schedule: Schedule { steps: 10, learning_rate: 0.05 },
+            batch_rows: 100,
+            walked: &[true, true],
+            seed: 3,
+            device: &Device::Cpu,
+            note: &|_| {},
+            kept: Kept::at(Scratch::new(&RunDir::at(root), FOLDER)),
+        };
+        let fixed = Fixed {
+            prior_precision: None,
+            noise_std: None,
+            drift: None,
+            temperature: Some(0.3),
+            maps: Some(1),
+        };
+        search.run(&fixed, &|_| {})
+    }
+
+    /// Names of what was kept, in order.
+    fn kept(root: &Path) -> Vec<String> {
+        let entries = fs::read_dir(root.join(FOLDER)).expect("it keeps what it finds");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_search_that_goes_on_chooses_the_same() {
+        let [whole, part] = [(); 2].map(|()| tempfile::tempdir().expect("temporary folder"));
+        let expected = chosen(whole.path()).expect("chosen");
+        let names = kept(whole.path());
+        fs::create_dir(part.path().join(FOLDER)).expect("writable");
+        for name in names.iter().step_by(2) {
+            let [from, to] = [whole.path(), part.path()].map(|root| root.join(FOLDER).join(name));
+            fs::copy(from, to).expect("writable");
+        }
+        assert_eq!(chosen(part.path()).expect("chosen"), expected);
+        assert_eq!(kept(part.path()), names);
+    }
+
+    #[test]
+    fn what_diverges_is_left_out_unless_all_does() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let all = chosen(folder.path()).expect("chosen");
+        let kept = Kept::at(Scratch::new(&RunDir::at(folder.path()), FOLDER));
+        let batch = kept.batch();
+        let diverge = |index: usize| {
+            fs::remove_file(folder.path().join(FOLDER).join(format!("00-{index:02}.json")))
+                .expect("it was kept");
+            batch.finding::<Score>(index, || Ok(None)).expect("writable");
+        };
+        diverge(0);
+        let fewer = chosen(folder.path()).expect("the others are sound");
+        assert_eq!(fewer.candidates.len() + 1, all.candidates.len());
+        assert_eq!(fewer.candidates[..14], all.candidates[1..15]);
+        (1..15).for_each(diverge);
+        let message = chosen(folder.path()).expect_err("nothing is left").to_string();
+        assert!(message.contains("map.learning_rate, found 0.05"), "{message}");
+    }
 }

@@ -1,7 +1,11 @@
 //! The search as a stage of a run.
 
+use std::ops::RangeInclusive;
+
+use anyhow::bail;
+
 use super::record::CHOICES;
-use super::{Fixed, Search};
+use super::{Fixed, Kept, Search};
 use crate::config::{Config, PerLayer, Walk};
 use crate::stage::{Stage, Training};
 
@@ -11,6 +15,8 @@ pub const STAGE: Stage = Stage {
     about: "Hyper-parameters",
     files: &[CHOICES],
     more: None,
+    scratch: Some("choose"),
+    check: Some(check),
     reads: Some(reads),
     reads_network: false,
     run,
@@ -23,6 +29,24 @@ fn reads(from: &Config, to: &mut Config) {
     // Its walks have numbers of particles of their own.
     to.walk = Walk { particles: to.walk.particles, ..from.walk.clone() };
     to.calibration = from.calibration.clone();
+}
+
+/// Least and most noise that a regression can be given, in standard deviations of its target: beyond them single
+/// precision tells nothing apart.
+const NOISE: RangeInclusive<f32> = 1e-6..=1e6;
+
+/// Refuses a noise that has nothing to do with the target.
+fn check(training: &Training<'_>) -> anyhow::Result<()> {
+    let unit = training.record.schema.task.unit();
+    match training.config.map.noise_std.fixed() {
+        Some(noise) if !training.classifies() && !NOISE.contains(&(noise / unit)) => bail!(
+            "configuration field map.noise_std: found {noise:?}, expected {:?} to {:?} times the target's \
+             standard deviation, {unit:?}",
+            NOISE.start(),
+            NOISE.end()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn run(training: &Training<'_>) -> anyhow::Result<()> {
@@ -50,6 +74,8 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
         walked: &training.walked,
         seed: training.seed,
         device: training.device,
+        note: &|text| training.progress.note(text),
+        kept: Kept::at(STAGE.scratch(training)),
     };
     let stage = training.progress.stage(STAGE.name, search.steps(&fixed));
     let choices = search.run(&fixed, &|steps| stage.advance(steps))?;

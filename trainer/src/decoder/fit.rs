@@ -47,6 +47,8 @@ pub struct Fit<'a> {
     pub schedule: Schedule,
     /// Seed of initial values and draws.
     pub seed: u64,
+    /// Keeps the state of a fit on the processor, and knows that of one to go on with.
+    pub keeper: Option<&'a dyn Keeper>,
 }
 
 /// Draws the pool of this size and number, which is above 0.
@@ -84,13 +86,13 @@ pub struct FitObjective {
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]` by `fit`, which is given the start and what to call with the decoder at
+    /// Fits from the MAP `theta: [P]` by `fit`, which is given the start and who looks at the decoder at
     /// every checkpoint; `watch` is called with it too.
     pub(crate) fn run_by(
         &self,
         theta: &[f32],
         watch: &mut dyn FnMut(&[f32]),
-        fit: impl FnOnce(Start, &mut dyn FnMut(&[f32])) -> anyhow::Result<Fitted>,
+        fit: impl FnOnce(Start, &mut Observer<'_>) -> anyhow::Result<Fitted>,
     ) -> anyhow::Result<Fitted> {
         let mut rng = stream(self.seed, Purpose::Decoder, 0);
         let decoder = self.shape.initialise(theta, &mut rng);
@@ -100,13 +102,9 @@ impl Fit<'_> {
             Encoder { fingerprints: self.fingerprints(), architecture, parameters }
         });
         let draws = self.draw(&mut stream(self.seed, Purpose::LatentFit, 1));
-        let mut trace = Vec::new();
-        let mut look = |decoder: &[f32]| {
-            watch(decoder);
-            trace.push(self.objective(decoder, &draws));
-        };
-        let fitted = fit(Start { decoder, encoder }, &mut look)?;
-        Ok(Fitted { trace, ..fitted })
+        let mut observer = Observer { fit: self, watch, draws, trace: Vec::new() };
+        let fitted = fit(Start { decoder, encoder }, &mut observer)?;
+        Ok(Fitted { trace: observer.trace, ..fitted })
     }
 
     /// The fit on the processor, its trace left empty.
@@ -114,7 +112,7 @@ impl Fit<'_> {
         &self,
         start: Start,
         checkpoints: &Checkpoints,
-        look: &mut dyn FnMut(&[f32]),
+        observer: &mut Observer<'_>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
         let Start { mut decoder, mut encoder } = start;
@@ -123,9 +121,29 @@ impl Fit<'_> {
         let mut encoder_adam = Adam::new(parameters);
         let mut rng = stream(self.seed, Purpose::LatentFit, 0);
         let mut pools = self.pools();
-        for step in 0..self.schedule.steps {
-            if checkpoints.has(step) {
-                look(&decoder);
+        let keeper = self.keeper;
+        let state = keeper.map(|keeper| keeper.state(decoder.len(), parameters, checkpoints));
+        let mut begun = None;
+        if let Some(state) = state.transpose()?.flatten() {
+            (decoder, adam, encoder_adam) = (state.decoder, state.adam, state.encoder_adam);
+            if let Some(encoder) = &mut encoder {
+                encoder.parameters = state.encoder;
+            }
+            observer.trace = state.trace;
+            (0..state.done).for_each(|_| drop(self.draw(&mut rng)));
+            report(state.done);
+            begun = Some(state.done);
+        }
+        for step in begun.unwrap_or(0)..self.schedule.steps {
+            // The first of a fit that goes on was looked at before.
+            if checkpoints.has(step) && begun != Some(step) {
+                observer.look(&decoder);
+                if let Some(keeper) = keeper {
+                    let own = encoder.as_ref().map_or(&[][..], |encoder| &encoder.parameters);
+                    let adams = [&adam, &encoder_adam];
+                    let trace = &observer.trace;
+                    keeper.keep(step, [&decoder, own], adams, trace)?;
+                }
             }
             let rate = self.schedule.rate(step);
             let mut gradient = vec![0.0; decoder.len()];
@@ -141,7 +159,7 @@ impl Fit<'_> {
             report(1);
         }
         if checkpoints.has(self.schedule.steps) {
-            look(&decoder);
+            observer.look(&decoder);
         }
         let codes = encoder.as_ref().map_or_else(Vec::new, |encoder| {
             let batch = &encoder.fingerprints;
@@ -178,7 +196,7 @@ impl Fit<'_> {
     }
 
     /// The encoder's network: fingerprint → k.
-    fn encoder_architecture(&self) -> Architecture {
+    pub fn encoder_architecture(&self) -> Architecture {
         let inputs = self.shape.architecture.outputs() * FINGERPRINT_PROBES.min(self.pool.len());
         Architecture::perceptron(&[inputs, ENCODER_WIDTH, self.shape.latent_dim], Activation::Tanh)
     }
@@ -316,6 +334,65 @@ impl Fit<'_> {
             None,
         );
         d_encoder
+    }
+}
+
+/// The state of a fit under way.
+pub struct State {
+    /// Steps done.
+    pub done: usize,
+    /// Parameters of the decoder.
+    pub decoder: Vec<f32>,
+    /// The decoder's moments.
+    pub adam: Adam,
+    /// Parameters of the encoder; empty where there is none.
+    pub encoder: Vec<f32>,
+    /// The encoder's moments.
+    pub encoder_adam: Adam,
+    /// The objective at the checkpoints so far.
+    pub trace: Vec<FitObjective>,
+}
+
+/// Keeps the state of a fit under way for one that goes on from there.
+pub trait Keeper: Sync {
+    /// The state that was kept last, of a decoder with so many `parameters` and an encoder with `encoder`.
+    ///
+    /// # Errors
+    /// It is damaged.
+    fn state(
+        &self,
+        parameters: usize,
+        encoder: usize,
+        checkpoints: &Checkpoints,
+    ) -> anyhow::Result<Option<State>>;
+
+    /// Keeps the parameters of decoder and encoder after so many steps, with their moments, and the trace so far.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    fn keep(
+        &self,
+        done: usize,
+        parameters: [&[f32]; 2],
+        moments: [&Adam; 2],
+        trace: &[FitObjective],
+    ) -> anyhow::Result<()>;
+}
+
+/// Looks at a fit at its checkpoints.
+pub(crate) struct Observer<'a> {
+    fit: &'a Fit<'a>,
+    watch: &'a mut dyn FnMut(&[f32]),
+    /// What the objective is measured at.
+    draws: StepDraws,
+    trace: Vec<FitObjective>,
+}
+
+impl Observer<'_> {
+    /// Measures the objective of the decoder that a fit has come to.
+    pub fn look(&mut self, decoder: &[f32]) {
+        (self.watch)(decoder);
+        self.trace.push(self.fit.objective(decoder, &self.draws));
     }
 }
 

@@ -17,7 +17,7 @@ mod structure;
 
 pub use draws::{draw_modulations, draw_networks, standard_normal};
 pub use energy::{energy_score, mean_distance};
-pub use fit::{DrawPool, Fit, FitObjective, Fitted, Refresh};
+pub use fit::{DrawPool, Fit, FitObjective, Fitted, Keeper, Refresh, State};
 pub use probes::{ProbePool, Probes};
 pub(crate) use shape::columns;
 pub use shape::{DecoderShape, FactorPlace};

@@ -1,7 +1,7 @@
 //! All that training asks of a device.
 
 use super::Peaks;
-use crate::decoder::fit::Start;
+use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::network::{Architecture, Batch};
@@ -34,14 +34,14 @@ pub(crate) trait Compute: Send + Sync {
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<Descended>>;
 
-    /// The fit from `start`, its trace left empty. `look` is called with the decoder at every checkpoint,
+    /// The fit from `start`, its trace left empty. `observer` looks at the decoder at every checkpoint,
     /// `report` with the number of steps done since its last call.
     fn fit(
         &self,
         fit: &Fit<'_>,
         start: Start,
         checkpoints: &Checkpoints,
-        look: &mut dyn FnMut(&[f32]),
+        observer: &mut Observer<'_>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted>;
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::compute::Compute;
 use super::peaks::{Peaks, cpu_peaks};
-use crate::decoder::fit::Start;
+use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::network::{Architecture, Batch, outputs_of_each};
@@ -52,10 +52,10 @@ impl Compute for Cpu {
         fit: &Fit<'_>,
         start: Start,
         checkpoints: &Checkpoints,
-        look: &mut dyn FnMut(&[f32]),
+        observer: &mut Observer<'_>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
-        fit.descend(start, checkpoints, look, report)
+        fit.descend(start, checkpoints, observer, report)
     }
 
     fn peaks(&self, seconds: f64) -> anyhow::Result<Peaks> {

@@ -69,8 +69,8 @@ impl Fit<'_> {
         watch: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
-        self.run_by(theta, watch, |start, look| {
-            device.compute().fit(self, start, checkpoints, look, report)
+        self.run_by(theta, watch, |start, observer| {
+            device.compute().fit(self, start, checkpoints, observer, report)
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
 use crate::random::{Purpose, stream};
 use crate::run_data::{CALIBRATION_ROWS, write_calibration_rows};
 use crate::stage::{Stage, Training};
-use crate::task::{Calibration, Predictions, Predictive, Scores, Thresholds};
+use crate::task::{Calibration, Likelihood, Predictions, Predictive, Scores, Thresholds};
 use crate::walk;
 
 /// Random codes that activation ranges are measured under.
@@ -68,11 +68,28 @@ pub const STAGE: Stage = Stage {
     about: "Artifact",
     files: &[PRECISION, CALIBRATION, CONFIG, ARTIFACT, CALIBRATION_ROWS, COST_CURVE, MODULE],
     more: None,
+    scratch: None,
+    check: Some(check),
     reads: None,
     reads_network: true,
     run: |training| training.export(),
     elsewhere: None,
 };
+
+/// Refuses a network or columns that the format has no room for.
+fn check(training: &Training<'_>) -> anyhow::Result<()> {
+    let calibration = Calibration::of(match training.classifies() {
+        true => Likelihood::CATEGORICAL,
+        false => Likelihood::gaussian(1.0),
+    });
+    for architecture in [&training.architecture, &training.decoded] {
+        // Any parameters take as many bytes.
+        let mut rng = stream(training.seed, Purpose::Initialisation, 0);
+        let theta = architecture.initialise(&mut rng);
+        training.network_bytes(architecture, &theta, calibration)?;
+    }
+    Ok(())
+}
 
 impl Training<'_> {
     /// Quantises, calibrates and exports the decoder that was fitted.
@@ -159,7 +176,7 @@ impl Training<'_> {
         let variant =
             |trunk| Variant { precision: &precision, thresholds: record.runtime, samples, trunk };
         let with_trunk = self.artifact(&chosen, &variant(true))?;
-        let network_bytes = self.network_bytes(choices, &maps[0])?;
+        let network_bytes = self.network_bytes(&self.architecture, &maps[0], of_map)?;
         let affordable = with_trunk.len() as f64 <= config.export.flash * network_bytes as f64;
         let trunk = match config.export.trunk {
             Choice::Fixed(trunk) => trunk,
@@ -216,15 +233,20 @@ impl Training<'_> {
 
     /// Bytes of the file of a network alone in int8. They do not depend on the inputs that its ranges are
     /// measured on.
-    pub(crate) fn network_bytes(&self, choices: &Choices, theta: &[f32]) -> anyhow::Result<usize> {
+    pub(crate) fn network_bytes(
+        &self,
+        architecture: &Architecture,
+        theta: &[f32],
+        calibration: Calibration,
+    ) -> anyhow::Result<usize> {
         let config = self.config;
-        let features = self.architecture.inputs();
+        let features = architecture.inputs();
         let network = NetworkExport {
-            architecture: &self.architecture,
+            architecture,
             theta,
             inputs: &Batch::from_rows(&vec![0.0; features], features),
             schema: &self.record.schema,
-            calibration: choices.map_calibration,
+            calibration,
             coverage: config.calibration.coverage,
             reading: config.export.input.reading(),
             seed: self.seed,

@@ -3,6 +3,7 @@
 
 mod codes;
 mod inputs;
+mod kept;
 mod record;
 mod source;
 mod stage;

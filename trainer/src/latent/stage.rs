@@ -5,18 +5,20 @@ use std::slice::from_ref;
 use anyhow::{Context, bail};
 use tracing::debug;
 
+use super::kept::KeptFit;
 use super::record::{
     CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
 };
 use super::{PoolRole, ProbeSource, foreign_weight};
 use crate::choose::Choices;
-use crate::config::{Choice, Config};
+use crate::config::{Choice, Config, Latent};
 use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
 use crate::decoder::{
-    DecoderShape, Fit, Fitted, ProbePool, Refresh, draw_networks, energy_score, structure_name,
+    DecoderShape, Fit, Fitted, ProbePool, Refresh, Structure, draw_networks, energy_score,
+    structure_name,
 };
-use crate::descent::Schedule;
+use crate::descent::{Schedule, is_divergence};
 use crate::drift::first_of;
 use crate::map;
 use crate::random::{Purpose, stream};
@@ -45,6 +47,8 @@ pub const STAGE: Stage = Stage {
     about: "Decoder",
     files: &[LATENT, TRACE, RECORD],
     more: Some(more),
+    scratch: Some("latent"),
+    check: Some(check),
     reads: Some(reads),
     reads_network: true,
     run: |training| training.latent(),
@@ -65,6 +69,14 @@ fn reads(from: &Config, to: &mut Config) {
     }
 }
 
+/// Refuses a budget that no decoder keeps to, whatever the bytes of the network.
+fn check(training: &Training<'_>) -> anyhow::Result<()> {
+    training.structures(0).map(drop)
+}
+
+/// A decoder's shape, its fit, and its energy score at fresh probes.
+type ScoredFit = (DecoderShape, Fitted, f64);
+
 impl Training<'_> {
     /// Fits a decoder of every structure and takes the best one.
     fn latent(&self) -> anyhow::Result<()> {
@@ -72,23 +84,8 @@ impl Training<'_> {
         let maps = &map::read(dir, &self.architecture)?;
         let particles = &walk::read(dir, &self.architecture, self.config.walk.particles)?;
         let config = self.config;
-        let structures = match config.latent.decoder.fixed() {
-            Some(structure) => vec![structure.clone()],
-            None => affordable_structures(
-                self.networks(),
-                config.latent.dim,
-                first_of(&self.walked),
-                self.network_bytes(choices, &maps[0])?,
-                &config.export,
-            ),
-        };
-        if structures.is_empty() {
-            bail!(
-                "configuration field export.cost: found {}, too small for {} samples of any decoder",
-                config.export.cost,
-                config.export.samples
-            );
-        }
+        let bytes = self.network_bytes(&self.architecture, &maps[0], choices.map_calibration)?;
+        let structures = self.structures(bytes)?;
         let rows = self.training_rows();
         let source = self.probe_source(choices, &rows, particles);
         let draw = |size, number| source.pool(size, PoolRole::Fit(number));
@@ -102,8 +99,7 @@ impl Training<'_> {
         };
         let training = source.pool(size, PoolRole::Fit(0))?;
         let fresh = source.pool(TEST_POOL, PoolRole::Test)?;
-        let schedule =
-            Schedule { steps: config.latent.steps, learning_rate: config.latent.learning_rate };
+        let schedule = self.fit_schedule();
         let stage = self.progress.stage(STAGE.name, structures.len() * config.latent.steps);
         let validation = self.validation(&self.decoded);
         let checkpoints = Checkpoints::of(config.latent.steps);
@@ -115,14 +111,17 @@ impl Training<'_> {
             }
         };
         let theta = self.initial(maps);
-        let fits: Vec<(DecoderShape, Fitted, f64)> = structures
+        let scratch = STAGE.scratch(self);
+        let fits: Vec<ScoredFit> = structures
             .into_iter()
-            .map(|structure| {
+            .enumerate()
+            .map(|(index, structure)| {
                 let shape = DecoderShape {
                     architecture: self.decoded.clone(),
                     structure,
                     latent_dim: config.latent.dim,
                 };
+                let kept = KeptFit::new(&scratch, index);
                 let fit = Fit {
                     shape: &shape,
                     pool: &training,
@@ -132,6 +131,7 @@ impl Training<'_> {
                     reconstruction: config.latent.reconstruction,
                     schedule,
                     seed: self.seed,
+                    keeper: Some(&kept),
                 };
                 let device = self.device;
                 let mut seen = 0;
@@ -142,8 +142,15 @@ impl Training<'_> {
                     seen += 1;
                 };
                 let advance = |steps| stage.advance(steps);
+                let encoder = (fit.reconstruction > 0.0).then(|| fit.encoder_architecture());
+                let done = kept.fitted(shape.parameters(), encoder, &checkpoints)?;
+                if let Some((fitted, score)) = done {
+                    stage.advance(config.latent.steps);
+                    return Ok((shape, fitted, score));
+                }
                 let fitted = fit.run(device, &theta, &checkpoints, &mut watch, &advance)?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
+                kept.keep_fitted(&fitted, score)?;
                 debug!(
                     decoder = structure_name(&shape.structure),
                     energy_score = score,
@@ -154,6 +161,7 @@ impl Training<'_> {
                 Ok((shape, fitted, score))
             })
             .collect::<anyhow::Result<_>>()?;
+        let fits = self.without_divergence(fits, &checkpoints)?;
         let traces = || fits.iter().map(|(_, fitted, _)| fitted.trace.as_slice());
         let energy = curves(traces(), |objective| objective.energy_score);
         let divergence = curves(traces(), |objective| objective.divergence);
@@ -189,6 +197,63 @@ impl Training<'_> {
         let curves = [("energy_score", energy.as_slice()), ("divergence", &divergence)];
         Trace::write(dir, TRACE, &checkpoints, &curves)?;
         dir.write_json(RECORD, &LatentRecord { shape, candidates, particles: between })
+    }
+
+    /// Structures of the decoders to fit: the one that was asked for, or all that can be afforded beside a network
+    /// of so many bytes.
+    fn structures(&self, network_bytes: usize) -> anyhow::Result<Vec<Structure>> {
+        let Config { latent, export, .. } = self.config;
+        if let Some(structure) = latent.decoder.fixed() {
+            return Ok(vec![structure.clone()]);
+        }
+        let first = first_of(&self.walked);
+        let structures =
+            affordable_structures(self.networks(), latent.dim, first, network_bytes, export);
+        if structures.is_empty() {
+            bail!(
+                "configuration field export.cost: found {}, too small for {} samples of any decoder",
+                export.cost,
+                export.samples
+            );
+        }
+        Ok(structures)
+    }
+
+    /// The fits that did not diverge.
+    fn without_divergence(
+        &self,
+        fits: Vec<ScoredFit>,
+        checkpoints: &Checkpoints,
+    ) -> anyhow::Result<Vec<ScoredFit>> {
+        let first = |fitted: &Fitted| fitted.trace.first().map_or(0.0, |first| first.energy_score);
+        let diverged = |fitted: &Fitted, score| is_divergence(first(fitted), score);
+        let told: Vec<String> = fits
+            .iter()
+            .filter(|(_, fitted, score)| diverged(fitted, *score))
+            .map(|(shape, fitted, _)| {
+                let mut steps = checkpoints.steps().iter().zip(&fitted.trace);
+                let seen = steps.find(|(_, now)| diverged(fitted, now.energy_score));
+                let Latent { steps, learning_rate, predictive, .. } = self.config.latent;
+                format!(
+                    "latent: the fit of {} diverged by step {} of {steps}: lower latent.learning_rate, found \
+                     {learning_rate:?}, or latent.predictive, found {predictive:?}",
+                    structure_name(&shape.structure),
+                    seen.map_or(steps, |(step, _)| *step)
+                )
+            })
+            .collect();
+        let sound: Vec<ScoredFit> =
+            fits.into_iter().filter(|(_, fitted, score)| !diverged(fitted, *score)).collect();
+        match told.first() {
+            Some(message) if sound.is_empty() => bail!("{message}"),
+            _ => told.iter().for_each(|message| self.progress.note(&format!("note: {message}"))),
+        }
+        Ok(sound)
+    }
+
+    fn fit_schedule(&self) -> Schedule {
+        let latent = &self.config.latent;
+        Schedule { steps: latent.steps, learning_rate: latent.learning_rate }
     }
 
     /// Where probes round the training `rows` are drawn.

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use rayon::prelude::*;
 use tracing::debug;
 
 use super::record::{MAP, THETA, TRACE};
 use crate::choose::Choices;
-use crate::descent::{Descended, Descent, Particle, Watch};
+use crate::descent::{Descended, Descent, Measured, Particle, Watch, is_divergence};
 use crate::run_data::{ROWS, write_rows};
 use crate::stage::{Stage, Training};
 use crate::trace::{Checkpoints, Trace, curves};
@@ -19,6 +20,8 @@ pub const STAGE: Stage = Stage {
     // The rows, so that a run with its MAP is all that a walk needs.
     files: &[ROWS, TRACE, MAP],
     more: None,
+    scratch: None,
+    check: None,
     // Nothing that the choice of hyper-parameters does not read.
     reads: Some(|_, _| {}),
     reads_network: true,
@@ -80,14 +83,30 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
     let ends = descent.run_traced(training.device, &particles, &checkpoints, &advance)?;
     let mut ends: Vec<(f64, Descended)> =
         ends.into_par_iter().map(|end| (descent.loss(&end.theta), end)).collect();
+    let rows = set.rows() as f64;
+    let loss = |measured: &Measured| rows * measured.nll + measured.prior;
+    for (index, (last, end)) in ends.iter().enumerate() {
+        let first = end.trace.first().map_or(*last, loss);
+        if is_divergence(first, *last) {
+            let mut steps = checkpoints.steps().iter().zip(&end.trace);
+            let seen = steps.find(|(_, now)| is_divergence(first, loss(now)));
+            bail!(
+                "map: MAP {} of {count} diverged, its loss {last:.3e} by step {} of {}: lower \
+                 map.learning_rate, found {:?}",
+                index + 1,
+                seen.map_or(schedule.steps, |(step, _)| *step),
+                schedule.steps,
+                schedule.learning_rate
+            );
+        }
+    }
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     validate(&ends[0].1.theta);
     debug!(losses = ?ends.iter().map(|end| end.0).collect::<Vec<_>>(), "the best MAP first");
     stage.finish(&format!("loss {:.2} over {} rows", ends[0].0, set.rows()));
     let traces = || ends.iter().map(|(_, end)| end.trace.as_slice());
     let nll = curves(traces(), |measured| measured.nll);
-    let rows = set.rows() as f64;
-    let loss = curves(traces(), |measured| rows * measured.nll + measured.prior);
+    let loss = curves(traces(), loss);
     Trace::write(dir, TRACE, &checkpoints, &[("nll", &nll), ("loss", &loss)])?;
     let maps: Vec<Vec<f32>> = ends.into_iter().map(|(_, end)| end.theta).collect();
     dir.write_tensors(MAP, &[(THETA, &maps)])

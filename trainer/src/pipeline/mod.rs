@@ -74,9 +74,7 @@ pub fn train_with(
     }
     let training = start::start(&options, imported.as_ref())?;
     for stage in STAGES {
-        if !stage.is_done(&training.dir)? {
-            (stage.run)(&training)?;
-        }
+        stage.complete(&training)?;
         after(stage.name);
         if options.until.is_some_and(|until| until.name == stage.name) {
             say_how_to_go_on(&options, stage);

@@ -8,7 +8,7 @@ use super::STAGES;
 use crate::config::Config;
 use crate::run_data::{DataRecord, imported_by};
 use crate::run_dir::{REQUESTED, RunDir};
-use crate::stage::Stage;
+use crate::stage::{Stage, Training};
 
 /// The first of `stages` that read the same in both settings.
 fn agreeing<'s>(
@@ -25,43 +25,62 @@ fn agreeing<'s>(
     })
 }
 
-/// Copies into the new run `dir` the stages of the run in `from` that `config` would do again with the
-/// same result on a device of the same kind. Returns their names.
-///
-/// # Errors
-/// No run, one of other data or another seed, or a file that cannot be copied.
-pub(super) fn reuse(
-    from: &Path,
-    dir: &RunDir,
-    config: &Config,
-    record: &DataRecord,
-    imported: Option<&[f32]>,
-) -> anyhow::Result<Vec<&'static str>> {
-    let source = RunDir::open(from)?;
-    let before = DataRecord::read(&source)?;
-    let shown = from.display();
-    if before.seed != record.seed {
-        bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
-    }
-    if before.sha256 != record.sha256 || before.schema != record.schema {
-        bail!("{shown} is a run of other data, target or task");
-    }
-    let mut done = Vec::new();
-    if before.split != record.split {
-        return Ok(done);
-    }
-    let before = Config::read_from(&source, REQUESTED)?;
-    let same_network = imported_by(&source)?.as_deref() == imported;
-    for stage in agreeing(STAGES, &before, config) {
-        if !stage.is_done(&source)? || (stage.reads_network && !same_network) {
-            break;
+/// A run with the stages of it that another one would do again with the same result on a device of the same
+/// kind.
+pub(super) struct Reusable {
+    run: RunDir,
+    stages: Vec<&'static Stage>,
+}
+
+impl Reusable {
+    /// Reads what `training` can take over from the run in `from`. Writes nothing.
+    ///
+    /// # Errors
+    /// No run, one of other data or another seed, or damaged records.
+    pub(super) fn open(from: &Path, training: &Training<'_>) -> anyhow::Result<Self> {
+        let Training { record, imported, .. } = training;
+        let run = RunDir::open(from)?;
+        let before = DataRecord::read(&run)?;
+        let shown = from.display();
+        if before.seed != record.seed {
+            bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
         }
-        for file in stage.left(&source)? {
-            dir.copy(&file, &source)?;
+        if before.sha256 != record.sha256 || before.schema != record.schema {
+            bail!("{shown} is a run of other data, target or task");
         }
-        done.push(stage.name);
+        let settings = Config::read_from(&run, REQUESTED)?;
+        let same_network = imported_by(&run)? == *imported;
+        let mut stages = Vec::new();
+        if before.split == record.split {
+            for stage in agreeing(STAGES, &settings, training.config) {
+                if !stage.is_done(&run)? || (stage.reads_network && !same_network) {
+                    break;
+                }
+                stages.push(stage);
+            }
+        }
+        Ok(Self { run, stages })
     }
-    Ok(done)
+
+    /// Directory of the run.
+    pub(super) fn path(&self) -> &Path {
+        self.run.root()
+    }
+
+    /// Copies the stages that `dir` does not have. Returns the names of all that it can have.
+    ///
+    /// # Errors
+    /// A file cannot be copied.
+    pub(super) fn copy_to(&self, dir: &RunDir) -> anyhow::Result<Vec<&'static str>> {
+        for stage in &self.stages {
+            if !stage.is_done(dir)? {
+                for file in stage.left(&self.run)? {
+                    dir.copy(&file, &self.run)?;
+                }
+            }
+        }
+        Ok(self.stages.iter().map(|stage| stage.name).collect())
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Where a run starts: its data are read, what cannot be done is refused, its directory is opened.
 
+use std::slice::from_ref;
+
 use anyhow::{Context, bail};
 use tracing::{info, warn};
 
 use fiberwalk_formats::Reading;
 
-use super::TrainOptions;
-use super::reuse::reuse;
+use super::reuse::Reusable;
+use super::{STAGES, TrainOptions};
 use crate::config::Config;
 use crate::data::{Dataset, Rows, Schema, split};
 use crate::device::threads;
@@ -21,6 +23,8 @@ pub(super) fn start<'a>(
     options: &'a TrainOptions,
     imported: Option<&ImportedNetwork>,
 ) -> anyhow::Result<Training<'a>> {
+    // Where that takes long, it says that it is under way.
+    let _reading = options.progress.stage("data", 1);
     let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
     let path = &options.data.path;
     if let Some(reading) = options.config.export.input.reading() {
@@ -90,13 +94,12 @@ pub(super) fn start<'a>(
                 .note(&format!("WARNING: the imported network does not fit the data: {misfit}"));
         }
     }
-    let dir = open_run(options, &record, imported.as_deref())?;
-    Ok(Training {
+    let mut training = Training {
         config: &options.config,
         device: &options.device,
         progress: options.progress,
         seed: options.seed,
-        dir,
+        dir: RunDir::at(&options.out),
         record,
         raw,
         targets,
@@ -105,7 +108,18 @@ pub(super) fn start<'a>(
         walked,
         decoded,
         imported,
-    })
+    };
+    for check in STAGES.iter().filter_map(|stage| stage.check) {
+        check(&training)?;
+    }
+    let from = options.from.as_deref().map(|from| Reusable::open(from, &training)).transpose()?;
+    training.dir = open_run(options, &training)?;
+    if let Some(from) = from {
+        let stages = from.copy_to(&training.dir)?;
+        let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
+        progress.note(&format!("from {}: {stages}", from.path().display()));
+    }
+    Ok(training)
 }
 
 /// Checks that every feature is a whole number that the board's readings can be.
@@ -126,24 +140,16 @@ fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
 }
 
 /// Creates the run's directory, or checks that the one there is of the same data and settings.
-fn open_run(
-    options: &TrainOptions,
-    record: &DataRecord,
-    imported: Option<&[f32]>,
-) -> anyhow::Result<RunDir> {
+fn open_run(options: &TrainOptions, training: &Training<'_>) -> anyhow::Result<RunDir> {
+    let Training { record, imported, .. } = training;
     let dir =
         if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
     if !dir.has(DATA) {
         options.config.write_to(&dir, REQUESTED)?;
         if let Some(theta) = imported {
-            dir.write_tensors(IMPORTED, &[("theta", &[theta.to_vec()])])?;
+            dir.write_tensors(IMPORTED, &[("theta", from_ref(theta))])?;
         }
         dir.write_json(DATA, record)?;
-        if let Some(from) = &options.from {
-            let stages = reuse(from, &dir, &options.config, record, imported)?;
-            let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
-            options.progress.note(&format!("from {}: {stages}", from.display()));
-        }
         return Ok(dir);
     }
     let before = DataRecord::read(&dir)?;
@@ -165,7 +171,7 @@ fn open_run(
     if &before != record {
         bail!("{shown} is a run with another target, task or windows: use another --out");
     }
-    if imported_by(&dir)?.as_deref() != imported {
+    if imported_by(&dir)? != *imported {
         bail!("{shown} is a run from another --network, or from none: use another --out");
     }
     Ok(dir)

@@ -10,6 +10,8 @@ pub const STAGE: Stage = Stage {
     about: "Page about the run",
     files: &[REPORT],
     more: None,
+    scratch: None,
+    check: None,
     reads: None,
     reads_network: true,
     run,

@@ -6,7 +6,6 @@ pub(crate) mod faults;
 mod lock;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -159,7 +158,7 @@ impl RunDir {
         let open = || files::open(&path).with_context(|| format!("cannot read {}", path.display()));
         seal::verify(&path, &mut open()?)?;
         let mut file = open()?;
-        self.write_with(name, &mut |out| io::copy(&mut file, out).map(drop))
+        self.write_with(name, &mut |out| seal::copy_blank(&mut file, out))
     }
 
     /// Reads a sealed file.
@@ -184,12 +183,23 @@ impl RunDir {
         Ok(bytes)
     }
 
-    /// Writes a record with named fields as JSON, sealed.
+    /// Writes a record with named fields as JSON, sealed, if it can be read back: a number that is not finite
+    /// cannot.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    /// A number is not finite, or the file cannot be written.
+    pub fn write_json<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        value: &T,
+    ) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value).context("cannot format JSON")?;
+        serde_json::from_str::<T>(&text).with_context(|| {
+            format!(
+                "{} is not written, since it has a number that is not finite; a smaller learning rate may help",
+                self.path(name).display()
+            )
+        })?;
         let fields = text.strip_prefix("{\n").context("a record has fields")?;
         self.write(name, format!("{{\n{}{fields}\n", seal::json_lines()).as_bytes())
     }
@@ -327,6 +337,28 @@ mod tests {
         assert!(message("theta", 3).contains("theta is [2, 2], expected [1 or more, 3]"));
         let message = message("phi", 2);
         assert!(message.contains("no tensor `phi`"), "{message}");
+    }
+
+    /// Numbers of many digits.
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    struct Awkward {
+        tenth: f64,
+        large: f64,
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_not_written() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let run = RunDir::create(folder.path()).expect("empty folder");
+        for wrong in [f64::NAN, f64::INFINITY] {
+            let record = Awkward { tenth: 0.1, large: wrong };
+            let message = run.write_json("a.json", &record).expect_err("not finite");
+            assert!(message.to_string().contains("a.json is not written"), "{message}");
+        }
+        assert!(!run.has("a.json"));
+        let record = Awkward { tenth: 0.1, large: 1e300 / 3.0 };
+        run.write_json("a.json", &record).expect("finite");
+        assert_eq!(run.read_json::<Awkward>("a.json", |_| Ok(())).expect("as written"), record);
     }
 
     #[test]

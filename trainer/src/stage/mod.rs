@@ -3,10 +3,12 @@
 //! Every stage is a folder that knows the others by what they leave in the run's directory, and says of
 //! itself in one [`Stage`] all that running, resuming and reusing it takes.
 
+mod scratch;
 mod training;
 
 use std::path::Path;
 
+pub use scratch::Scratch;
 pub use training::Training;
 
 use crate::config::Config;
@@ -22,6 +24,10 @@ pub struct Stage {
     pub files: &'static [&'static str],
     /// Names the others that it left, as its record has it. None where there are none.
     pub more: Option<More>,
+    /// Folder for what is done of it while it is under way; removed once it is done.
+    pub scratch: Option<&'static str>,
+    /// Refuses what it could not do, before anything of a run is done or written.
+    pub check: Option<fn(&Training<'_>) -> anyhow::Result<()>>,
     /// Copies the settings that it reads. None where it is done anew in every run.
     pub reads: Option<Reads>,
     /// Whether it reads the network trained elsewhere that a run may start from.
@@ -42,6 +48,26 @@ impl Stage {
     /// The file that is written last.
     pub fn last_file(&self) -> &'static str {
         self.files.last().expect("a stage leaves a file")
+    }
+
+    /// Does it unless it is done, and leaves nothing of the way.
+    ///
+    /// # Errors
+    /// Those of the stage.
+    pub fn complete(&self, training: &Training<'_>) -> anyhow::Result<()> {
+        if !self.is_done(&training.dir)? {
+            (self.run)(training)?;
+        }
+        match self.scratch {
+            Some(folder) => Scratch::new(&training.dir, folder).clear(),
+            None => Ok(()),
+        }
+    }
+
+    /// Where it keeps what it has done of itself.
+    pub fn scratch(&self, training: &Training<'_>) -> Scratch {
+        let folder = self.scratch.expect("asked for by a stage that has one");
+        Scratch::new(&training.dir, folder)
     }
 
     /// Files that it left in a run where it is done, the last one last.

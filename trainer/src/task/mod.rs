@@ -128,6 +128,9 @@ pub trait Task: Sized {
     /// The mixture of networks with these outputs, `[N][C, rows]`.
     fn mixture(outputs: Vec<Vec<f32>>, rows: usize) -> Self::Predictive;
 
+    /// Whether all of a mixture is: networks that diverged predict nothing.
+    fn is_finite(predictive: &Self::Predictive) -> bool;
+
     /// The mixture of two mixtures of the same rows, of which `other` has this share of the networks.
     fn mixed(own: &Self::Predictive, other: &Self::Predictive, share: f32) -> Self::Predictive;
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use rayon::prelude::*;
 use tracing::debug;
 
@@ -13,13 +14,14 @@ use super::need::{Need, Setting, peak_memory};
 use super::record::{WALK, WalkRecord};
 use crate::choose::Choices;
 use crate::config::Config;
-use crate::descent::{Descended, TrainingSet};
+use crate::descent::{Descended, Measured, TrainingSet, is_divergence};
 use crate::device::Device;
 use crate::drift::{Walk, first_of};
 use crate::map;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::stage::{self, Training};
+use crate::trace::Checkpoints;
 use crate::validation::{Finished, Validation};
 
 /// Walking the particles.
@@ -28,6 +30,8 @@ pub const STAGE: stage::Stage = stage::Stage {
     about: "Particles",
     files: &[WALK],
     more: Some(more),
+    scratch: None,
+    check: None,
     reads: Some(|from, to| to.walk.particles = from.walk.particles),
     reads_network: true,
     run,
@@ -128,6 +132,34 @@ impl WalkStage {
         dir.write_json(WALK, &record)
     }
 
+    /// Refuses particles of which one, the first of them `first`, went where it explains nothing.
+    fn refuse_divergence(
+        &self,
+        walked: &[Descended],
+        first: usize,
+        checkpoints: &Checkpoints,
+    ) -> anyhow::Result<()> {
+        for (index, one) in walked.iter().enumerate() {
+            let finite = one.theta.iter().all(|value| value.is_finite());
+            let diverged = |now: &Measured| is_divergence(self.baseline_nll, now.nll);
+            if finite && !one.trace.last().is_some_and(diverged) {
+                continue;
+            }
+            let config = &self.run.config.walk;
+            let mut steps = checkpoints.steps().iter().zip(&one.trace);
+            bail!(
+                "walk: particle {} diverged by step {} of {}: lower walk.learning_rate, found {:?}, or \
+                 walk.temperature, found {:?}",
+                first + index,
+                steps.find(|(_, now)| diverged(now)).map_or(config.steps, |(step, _)| *step),
+                config.steps,
+                config.learning_rate,
+                self.choices.chosen.temperature
+            );
+        }
+        Ok(())
+    }
+
     /// Walks the groups of `particles` whose files are not in `dir`. `held` particles are kept in
     /// memory by the caller. The mixture of those that are `finished` is validated after every group.
     /// The stage is left to the caller to finish.
@@ -197,6 +229,7 @@ impl WalkStage {
             debug!(first, end, seconds = began.elapsed().as_secs_f64(), "walked");
             for group in groups {
                 let own: Vec<Descended> = walked.drain(..group.particles.len()).collect();
+                self.refuse_divergence(&own, group.particles.start, &checkpoints)?;
                 let curves = curves(&own);
                 let thetas: Vec<Vec<f32>> = own.into_iter().map(|one| one.theta).collect();
                 group.write(dir, &thetas, &checkpoints, &curves)?;

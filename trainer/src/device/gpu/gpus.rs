@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use super::{Gpu, GpuError, hardware};
-use crate::decoder::fit::Start;
+use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::device::compute::Compute;
@@ -83,10 +83,10 @@ impl Compute for Gpus {
         fit: &Fit<'_>,
         start: Start,
         checkpoints: &Checkpoints,
-        look: &mut dyn FnMut(&[f32]),
+        observer: &mut Observer<'_>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
-        self.0[0].fit(fit, start, checkpoints, look, report)
+        self.0[0].fit(fit, start, checkpoints, observer, report)
     }
 
     /// Those of the first GPU times their number.

@@ -11,7 +11,7 @@ use super::descent::AdamState;
 use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
 use crate::decoder::fit::{
-    DRAWS, Encoder, NEAR_PROBES, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws,
+    DRAWS, Encoder, NEAR_PROBES, Observer, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws,
 };
 use crate::decoder::{Fit, Fitted, ProbePool, columns};
 use crate::descent::AdamBias;
@@ -21,7 +21,7 @@ use crate::task::{Gaussian, Likelihood, Predictive, classification, regression};
 use crate::trace::Checkpoints;
 
 impl Gpu {
-    /// Runs `fit` from `start`. `look` is called with the decoder at every checkpoint, `report` with the
+    /// Runs `fit` from `start`. `observer` looks at the decoder at every checkpoint, `report` with the
     /// number of steps done since its last call.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl Gpu {
         fit: &Fit<'_>,
         start: Start,
         checkpoints: &Checkpoints,
-        look: &mut dyn FnMut(&[f32]),
+        observer: &mut Observer<'_>,
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
         self.check_fit(&fit.shape.architecture)?;
@@ -71,7 +71,7 @@ impl Gpu {
         let at_once = self.steps_at_once(layout.len);
         let parameters = |trained: &Trained| self.read(&trained.parameters, 0..trained.size);
         let look = || {
-            look(&parameters(&decoder)?);
+            observer.look(&parameters(&decoder)?);
             Ok(())
         };
         self.run_steps(fit.schedule.steps, at_once, &steps, prepare, (checkpoints, look), report)?;

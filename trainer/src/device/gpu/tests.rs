@@ -759,6 +759,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
             reconstruction,
             schedule: Schedule { steps: 5, learning_rate: 0.01 },
             seed: 3,
+            keeper: None,
         };
         let checkpoints = Checkpoints::of(5);
         let expected =

@@ -126,6 +126,10 @@ impl Task for Classification {
         Predictive::of(outputs, rows)
     }
 
+    fn is_finite(Predictive { probabilities, expected_entropy, .. }: &Predictive) -> bool {
+        probabilities.iter().chain(expected_entropy).all(|value| value.is_finite())
+    }
+
     fn mixed(own: &Predictive, other: &Predictive, share: f32) -> Predictive {
         own.mixed(other, share)
     }

@@ -25,6 +25,11 @@ impl Predictive {
         of_one_task!(T; own: Self = self => PerRow::rows(own))
     }
 
+    /// Whether all of it is: networks that diverged predict nothing.
+    pub fn is_finite(&self) -> bool {
+        of_one_task!(T; own: Self = self => T::is_finite(own))
+    }
+
     /// The rows of the named indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         of_one_task!(T; own: Self = self => Select::subset(own, indices).into())

@@ -112,6 +112,10 @@ impl Task for Regression {
         Predictive::of(&outputs, rows)
     }
 
+    fn is_finite(Predictive { mean, variance }: &Predictive) -> bool {
+        mean.iter().chain(variance).all(|value| value.is_finite())
+    }
+
     fn mixed(own: &Predictive, other: &Predictive, share: f32) -> Predictive {
         own.mixed(other, share)
     }
