@@ -1,11 +1,11 @@
-//! The matrix product on the calling thread: by the `gemm` crate, but for small matrices.
+//! The matrix product on the calling thread: by the `gemm-f32` crate, but for small matrices.
 #![allow(unsafe_code, reason = "the crate takes pointers and strides")]
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 
 use super::direct::{Dots, Spread, Sum, Terms};
 
-/// Weights of the largest layer that is multiplied without packing, 64 KiB: beyond, the `gemm`
+/// Weights of the largest layer that is multiplied without packing, 64 KiB: beyond, the `gemm-f32`
 /// crate is as fast.
 const DIRECT: usize = 1 << 14;
 
@@ -93,26 +93,31 @@ fn check(out: &[f32], base: Base, left: Matrix, right: Matrix) {
     }
 }
 
-/// The same, always by the `gemm` crate.
+/// The same, always by the `gemm-f32` crate.
 pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
     check(out, base, left, right);
-    let (rows, columns) = (left.rows, right.columns);
+    let row_length = right.columns;
     if let Base::Bias(bias) = base {
-        let rows = out.chunks_exact_mut(columns.max(1));
+        let rows = out.chunks_exact_mut(row_length.max(1));
         rows.zip(bias).for_each(|(row, &bias)| row.fill(bias));
     }
     let accumulate = !matches!(base, Base::Zero);
     let keep = if accumulate { 1.0 } else { 0.0 };
+    // The kernels write along columns, and `out` is row-major: the transpose is what they compute.
+    let (left, right) = match row_length {
+        1 => (left, right),
+        _ => (right.transposed(), left.transposed()),
+    };
     // SAFETY: `Matrix::new` and the assertion above checked that every index reached through the
     // shapes and strides lies within its slice, and `out` is borrowed exclusively.
     unsafe {
-        gemm::gemm(
-            rows,
-            columns,
+        gemm_f32::gemm::f32::get_gemm_fn()(
+            left.rows,
+            right.columns,
             left.columns,
             out.as_mut_ptr(),
+            row_length as isize,
             1,
-            columns as isize,
             accumulate,
             left.values.as_ptr().add(left.start),
             left.column_stride as isize,
