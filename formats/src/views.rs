@@ -134,7 +134,7 @@ mod tests {
     fn nothing_holds_no_name_and_a_line_feed_two() {
         let read = |joined| {
             let names = Names::new(joined);
-            assert_eq!(names.is_empty(), names.len() == 0);
+            assert_eq!(names.is_empty(), names.iter().next().is_none());
             (names.len(), names.get(0), names.get(1))
         };
         assert_eq!(read(""), (0, None, None));

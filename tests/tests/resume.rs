@@ -163,7 +163,7 @@ fn a_run_killed_within_a_stage_goes_on_there() {
 #[test]
 fn a_long_stage_says_how_far_it_is() {
     let folder = prepared();
-    let config = DIGITS_CONFIG.replace("steps = 300", "steps = 100000000");
+    let config = DIGITS_CONFIG.replace("steps = 300", "steps = 10000000");
     fs::write(folder.path().join("small.toml"), config).expect("writable");
     let mut command = fiberwalk();
     command.args(TRAIN.into_iter().filter(|&word| word != "--quiet")).current_dir(folder.path());

@@ -3,14 +3,14 @@
 
 mod file;
 
-use fiberwalk::data::Source;
+use fiberwalk::data::{ChannelAxis, Source};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with("data.npy", bytes, |path| {
         let labels = Some(path.to_owned());
         let rows = Source { labels, ..path.into() };
-        file::train(&Source { channels_first: true, ..rows.clone() });
+        file::train(&Source { channels: ChannelAxis::First, ..rows.clone() });
         file::train(&rows);
     });
 });

@@ -1,6 +1,6 @@
 //! Devices that training computes on: the processor, or GPUs.
 //!
-//! [`Compute`] is all that differs between them. Built without the feature `gpu`, the crate has this folder's
+//! `Compute` is all that differs between them. Built without the feature `gpu`, the crate has this folder's
 //! `without_gpu.rs` in place of `gpu/`; nothing outside of the folder knows of the feature.
 
 mod adapter;

@@ -325,13 +325,15 @@ pub fn operator(node: &Node<'_>, version: i64) -> anyhow::Result<Operator> {
         ("Identity", false) => (1, 1, Operator::Identity),
         ("Dropout", false) => {
             // How much is dropped in training.
-            (read.float("ratio"), read.int("seed", 0));
+            read.float("ratio");
+            read.int("seed", 0);
             (1, 3, Operator::Identity)
         }
         ("Cast", false) => {
             let to = read.int("to", 0);
             // These are about types that are refused.
-            (read.int("saturate", 1), read.find("round_mode"));
+            read.int("saturate", 1);
+            read.find("round_mode");
             if ![FLOAT, INT32, INT64, DOUBLE].contains(&to) {
                 let types = "supported are floats, doubles and, of shapes, whole numbers";
                 read.wrong.push(format!("it casts to the type {to}; {types}"));
@@ -421,7 +423,9 @@ pub fn operator(node: &Node<'_>, version: i64) -> anyhow::Result<Operator> {
         ("ArrayFeatureExtractor", true) => (2, 2, Operator::Names),
         ("LabelEncoder", true) => {
             // Floats are no names, and what is not among the keys is no class.
-            (read.find("default_string"), read.find("default_int64"), read.find("default_float"));
+            for default in ["default_string", "default_int64", "default_float"] {
+                read.find(default);
+            }
             let keys = read.names("keys_strings", "keys_int64s");
             let values = read.names("values_strings", "values_int64s");
             if keys.len() != values.len() || keys.is_empty() {

@@ -350,7 +350,7 @@ fn no_claim_of_a_file_decides_depth_or_memory() {
     let mut wide = dense(&["y"]);
     wide.graph.initializer[0] = TensorProto::from_f32("w0", vec![1 << 40, 1 << 20], vec![1.0]);
     assert!(wide.refused().contains("more than"));
-    let many = vec![(8u8 << 3) | 2, 0].repeat(wire::MAX_FIELDS + 1);
+    let many = [(8u8 << 3) | 2, 0].repeat(wire::MAX_FIELDS + 1);
     let message =
         format!("{:#}", read(&many, Path::new(""), None).map(drop).expect_err("too many"));
     assert!(message.contains("fields"), "{message}");
