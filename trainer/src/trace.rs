@@ -7,6 +7,8 @@ use crate::tensors::TensorFile;
 
 /// Checkpoints of a long stage, besides its start.
 const CHECKPOINTS: usize = 40;
+/// Steps that a float counts exactly, and the most that a stage can have.
+const MOST_STEPS: f32 = 16_777_216.0;
 /// Name of the checkpoints, `[1, T]`, in the file of a trace.
 const STEPS: &str = "steps";
 
@@ -77,8 +79,12 @@ impl Trace {
             return Ok(None);
         }
         let tensors = TensorFile::open(&dir.path(file))?;
-        let steps: Vec<usize> =
-            tensors.values(STEPS, 0..1)?.into_iter().map(|step| step as usize).collect();
+        let steps = tensors.values(STEPS, 0..1)?;
+        let counts = |step: &f32| step.fract() == 0.0 && (0.0..=MOST_STEPS).contains(step);
+        if !steps.is_sorted_by(|one, next| one < next) || !steps.iter().all(counts) {
+            bail!("{}: its steps are no ascending whole numbers", dir.path(file).display());
+        }
+        let steps: Vec<usize> = steps.into_iter().map(|step| step as usize).collect();
         let read = |name: &&str| {
             let [rows, columns] = tensors.shape(name)?;
             if columns != steps.len() {
@@ -128,5 +134,11 @@ mod tests {
         let trace = Trace::read(&dir, "trace", &["nll"]).expect("readable").expect("there");
         assert_eq!(trace, Trace { steps: vec![0, 1, 2], curves: vec![nll] });
         assert!(Trace::read(&dir, "trace", &["distance"]).is_err());
+        for steps in [[0.0, 0.0, 1.0], [0.0, 0.5, 1.0], [-1.0, 0.0, 1.0], [0.0, 1.0, 1e9]] {
+            let rows = [steps.to_vec()];
+            dir.write_tensors("trace", &[(STEPS, &rows), ("nll", &rows)]).expect("writable");
+            let message = Trace::read(&dir, "trace", &["nll"]).expect_err("no steps").to_string();
+            assert!(message.contains("ascending whole numbers"), "{message}");
+        }
     }
 }

@@ -75,6 +75,10 @@ impl Axis {
             return inside.map(|value| (value, value.to_string())).collect();
         }
         let step = round_step((self.high - self.low) / count);
+        // Ends so close have no numbers between them.
+        if !step.is_normal() {
+            return Vec::new();
+        }
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
@@ -367,6 +371,14 @@ pub fn histogram(values: &[f32], low: f64, high: f64, bins: usize) -> Vec<(f64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_axis_without_an_extent_has_no_ticks() {
+        for (low, high) in [(1e17, 1e17), (0.0, 5e-324), (0.0, f64::INFINITY)] {
+            assert_eq!(Axis::new("", low, high).ticks(5.0), [], "{low} to {high}");
+        }
+        assert_eq!(Axis::new("", 0.0, 1e-300).ticks(5.0).len(), 6);
+    }
 
     #[test]
     fn ticks_are_round_numbers_inside_the_axis() {
