@@ -1,10 +1,14 @@
-//! Writes the files that fuzzing starts from: a network of every kind, of random numbers.
+//! Writes the files that fuzzing starts from: a network of every kind, of random numbers; the files of a small
+//! run; settings; a matrix.
 //!
 //!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
 
 #[path = "../../../formats/tests/example/mod.rs"]
 mod example;
+#[path = "../fuzz_targets/finished/mod.rs"]
+mod finished;
 
+use std::fs;
 use std::path::Path;
 
 use example::{Shape, Structure, convolutional, random, random_maps, tiny, to_bytes};
@@ -16,10 +20,33 @@ const STRUCTURES: [(&str, Structure); 3] = [
 ];
 
 fn main() -> std::io::Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/artifact");
-    std::fs::create_dir_all(&corpus)?;
-    std::fs::write(corpus.join("tiny.fwk"), to_bytes(&tiny()))?;
-    std::fs::write(corpus.join("convolutional.fwk"), to_bytes(&convolutional().0))?;
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    artifacts(&corpora.join("artifact"))?;
+    run(&corpora)
+}
+
+/// Every file of a small run behind a line with its name, the settings that it was made with and those with
+/// every choice filled in, and its best network as a matrix.
+fn run(corpora: &Path) -> std::io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = folder.path().join("run");
+    finished::train_to(&run);
+    for corpus in ["run_files", "settings", "network"] {
+        fs::create_dir_all(corpora.join(corpus))?;
+    }
+    for name in finished::FILES {
+        let bytes = [name.as_bytes(), b"\n", &fs::read(run.join(name))?].concat();
+        fs::write(corpora.join("run_files").join(name.replace('/', "-")), bytes)?;
+    }
+    fs::write(corpora.join("settings/some"), finished::SETTINGS)?;
+    fs::copy(run.join("config.toml"), corpora.join("settings/all"))?;
+    fs::copy(run.join("map.safetensors"), corpora.join("network/matrix")).map(drop)
+}
+
+fn artifacts(corpus: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(corpus)?;
+    fs::write(corpus.join("tiny.fwk"), to_bytes(&tiny()))?;
+    fs::write(corpus.join("convolutional.fwk"), to_bytes(&convolutional().0))?;
     for seed in 1..=12 {
         // The seed chooses shapes too.
         let file = to_bytes(&random_maps(&Shape {
@@ -32,7 +59,7 @@ fn main() -> std::io::Result<()> {
             regression: seed % 3 == 0,
             seed: 977 * seed,
         }));
-        std::fs::write(corpus.join(format!("maps-{seed}.fwk")), file)?;
+        fs::write(corpus.join(format!("maps-{seed}.fwk")), file)?;
     }
     // The seed chooses bits of weights, floats or raw readings, and their type.
     let mut seed = 0;
@@ -59,7 +86,7 @@ fn main() -> std::io::Result<()> {
                         seed,
                     }));
                     let name = format!("{name}-{activation}-{task}-{codes}.fwk");
-                    std::fs::write(corpus.join(name), file)?;
+                    fs::write(corpus.join(name), file)?;
                 }
             }
         }
