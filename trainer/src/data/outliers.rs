@@ -34,10 +34,11 @@ pub(super) fn notes(table: &Table, layout: &Layout, raw: &Values) -> Vec<String>
     let note = |&(input, median): &(usize, f32)| {
         let value = |row: usize| raw.floats(row * width + input..row * width + input + 1)[0];
         let distance = |row: usize| (value(row) - median).abs();
-        let farthest = (0..rows).max_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+        // The first of several.
+        let farthest = (0..rows).rev().max_by(|&a, &b| distance(a).total_cmp(&distance(b)));
         let farthest = farthest.unwrap_or_default();
         format!(
-            "note: column `{}`: {} holds {}, so far from the rest that half of all rows become one input of \
+            "note: column `{}`: {} holds {:?}, so far from the rest that half of all rows become one input of \
              the board; if it stands for a missing value, remove the row",
             excerpt(&names[input]),
             table.place(farthest),
@@ -73,7 +74,7 @@ mod tests {
             let mut values = ordinary.clone();
             values[6] = outlier;
             let notes = of(&values);
-            let expected = format!("column `a`: row 7 (line 8) holds {}", outlier as f32);
+            let expected = format!("column `a`: row 7 (line 8) holds {:?}", outlier as f32);
             assert!(notes.len() == 1 && notes[0].contains(&expected), "{notes:?}");
         }
     }
