@@ -384,6 +384,8 @@ fn weights_beside_the_model_are_found() {
         ("net.data", "9", "ends before"),
         ("other.data", "8", "other.data"),
         ("../net.data", "8", "beside the model"),
+        // A terminal would obey it.
+        ("\u{1b}[31m", "8", "\\u{1b}[31m"),
         ("net.data", "x", "offset"),
     ] {
         let message = format!("{:#}", read(location, offset).expect_err("no weights"));

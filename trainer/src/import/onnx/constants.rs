@@ -1,6 +1,5 @@
 //! Values that a model holds, in its file or in one beside it.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
@@ -8,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 
 use super::proto::{self, packed};
 use super::tensor::{Tensor, count};
+use crate::excerpt::excerpt;
+use crate::files;
 
 /// `TensorProto.DataType` of single precision.
 pub const FLOAT: i64 = 1;
@@ -91,7 +92,9 @@ fn outside(tensor: &proto::Tensor<'_>, folder: &Path) -> anyhow::Result<Vec<u8>>
         tensor.location.iter().find(|(other, _)| *other == key).map(|(_, value)| *value)
     };
     let number = |key: &str| -> anyhow::Result<Option<u64>> {
-        let parse = |text: &str| text.parse().with_context(|| format!("its {key}: found {text:?}"));
+        let parse = |text: &str| {
+            text.parse().with_context(|| format!("its {key}: found `{}`", excerpt(text)))
+        };
         entry(key).map(parse).transpose()
     };
     let width: u64 = match tensor.kind {
@@ -101,25 +104,26 @@ fn outside(tensor: &proto::Tensor<'_>, folder: &Path) -> anyhow::Result<Vec<u8>>
         other => bail!("found values of type {other}, expected floats, doubles or whole numbers"),
     };
     let expected = count(&shape(tensor)?)? as u64 * width;
-    let location = Path::new(entry("location").context("its values are in no file")?);
+    let location = entry("location").context("its values are in no file")?;
+    let named = excerpt(location);
+    let location = Path::new(location);
     let beside = location.components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(beside, "its values are in {}, expected a file beside the model", location.display());
-    let path = folder.join(location);
-    let shown = path.display();
+    ensure!(beside, "its values are in `{named}`, expected a file beside the model");
+    let shown = folder.join(&named);
+    let shown = shown.display();
     let unreadable = || format!("cannot read {shown}");
-    let about = std::fs::metadata(&path).with_context(unreadable)?;
-    ensure!(about.is_file(), "{shown} is no regular file");
+    let mut file = files::open(&folder.join(location)).with_context(unreadable)?;
+    let all = file.metadata().with_context(unreadable)?.len();
     let start = number("offset")?.unwrap_or(0);
-    let length = number("length")?.unwrap_or(about.len().saturating_sub(start));
+    let length = number("length")?.unwrap_or(all.saturating_sub(start));
     ensure!(
         length == expected,
         "{shown} has {length} bytes from {start} on, expected {expected} for its shape"
     );
     ensure!(
-        start.checked_add(length).is_some_and(|end| end <= about.len()),
+        start.checked_add(length).is_some_and(|end| end <= all),
         "{shown} ends before its {length} bytes from {start} on"
     );
-    let mut file = File::open(&path).with_context(unreadable)?;
     file.seek(SeekFrom::Start(start)).with_context(unreadable)?;
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes).with_context(unreadable)?;
