@@ -158,7 +158,8 @@ impl Header {
         let kind = kind?;
         let big_endian = kind.starts_with('>');
         let mut letters = kind.trim_start_matches(['<', '>', '|', '=']).chars();
-        let kind = (letters.next()?, letters.as_str().parse().ok()?);
+        let letter = letters.next().filter(char::is_ascii_alphabetic)?;
+        let kind = (letter, letters.as_str().parse().ok()?);
         Some(Self { kind, big_endian, fortran: fortran?, shape: shape? })
     }
 
@@ -249,7 +250,7 @@ mod tests {
         let nested = format!("{{'descr': {}'<f4'{}", "[('a', ".repeat(5000), ")]".repeat(5000));
         let nested =
             [MAGIC, &[2, 0], &(nested.len() as u32).to_le_bytes(), nested.as_bytes()].concat();
-        let cases: [(&[u8], &str); 13] = [
+        let cases: [(&[u8], &str); 14] = [
             (&good[..good.len() - 1], "ends after 3 of 4 elements"),
             (&[&good[..], &[0]].concat(), "goes on behind the last element"),
             (&good[..20], "ends within its header"),
@@ -257,6 +258,7 @@ mod tests {
             (b"\x93NUMPY\x09\x00\x00", "version 9"),
             (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "4294967295 bytes, expected at most 65536"),
             (&nested, "expected the type of plain elements"),
+            (&described("<\x1b4", "1,", &[0; 4]), "found the header `{'descr': '<\\u{1b}4'"),
             (&described("<f2", "1,", &[0; 2]), "type f2, expected whole numbers"),
             (&described("<U0", "4000000000,", &[]), "type U0"),
             (&described("<U4000000000", "1,", &[]), "type U4000000000"),

@@ -7,7 +7,7 @@ use zip::ZipArchive;
 use super::array::Array;
 use super::npy;
 use super::source::Unpacked;
-use crate::excerpt::list;
+use crate::excerpt::{excerpt, list};
 
 /// How the name of an array goes on in that of its file.
 const ENDING: &str = ".npy";
@@ -37,11 +37,11 @@ impl<R: Read + Seek> Archive<R> {
     /// Reads one array.
     pub fn array(&mut self, name: &str) -> Result<Array, String> {
         if !self.names.iter().any(|other| other == name) {
-            return Err(format!("there is no array `{name}`; {}", self.held()));
+            return Err(format!("there is no array `{}`; {}", excerpt(name), self.held()));
         }
         let file = self.zip.by_name(&format!("{name}{ENDING}")).map_err(|error| error.to_string());
         let array = file.and_then(|file| npy::read(Unpacked::new(file)));
-        array.map_err(|error| format!("array `{name}`: {error}"))
+        array.map_err(|error| format!("array `{}`: {error}", excerpt(name)))
     }
 
     /// Names of the arrays of features and, where there is one, of labels: as given, or the only ones that

@@ -13,7 +13,7 @@ use super::block::Block;
 use super::fields::Hashing;
 use super::table::{hexadecimal, unreadable};
 use super::{Series, Table, TableError, folder, idx, npy, numpy};
-use crate::excerpt::list;
+use crate::excerpt::{excerpt, list};
 use crate::files;
 
 /// The first bytes of a gzip file.
@@ -183,7 +183,8 @@ impl Source {
         let block = self.block(array, hint)?;
         let mut column = |column: &str, array: &str| {
             let fields = archive.array(array).and_then(Array::into_fields);
-            let fields = fields.map_err(|message| malformed(format!("array `{array}`: {message}")));
+            let fields = fields
+                .map_err(|message| malformed(format!("array `{}`: {message}", excerpt(array))));
             Ok((column.to_owned(), self.path.clone(), fields?))
         };
         let mut columns = Vec::new();
@@ -220,7 +221,8 @@ impl Source {
             if fields.len() != rows {
                 let found = fields.len();
                 let message = format!(
-                    "found {found} fields of `{column}` for {rows} rows in {}",
+                    "found {found} fields of `{}` for {rows} rows in {}",
+                    excerpt(column),
                     self.path.display()
                 );
                 return Err(malformed(path, message));
