@@ -19,8 +19,9 @@ use crate::map;
 use crate::progress::Progress;
 use crate::report::{HeldOut, html};
 use crate::run::{Run, RunRecords};
+use crate::run_data::DataRecord;
 use crate::run_dir::faults::injected::{Fault, Injection};
-use crate::run_dir::{REQUESTED, RunDir, write_atomically};
+use crate::run_dir::{DATA, REQUESTED, RunDir, write_atomically};
 use crate::stage::Stage;
 use crate::tensors::{TensorFile, header};
 use crate::walk::{Shard, merge, walk_shard};
@@ -108,6 +109,18 @@ fn undisturbed() -> (TempDir, BTreeMap<String, Vec<u8>>) {
     trained(folder.path(), false, None).expect("trained");
     let files = files(folder.path());
     (folder, files)
+}
+
+/// The words of a warning differ between versions, and are no part of what a run is of.
+#[test]
+fn a_run_that_was_warned_in_other_words_is_resumed() {
+    let folder = folder();
+    trained(folder.path(), false, Some(&map::STAGE)).expect("trained");
+    let dir = RunDir::at(&folder.path().join("run"));
+    let record = DataRecord::read(&dir).expect("a record");
+    let warned = DataRecord { misfit: Some("in other words".to_owned()), ..record };
+    dir.write_json(DATA, &warned).expect("writable");
+    trained(folder.path(), true, Some(&map::STAGE)).expect("resumed");
 }
 
 /// A full disk and a power loss at the writes of a run, each of which is resumed.

@@ -168,6 +168,8 @@ fn open_run(options: &TrainOptions, training: &Training<'_>) -> anyhow::Result<R
             "{shown} is a run with another configuration (see its requested.toml): use another --out"
         );
     }
+    // The words of the warning may be another version's.
+    let before = DataRecord { misfit: record.misfit.clone(), ..before };
     if &before != record {
         bail!("{shown} is a run with another target, task or windows: use another --out");
     }
