@@ -1,4 +1,5 @@
-//! The layers of the trainer, as ARCHITECTURE.md has them: no circles, and devices known in one folder.
+//! The layers of the trainer, as ARCHITECTURE.md has them: no circles; devices known in one folder, and flags of the
+//! command in another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -172,6 +173,56 @@ fn the_feature_of_gpus_is_known_in_one_folder() {
         |file: &&PathBuf| fs::read_to_string(file).expect("a source").contains("feature = \"gpu\"");
     let elsewhere: Vec<&PathBuf> = files.iter().filter(knows).collect();
     assert!(elsewhere.is_empty(), "files that know of the feature gpu: {elsewhere:?}");
+}
+
+/// The command's own long options, by the fields that it reads them to.
+fn options() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    sources(&root().join("trainer/src/cli"), &mut files);
+    let mut options = BTreeSet::new();
+    for file in files {
+        let text = code(&fs::read_to_string(file).expect("a source"));
+        for (place, start) in text.match_indices("#[arg(long") {
+            // What the attribute says further is on its line, or on those up to one that closes it.
+            let (_, field) = text[place + start.len()..].split_once(")]\n").expect("its end");
+            let (name, _) = field.trim_start().split_once(':').expect("a field and its type");
+            options.insert(name.trim_start_matches("pub ").replace('_', "-"));
+        }
+    }
+    options
+}
+
+/// Those of `options` that stand in `code` with two dashes before them.
+fn flags<'c>(code: &'c str, options: &BTreeSet<String>) -> Vec<&'c str> {
+    let dashed = code.match_indices("--").map(|(place, dashes)| &code[place + dashes.len()..]);
+    let words = dashed.map(|rest| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        &rest[..rest.find(|c| !inside(c)).unwrap_or(rest.len())]
+    });
+    words.filter(|&word| options.contains(word)).collect()
+}
+
+/// Whoever uses the library has fields, not flags: only the command says `--window`.
+#[test]
+fn no_message_of_the_library_names_a_flag_of_the_command() {
+    let options = options();
+    for known in ["arch", "channels-first", "device", "out", "quiet", "until", "window"] {
+        assert!(options.contains(known), "no `{known}` among {options:?}");
+    }
+    let mut wrong = Vec::new();
+    for file in modules().into_values().flatten() {
+        let code = code(&fs::read_to_string(&file).expect("a source"));
+        let named = flags(&code, &options).into_iter().map(str::to_owned);
+        wrong.extend(named.map(|flag| (file.clone(), flag)));
+    }
+    assert!(wrong.is_empty(), "name the option, `window`, in place of its flag: {wrong:?}");
+}
+
+#[test]
+fn flags_are_whole_words() {
+    let options = ["out", "channels-first"].map(str::to_owned).into();
+    let code = "f(\"use --out, or --channels-first\"); g(\"tf2onnx --output; channels-first, out\"); x--\n--";
+    assert_eq!(flags(code, &options), ["out", "channels-first"]);
 }
 
 #[test]

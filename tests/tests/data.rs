@@ -92,7 +92,7 @@ fn images_are_learned_and_predicted_whatever_holds_them() {
 
     write("wide.npy", &npy("200, 4, 16", &test));
     refused(folder, "predict run wide.npy --out c.csv", &["wide.npy", "4 × 16 × 1", "8 × 8 × 1"]);
-    refused(folder, "train test.npy --out other", &["test.npy", "--labels"]);
+    refused(folder, "train test.npy --out other", &["test.npy", "`labels`"]);
     refused(folder, "train run/data.csv --out other", &["run/data.csv", "--target"]);
 }
 
@@ -182,11 +182,11 @@ fn windows_are_learned_and_cut_again() {
     assert!(table.contains("| exported artifact"), "{table}");
     assert_eq!(run(folder, compare).lines().last(), table.lines().last(), "a finished run is read");
 
-    refused(folder, &format!("{train} --resume"), &["windows", "another --out"]);
-    refused(folder, "predict run/model.fwk motion.csv --out q.csv", &["--window 12"]);
-    refused(folder, "predict run motion.csv --window 9 --out q.csv", &["found --window 9"]);
+    refused(folder, &format!("{train} --resume"), &["windows", "another directory"]);
+    refused(folder, "predict run/model.fwk motion.csv --out q.csv", &["`window` 12"]);
+    refused(folder, "predict run motion.csv --window 9 --out q.csv", &["found `window` 9"]);
     let long = "train motion.csv --target activity --out other --window 61 --group person";
-    refused(folder, long, &["--window 61", "longest has 60"]);
+    refused(folder, long, &["`window` 61", "longest has 60"]);
     let none = "train motion.csv --target activity --out other --window 6 --group place";
     refused(folder, none, &["no column `place`"]);
 }
@@ -359,5 +359,5 @@ fn channels_without_names_are_predicted() {
     assert_eq!(sensed(&folder.join("b/model.fwk"), &pixels, width), classes);
     refused(folder, "predict b last.npy --out e.csv", &["last.npy", "16 × 3 × 1", "4 × 4 × 3"]);
     let rows = "train labels.npy --labels labels.npy --channels-last --out e";
-    refused(folder, rows, &["labels.npy", "[240]", "--channels-last"]);
+    refused(folder, rows, &["labels.npy", "[240]", "`channels` last"]);
 }

@@ -172,17 +172,17 @@ fn a_wrong_option_of_train_leaves_nothing() {
     succeed(&format!("{train} --out seven --seed 7 --until choose"));
     succeed(&format!("{} --out other --until choose", train.replace("data.csv", "renamed.csv")));
     let cases: [(&str, &[&str]); 24] = [
-        ("--labels none.npy", &["--labels", "data.csv"]),
-        ("--arrays x,y", &["--arrays", "data.csv"]),
-        ("--channels-first", &["--channels-first", "data.csv"]),
-        ("--window 0", &["--window", "found 0"]),
-        ("--window 1000", &["--window 1000", "longest"]),
-        ("--stride 3", &["--stride", "--window"]),
-        ("--stride 0 --window 4", &["--stride", "found 0"]),
+        ("--labels none.npy", &["`labels`", "data.csv"]),
+        ("--arrays x,y", &["`arrays`", "data.csv"]),
+        ("--channels-first", &["`channels` first", "data.csv"]),
+        ("--window 0", &["`window`", "found 0"]),
+        ("--window 1000", &["`window` 1000", "longest"]),
+        ("--stride 3", &["`stride`", "`window`"]),
+        ("--stride 0 --window 4", &["`stride`", "found 0"]),
         ("--group nothere", &["`nothere`", "data.csv"]),
-        ("--group class", &["--group", "`class`"]),
-        ("--take 0", &["--take", "found 0"]),
-        ("--take 61", &["--take", "found 61", "60"]),
+        ("--group class", &["`group`", "`class`"]),
+        ("--take 0", &["`take`", "found 0"]),
+        ("--take 61", &["`take`", "found 61", "60"]),
         ("--task regression", &["`class`", "`red`"]),
         ("--network none.st", &["none.st"]),
         ("--network data.csv", &["data.csv", "not what fiberwalk wrote"]),
@@ -192,10 +192,10 @@ fn a_wrong_option_of_train_leaves_nothing() {
         ("--from nowhere", &["nowhere", "not the directory of a run"]),
         ("--from data.csv", &["data.csv", "not the directory of a run"]),
         ("--from other", &["other", "other data"]),
-        ("--from seven", &["seven", "--seed 7", "--seed 0"]),
-        ("--resume --from seven", &["seven", "--seed 7", "--seed 0"]),
-        ("--seed 7 --from before", &["before", "--seed 0", "--seed 7"]),
-        ("--seed 7 --from other", &["other", "--seed 0", "--seed 7"]),
+        ("--from seven", &["seven", "`seed` 7", "found 0"]),
+        ("--resume --from seven", &["seven", "`seed` 7", "found 0"]),
+        ("--seed 7 --from before", &["before", "`seed` 0", "found 7"]),
+        ("--seed 7 --from other", &["other", "`seed` 0", "found 7"]),
     ];
     for (wrong, parts) in cases {
         refused(path, &format!("{train} --out run {wrong}"), parts);
@@ -286,7 +286,11 @@ fn a_folder_that_cannot_be_written() {
     refused(folder.path(), &format!("{train} file/run"), &["file/run"]);
     fs::create_dir(folder.path().join("full")).expect("writable");
     fs::write(folder.path().join("full/notes"), "mine").expect("writable");
-    refused(folder.path(), &format!("{train} full"), &["full", "not empty", "--resume", "--out"]);
+    refused(
+        folder.path(),
+        &format!("{train} full"),
+        &["full", "not empty", "`resume`", "another directory"],
+    );
 }
 
 /// A trained run of [`waves`] with files to predict from beside it.
@@ -309,12 +313,12 @@ fn a_run_of_something_else_is_not_resumed() {
         format!("train {data} --config small.toml --out run --quiet --resume {more}")
     };
     let cases: [(String, &[&str]); 4] = [
-        (resume("more.csv", "--target height"), &["run", "other data", "--out"]),
-        (resume("waves.csv", "--target height --seed 7"), &["run", "--seed 0", "--seed 7"]),
-        (resume("waves.csv", "--target x"), &["run", "another target", "--out"]),
+        (resume("more.csv", "--target height"), &["run", "other data", "another directory"]),
+        (resume("waves.csv", "--target height --seed 7"), &["run", "`seed` 0", "found 7"]),
+        (resume("waves.csv", "--target x"), &["run", "another target", "another directory"]),
         (
             "train waves.csv --target height --out run --quiet --resume".to_owned(),
-            &["run", "another configuration", "--out"],
+            &["run", "another configuration", "another directory"],
         ),
     ];
     for (arguments, parts) in cases {
@@ -413,18 +417,18 @@ fn shards_that_cannot_be_walked_or_merged() {
     fs::create_dir(at("empty")).expect("writable");
 
     let cases: [(&str, &[&str]); 19] = [
-        ("walk run --shard 0/4", &["--shard", "`0/4`", "I/N", "3/8"]),
-        ("walk run --shard 5/4", &["--shard", "`5/4`", "I from 1 to N"]),
-        ("walk run --shard x", &["--shard", "`x`", "I/N"]),
+        ("walk run --shard 0/4", &["`shard`", "`0/4`", "I/N", "3/8"]),
+        ("walk run --shard 5/4", &["`shard`", "`5/4`", "I from 1 to N"]),
+        ("walk run --shard x", &["`shard`", "`x`", "I/N"]),
         ("walk none --shard 1/4", &["none", "not the directory of a run"]),
         ("walk empty --shard 1/4", &["empty", "not the directory of a run", "data.json"]),
-        ("walk early --shard 1/4", &["early", "no rows.safetensors", "MAP", "--until map"]),
+        ("walk early --shard 1/4", &["early", "no rows.safetensors", "MAP", "`until` map"]),
         (
             "walk run --shard 1/4 --out 2.shard",
-            &["2.shard", "shard 2/4", "expected shard 1/4", "--out"],
+            &["2.shard", "shard 2/4", "expected shard 1/4", "another file"],
         ),
-        ("walk run --shard 1/4 --out small.toml", &["--out", "small.toml", "expected"]),
-        ("merge early 1.shard", &["early", "no rows.safetensors", "--until map"]),
+        ("walk run --shard 1/4 --out small.toml", &["`out`", "small.toml", "expected"]),
+        ("merge early 1.shard", &["early", "no rows.safetensors", "`until` map"]),
         ("merge run none.shard", &["none.shard"]),
         ("merge run waves.csv", &["waves.csv", "expected a shard"]),
         (
@@ -435,11 +439,11 @@ fn shards_that_cannot_be_walked_or_merged() {
         ("merge run other.shard", &["other.shard", "found shard 1/4 of run", "expected", "in run"]),
         (
             "merge run 4.shard 1.shard 2.shard",
-            &["particles 8 to 11 are missing", "walk --shard 3/4 has not been merged"],
+            &["particles 8 to 11 are missing", "missing: shard 3/4 has not been merged"],
         ),
         (
             "merge run 2.shard 4.shard",
-            &["particles 0 to 3, 8 to 11 are missing", "walk --shard 1/4, 3/4 have not"],
+            &["particles 0 to 3, 8 to 11 are missing", "shards 1/4, 3/4 have not"],
         ),
         ("merge run half.shard 4.shard", &["particles 8 to 11 are missing"]),
         (

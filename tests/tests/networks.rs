@@ -283,5 +283,5 @@ for name, count in [('ensemble', 16), ('draws', 8)]:
     let other = Finished::run(folder, resume.split_whitespace());
     assert!(other.code != Some(0) && !other.stderr.is_empty(), "{}", other.stderr);
     let runtime = Finished::run(folder, "export own --engine runtime --out x".split_whitespace());
-    assert!(runtime.stderr.contains("--engine particles"), "{}", runtime.stderr);
+    assert!(runtime.stderr.contains("`engine` particles"), "{}", runtime.stderr);
 }

@@ -65,7 +65,7 @@ fn a_changed_file_is_refused_and_a_lost_one_made_again() {
         fs::write(&path, &whole).expect("writable");
     }
     fs::remove_file(folder.join("run/model.fwk")).expect("it is there");
-    assert!(error(folder, "predict run waves.csv --out out.csv").contains("--resume"));
+    assert!(error(folder, "predict run waves.csv --out out.csv").contains("`resume` its training"));
     Finished::success(folder, format!("{TRAIN} --resume").split(' '));
     assert!(difference(&contents(&folder.join("run")), &before).is_empty());
 }

@@ -261,10 +261,10 @@ pub struct Comparison {
 /// Bad data or settings, a folder that cannot be written, or a device that fails.
 pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
     if options.repeats == 0 {
-        bail!("--repeats: found 0, expected at least 1");
+        bail!("`repeats`: found 0, expected at least 1");
     }
     if options.members == 0 {
-        bail!("--members: found 0, expected at least 1");
+        bail!("`members`: found 0, expected at least 1");
     }
     let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
     data.notes.iter().for_each(|note| options.progress.note(note));

@@ -49,7 +49,7 @@ struct About<'a> {
 /// A predictor of the runtime, which has no networks, or a file that cannot be written.
 pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
     let Engine::Networks { architecture, thetas, thresholds } = &predictor.engine else {
-        bail!("the runtime has no networks to write: --engine particles, float or map");
+        bail!("the runtime has no networks to write: take the `engine` particles, float or map");
     };
     let schema = &predictor.schema;
     let (mean, unit) = (f64::from(schema.task.origin()), f64::from(schema.task.unit()));

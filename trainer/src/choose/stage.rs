@@ -20,7 +20,6 @@ pub const STAGE: Stage = Stage {
     reads: Some(reads),
     reads_network: false,
     run,
-    elsewhere: None,
 };
 
 fn reads(from: &Config, to: &mut Config) {

@@ -12,7 +12,7 @@ use fiberwalk::network::{Activation, Architecture};
 pub struct Arguments {
     /// ONNX model, or safetensors file of weights.
     model: PathBuf,
-    /// TOML file that describes the network: its layers (for safetensors), units of inputs and outputs,
+    /// Description of the network, a TOML file: its layers (for safetensors), units of inputs and outputs,
     /// names of features and classes, and reference outputs to check it by.
     #[arg(long, value_name = "TOML")]
     arch: Option<PathBuf>,

@@ -18,6 +18,8 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
-        merge(&self.run, &self.shards, progress)
+        merge(&self.run, &self.shards, progress)?;
+        progress.note(&format!("train --resume goes on with {}", self.run.display()));
+        Ok(())
     }
 }

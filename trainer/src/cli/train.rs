@@ -1,12 +1,13 @@
 //! `fiberwalk train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use fiberwalk::config::WalkedLayers;
+use fiberwalk::map;
 use fiberwalk::pipeline::{STAGES, TrainOptions, train};
 use fiberwalk::progress::Progress;
 use fiberwalk::run_dir::REQUESTED;
@@ -69,13 +70,30 @@ impl Arguments {
             task: self.table.task,
             config,
             network: self.network,
-            out,
+            out: out.clone(),
             device: Arc::new(self.device.open()?),
             seed: self.seed,
             resume: self.resume,
             from: self.from,
             until: self.until,
             progress,
-        })
+        })?;
+        if let Some(stage) = self.until {
+            progress.note(&how_to_go_on(&out, stage));
+        }
+        Ok(())
     }
+}
+
+/// What to do with the run in `out` that stopped after `stage`.
+fn how_to_go_on(out: &Path, stage: &Stage) -> String {
+    let out = out.display();
+    let all = format!("stopped; train with --resume and without --until goes on with {out}");
+    if stage.name != map::STAGE.name {
+        return all;
+    }
+    format!(
+        "{all}; other machines can walk its particles: fiberwalk walk {out} --shard I/N, fiberwalk merge {out} \
+         SHARD..."
+    )
 }

@@ -13,7 +13,7 @@ use super::{ChannelAxis, Column, Layout, Shape};
 use crate::store::{Store, Writer};
 
 /// Where an array's labels come from, for a message.
-pub(super) const LABELS_OPTION: &str = "give them by --labels FILE";
+pub(super) const LABELS_OPTION: &str = "give them in a file of their own, `labels`";
 
 /// Elements that are read at once.
 const CHUNK: usize = 1 << 16;
@@ -204,10 +204,10 @@ impl Array {
                         "rows [n, features], images [n, height, width] or [n, height, width, channels]"
                     }
                     First => {
-                        "[n, channels, height, width] or [n, channels, length] with --channels-first"
+                        "[n, channels, height, width] or [n, channels, length] with `channels` first"
                     }
                     Last => {
-                        "[n, height, width, channels] or [n, length, channels] with --channels-last"
+                        "[n, height, width, channels] or [n, length, channels] with `channels` last"
                     }
                 };
                 return Err(format!("found an array {shape:?}, expected {expected}"));

@@ -142,7 +142,7 @@ impl Dataset {
 fn take(target: &Target, most: usize, seed: u64) -> Result<Vec<usize>, String> {
     let n = target.len();
     if most == 0 || most > n {
-        return Err(format!("--take: found {most}, expected 1 to {n}, the number of rows"));
+        return Err(format!("`take`: found {most}, expected 1 to {n}, the number of rows"));
     }
     let mut rows = stratified(target, most, Purpose::Take, seed);
     rows.sort_unstable();

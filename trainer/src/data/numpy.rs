@@ -51,7 +51,7 @@ impl<R: Read + Seek> Archive<R> {
             [features] => return Ok((features.clone(), None)),
             [features, labels] => return Ok((features.clone(), Some(labels.clone()))),
             [] => {}
-            more => return Err(format!("--arrays: found {} names, expected X or X,Y", more.len())),
+            more => return Err(format!("`arrays`: found {} names, expected X or X,Y", more.len())),
         }
         let among = |usual: &[&str]| -> Vec<&String> {
             self.names.iter().filter(|name| usual.contains(&name.as_str())).collect()
@@ -60,7 +60,7 @@ impl<R: Read + Seek> Archive<R> {
             (&[features], &[labels], _) => Ok((features.clone(), Some(labels.clone()))),
             (&[features], &[], _) | (&[], &[], [features]) => Ok((features.clone(), None)),
             _ => Err(format!(
-                "which arrays hold features and labels? {}; name them by --arrays X,Y",
+                "which arrays hold features and labels? {}; name them by `arrays`, X,Y",
                 self.held()
             )),
         }
@@ -121,7 +121,7 @@ mod tests {
         let keras = ["x_train", "y_train", "x_test", "y_test"];
         assert_eq!(pair(&keras, &["x_test", "y_test"]), found("x_test", Some("y_test")));
         let message = pair(&keras, &[]).expect_err("four arrays");
-        assert!(message.contains("`x_train`") && message.contains("--arrays"), "{message}");
+        assert!(message.contains("`x_train`") && message.contains("by `arrays`"), "{message}");
         assert!(pair(&["x", "X", "y"], &[]).is_err());
         let bytes = npz(&[("x", npy(&[1], &[0u8]))]);
         let message =

@@ -237,16 +237,16 @@ impl Schema {
                 (*steps, channels)
             }
             Layout::Columns(_) | Layout::Image(_) if series.window.is_some() => {
-                let message = "--window: the model was not trained on windows";
+                let message = "`window`: the model was not trained on windows";
                 return Err(table.unusable(message.to_owned()));
             }
             _ => return Ok((series, table)),
         };
         if series.window != Some(expected) {
             let found =
-                series.window.map_or("none".to_owned(), |found| format!("--window {found}"));
+                series.window.map_or("none".to_owned(), |found| format!("`window` {found}"));
             return Err(table.unusable(format!(
-                "the model predicts windows of {expected} rows: found {found}, expected --window {expected}"
+                "the model predicts windows of {expected} rows: found {found}, expected `window` {expected}"
             )));
         }
         let label =

@@ -50,11 +50,11 @@ impl Series {
     /// What is wrong with the settings.
     pub(super) fn check(&self, target: &str) -> Result<(), String> {
         match self {
-            Self { window: Some(0), .. } => Err("--window: found 0, expected at least 1".into()),
-            Self { stride: Some(0), .. } => Err("--stride: found 0, expected at least 1".into()),
-            Self { window: None, stride: Some(_), .. } => Err("--stride needs --window".into()),
+            Self { window: Some(0), .. } => Err("`window`: found 0, expected at least 1".into()),
+            Self { stride: Some(0), .. } => Err("`stride`: found 0, expected at least 1".into()),
+            Self { window: None, stride: Some(_), .. } => Err("`stride` needs `window`".into()),
             Self { group, .. } if group.iter().any(|column| column == target) => {
-                Err(format!("--group: `{target}` is the target"))
+                Err(format!("`group`: `{target}` is the target"))
             }
             _ => Ok(()),
         }
@@ -111,7 +111,7 @@ pub(super) fn windows(
     }
     if starts.is_empty() {
         return Err(table.unusable(format!(
-            "--window {length}: every run of rows that belong together is shorter; the longest has {longest}"
+            "`window` {length}: every run of rows that belong together is shorter; the longest has {longest}"
         )));
     }
     let mut note = format!("{} windows of {length} rows every {stride}", starts.len());
@@ -124,7 +124,7 @@ pub(super) fn windows(
     let overlap = stride < length;
     if overlap && series.group.is_empty() {
         note.push_str(
-            "; they overlap, and without --group rows of one window can be trained on in another that is \
+            "; they overlap, and without `group` rows of one window can be trained on in another that is \
              held out",
         );
     }
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn windows_that_fit_nowhere_are_refused() {
         let message = cut(&series(6, 1), None).err().expect("too long").to_string();
-        assert!(message.contains("--window 6") && message.contains("longest has 5"), "{message}");
+        assert!(message.contains("`window` 6") && message.contains("longest has 5"), "{message}");
         let unknown = Series { group: vec!["whom".into()], ..series(2, 1) };
         let message = cut(&unknown, None).err().expect("no column").to_string();
         assert!(message.contains("no column `whom`"), "{message}");
@@ -201,9 +201,11 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_refused() {
         let check = |series: Series| series.check("who").expect_err("refused");
-        assert!(check(Series { window: Some(0), ..Series::default() }).contains("--window"));
-        assert!(check(Series { stride: Some(1), ..Series::default() }).contains("needs --window"));
-        assert!(check(series(2, 0)).contains("--stride"));
+        assert!(
+            check(Series { window: Some(0), ..Series::default() }).contains("`window`: found 0")
+        );
+        assert!(check(Series { stride: Some(1), ..Series::default() }).contains("needs `window`"));
+        assert!(check(series(2, 0)).contains("`stride`: found 0"));
         assert!(check(series(2, 1)).contains("`who` is the target"));
     }
 }

@@ -114,8 +114,8 @@ impl Source {
             }
             Kind::Idx => {
                 let array = unzipped(&self.path, &mut hash, |file| idx::read(file))?;
-                let hint = "expected a file named -labels-idx1-ubyte or the like beside the images, or --labels \
-                            FILE";
+                let hint = "expected a file named -labels-idx1-ubyte or the like beside the images, or another as \
+                            `labels`";
                 let labels = self.labels.clone().or_else(|| labels_beside(&self.path));
                 (
                     self.block(array, hint)?,
@@ -142,21 +142,21 @@ impl Source {
         let needless = [
             (
                 self.labels.is_some() && !(array || kind == Kind::Idx),
-                "--labels",
+                "`labels`",
                 "an idx, .npy or .npz file",
             ),
-            (!self.arrays.is_empty() && kind != Kind::Npz, "--arrays", "an .npz file"),
+            (!self.arrays.is_empty() && kind != Kind::Npz, "`arrays`", "an .npz file"),
             (
                 self.channels == ChannelAxis::First && !array,
-                "--channels-first",
+                "`channels` first",
                 "an .npy or .npz file",
             ),
             (
                 self.channels == ChannelAxis::Last && !array,
-                "--channels-last",
+                "`channels` last",
                 "an .npy or .npz file",
             ),
-            (self.series.window.is_some() && kind != Kind::Csv, "--window", "a CSV file"),
+            (self.series.window.is_some() && kind != Kind::Csv, "`window`", "a CSV file"),
         ];
         match needless.into_iter().find(|(found, ..)| *found) {
             None => Ok(()),
@@ -179,7 +179,7 @@ impl Source {
         );
         let array = archive.array(&features).map_err(malformed)?;
         let hint =
-            "expected an array y or labels, an array named by --arrays X,Y, or --labels FILE";
+            "expected an array y or labels, arrays named by `arrays`, X,Y, or a file of `labels`";
         let block = self.block(array, hint)?;
         let mut column = |column: &str, array: &str| {
             let fields = archive.array(array).and_then(Array::into_fields);
@@ -434,7 +434,7 @@ mod tests {
         let at = |name: &str| Source::from(folder.path().join(name));
         refused(&at("a-images-idx3-ubyte.gz"), &["a-images", "cannot be read to its end"]);
         refused(&at("b-images-idx3-ubyte"), &["b-labels", "found 3 fields", "40 rows"]);
-        refused(&at("c-images-idx3-ubyte"), &["c-images", "no `label`", "--labels FILE"]);
+        refused(&at("c-images-idx3-ubyte"), &["c-images", "no `label`", "another as `labels`"]);
         refused(&at("d-images-idx3-ubyte"), &["d-images", "expected those of an idx file"]);
         refused(&at("none.idx"), &["none.idx", "no rows"]);
         refused(&at("e-images-idx3-ubyte"), &["e-images"]);
@@ -469,7 +469,7 @@ mod tests {
         let labels = Some(folder.path().join("b-labels.npy"));
         expect_images(&train(&at("a.npz")).expect("an archive"));
         expect_images(&train(&Source { labels: labels.clone(), ..at("b.npy") }).expect("an array"));
-        refused(&at("b.npy"), &["b.npy", "no `label`", "--labels"]);
+        refused(&at("b.npy"), &["b.npy", "no `label`", "their own, `labels`"]);
         let flat = train(&at("c.npz")).expect("rows");
         assert_eq!((flat.shape(), &flat.layout.names()[5][..], flat.groups), (None, "x5", None));
         let series = Series { group: vec!["who".into()], ..Series::default() };
@@ -491,11 +491,11 @@ mod tests {
         ]);
         let at = |name: &str| Source::from(folder.path().join(name));
         let windows = Series { window: Some(3), ..Series::default() };
-        refused(&Source { labels: Some("l".into()), ..at("a.csv") }, &["a.csv", "--labels"]);
-        refused(&Source { arrays: vec!["x".into()], ..at("b.idx") }, &["b.idx", "--arrays"]);
+        refused(&Source { labels: Some("l".into()), ..at("a.csv") }, &["a.csv", "`labels` is for"]);
+        refused(&Source { arrays: vec!["x".into()], ..at("b.idx") }, &["b.idx", "`arrays` is for"]);
         let first = ChannelAxis::First;
-        refused(&Source { channels: first, ..at("b.idx") }, &["--channels-first"]);
-        refused(&Source { series: windows, ..at("b.idx") }, &["--window", "CSV"]);
+        refused(&Source { channels: first, ..at("b.idx") }, &["`channels` first is for"]);
+        refused(&Source { series: windows, ..at("b.idx") }, &["`window` is for", "CSV"]);
     }
 
     #[test]
@@ -564,7 +564,7 @@ mod tests {
         assert!(message.contains("longest has 3"), "{message}");
         let forgetful = Schema { series: Series::default(), ..schema };
         let message = forgetful.read(&plain, "class").expect_err("no windows").to_string();
-        assert!(message.contains("expected --window 4"), "{message}");
+        assert!(message.contains("expected `window` 4"), "{message}");
         // A part of the windows, as `compare` splits them.
         let part = Source { selection: data.selection(&[0, 2, 35, 34]), ..source.clone() };
         let part = Dataset::read(&part, "class", TaskKind::Auto, 0).expect("a part");
@@ -600,6 +600,6 @@ mod tests {
         );
         assert_ne!(taken(12, 1).expect("twelve").chosen, Some(chosen));
         let message = taken(41, 0).err().expect("too many").to_string();
-        assert!(message.contains("--take: found 41, expected 1 to 40"), "{message}");
+        assert!(message.contains("`take`: found 41, expected 1 to 40"), "{message}");
     }
 }

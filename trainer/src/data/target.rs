@@ -117,7 +117,7 @@ impl Target {
         if classes.len() > table.len() / 2 {
             let numbers = matches!(classes.first_key_value(), Some((Value::Number(..), _)));
             let hint = if numbers {
-                "is it a number? use --task regression"
+                "is it a number? take the `task` regression"
             } else {
                 "more rows are needed"
             };

@@ -13,7 +13,7 @@ pub(super) fn open(choice: DeviceChoice) -> anyhow::Result<Device> {
     match choice {
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Gpu | DeviceChoice::Numbered(_) => {
-            bail!("--device {choice}: this fiberwalk was built without GPUs (feature `gpu`)")
+            bail!("`device` {choice}: this fiberwalk was built without GPUs (feature `gpu`)")
         }
     }
 }

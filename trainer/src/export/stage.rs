@@ -73,7 +73,6 @@ pub const STAGE: Stage = Stage {
     reads: None,
     reads_network: true,
     run: |training| training.export(),
-    elsewhere: None,
 };
 
 /// Refuses a network or columns that the format has no room for.

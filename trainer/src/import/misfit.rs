@@ -72,7 +72,7 @@ fn of_classes(
     Some(match order {
         Some(order) => format!(
             "{found}. Its outputs seem to be of the classes in another order, with which it would be {other:.3}: import \
-             it with outputs.classes = {order:?} in a description (--arch)"
+             it with outputs.classes = {order:?} in its `description`"
         ),
         None => format!(
             "{found}. Likely causes: its classes have another order (outputs.classes of a description), its inputs were \

@@ -274,7 +274,7 @@ impl ImportedNetwork {
                 {
                     let places = places(classes, own, "classes").map_err(|error| {
                         anyhow::anyhow!(
-                            "{error}; outputs.classes of a description (--arch) names the classes in the order of the \
+                            "{error}; outputs.classes of its `description` names the classes in the order of the \
                              outputs"
                         )
                     })?;

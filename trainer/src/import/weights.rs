@@ -12,7 +12,7 @@ pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
     let file = SafeTensors::deserialize(bytes).context("not a safetensors file")?;
     ensure!(
         !about.layers.is_empty(),
-        "which tensors are the layers? Name them in a description (--arch): layers = [\"0\", \"2\"]; found {}",
+        "which tensors are the layers? Name them in a `description`: layers = [\"0\", \"2\"]; found {}",
         names(&file)
     );
     let tensors: Vec<LayerTensors> = about.layers.iter().map(|name| tensors(&file, name)).collect();
@@ -76,7 +76,7 @@ fn architecture(
         Some(activation) => activation,
         None if about.hidden.is_some() || before.is_empty() => Activation::Tanh,
         None => {
-            bail!("the description (--arch) names no activation: activation = \"tanh\" or another")
+            bail!("the `description` names no activation: activation = \"tanh\" or another")
         }
     };
     let shape = about.shape()?;

@@ -52,7 +52,6 @@ pub const STAGE: Stage = Stage {
     reads: Some(reads),
     reads_network: true,
     run: |training| training.latent(),
-    elsewhere: None,
 };
 
 fn more(dir: &RunDir) -> anyhow::Result<Vec<String>> {

@@ -1,7 +1,5 @@
 //! MAP training as a stage of a run.
 
-use std::path::Path;
-
 use anyhow::bail;
 use rayon::prelude::*;
 use tracing::debug;
@@ -16,7 +14,7 @@ use crate::trace::{Checkpoints, Trace, curves};
 /// Training the MAP networks. An imported network stays as it is.
 pub const STAGE: Stage = Stage {
     name: "map",
-    about: "MAP: all that `walk --shard` needs",
+    about: "MAP: all that a walk in shards needs",
     // The rows, so that a run with its MAP is all that a walk needs.
     files: &[ROWS, TRACE, MAP],
     more: None,
@@ -26,16 +24,7 @@ pub const STAGE: Stage = Stage {
     reads: Some(|_, _| {}),
     reads_network: true,
     run,
-    elsewhere: Some(elsewhere),
 };
-
-fn elsewhere(run: &Path) -> String {
-    let run = run.display();
-    format!(
-        "other machines can walk its particles: fiberwalk walk {run} --shard I/N, \
-         fiberwalk merge {run} SHARD..."
-    )
-}
 
 fn run(training: &Training<'_>) -> anyhow::Result<()> {
     let (dir, choices) = (&training.dir, Choices::of(training)?);

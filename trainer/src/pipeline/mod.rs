@@ -77,18 +77,8 @@ pub fn train_with(
         stage.complete(&training)?;
         after(stage.name);
         if options.until.is_some_and(|until| until.name == stage.name) {
-            say_how_to_go_on(&options, stage);
             break;
         }
     }
     Ok(())
-}
-
-fn say_how_to_go_on(options: &TrainOptions, stage: &Stage) {
-    let elsewhere = stage.elsewhere.map(|elsewhere| format!("; {}", elsewhere(&options.out)));
-    options.progress.note(&format!(
-        "stopped; train with --resume and without --until goes on with {}{}",
-        options.out.display(),
-        elsewhere.unwrap_or_default()
-    ));
 }

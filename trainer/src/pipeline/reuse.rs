@@ -43,7 +43,7 @@ impl Reusable {
         let before = DataRecord::read(&run)?;
         let shown = from.display();
         if before.seed != record.seed {
-            bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
+            bail!("{shown} is a run with the `seed` {}, found {}", before.seed, record.seed);
         }
         if before.sha256 != record.sha256 || before.schema != record.schema {
             bail!("{shown} is a run of other data, target or task");

@@ -156,25 +156,25 @@ fn open_run(options: &TrainOptions, training: &Training<'_>) -> anyhow::Result<R
     let shown = options.out.display();
     if before.sha256 != record.sha256 {
         bail!(
-            "{shown} is a run of other data than {}, or of other rows of it: use another --out",
+            "{shown} is a run of other data than {}, or of other rows of it: use another directory",
             options.data.path.display()
         );
     }
     if before.seed != record.seed {
-        bail!("{shown} is a run with --seed {}, found --seed {}", before.seed, record.seed);
+        bail!("{shown} is a run with the `seed` {}, found {}", before.seed, record.seed);
     }
     if Config::read_from(&dir, REQUESTED)? != options.config {
         bail!(
-            "{shown} is a run with another configuration (see its requested.toml): use another --out"
+            "{shown} is a run with another configuration (see its requested.toml): use another directory"
         );
     }
     // The words of the warning may be another version's.
     let before = DataRecord { misfit: record.misfit.clone(), ..before };
     if &before != record {
-        bail!("{shown} is a run with another target, task or windows: use another --out");
+        bail!("{shown} is a run with another target, task or windows: use another directory");
     }
     if imported_by(&dir)? != *imported {
-        bail!("{shown} is a run from another --network, or from none: use another --out");
+        bail!("{shown} is a run from another `network`, or from none: use another directory");
     }
     Ok(dir)
 }

@@ -91,9 +91,9 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
     }
     if records.imported {
         let why = match &records.data.misfit {
-            None => "given: --network; it is not trained here".to_owned(),
+            None => "given: `network`; it is not trained here".to_owned(),
             Some(misfit) => {
-                format!("given: --network; WARNING: it does not fit the data: {misfit}")
+                format!("given: `network`; WARNING: it does not fit the data: {misfit}")
             }
         };
         all.push(decision("MAP", "a network trained elsewhere".to_owned(), why));

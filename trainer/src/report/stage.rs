@@ -15,7 +15,6 @@ pub const STAGE: Stage = Stage {
     reads: None,
     reads_network: true,
     run,
-    elsewhere: None,
 };
 
 fn run(training: &Training<'_>) -> anyhow::Result<()> {

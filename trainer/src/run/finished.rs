@@ -33,7 +33,7 @@ impl Run {
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         let dir = RunDir::open(root)?;
         if !export::STAGE.is_done(&dir)? {
-            bail!("the run in {} is not finished: go on with train --resume", root.display());
+            bail!("the run in {} is not finished: `resume` its training", root.display());
         }
         let record = DataRecord::read(&dir)?;
         let config = Config::read_from(&dir, REQUESTED)?;

@@ -59,7 +59,7 @@ impl RunDir {
         let empty = || match entries(root)?.iter().all(|path| path.ends_with(LOCK)) {
             true => Ok(()),
             false => bail!(
-                "{} is not empty: use --resume to go on with that run, or another --out",
+                "{} is not empty: `resume` the run in it, or use another directory",
                 root.display()
             ),
         };
@@ -86,7 +86,7 @@ impl RunDir {
         let held = entries(root)?;
         if let Some(other) = held.iter().find(|path| !early(path)).filter(|_| !run.has(DATA)) {
             bail!(
-                "{} is not the directory of a run: it holds {} and no {DATA}; use another --out",
+                "{} is not the directory of a run: it holds {} and no {DATA}; use another directory",
                 root.display(),
                 other.file_name().unwrap_or_default().display()
             );
@@ -375,7 +375,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         fs::write(folder.path().join("letter.txt"), b"x").expect("file");
         let message = RunDir::reopen(folder.path()).expect_err("no run").to_string();
-        assert!(message.contains("letter.txt") && message.contains("--out"), "{message}");
+        assert!(
+            message.contains("letter.txt") && message.contains("use another directory"),
+            "{message}"
+        );
         assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
     }
 

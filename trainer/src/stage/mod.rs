@@ -6,8 +6,6 @@
 mod scratch;
 mod training;
 
-use std::path::Path;
-
 pub use scratch::Scratch;
 pub use training::Training;
 
@@ -34,8 +32,6 @@ pub struct Stage {
     pub reads_network: bool,
     /// Does it, from what the stages before it left; its last file is written last.
     pub run: fn(&Training<'_>) -> anyhow::Result<()>,
-    /// How a run that stops after it can go on but by `train`, by the run's directory.
-    pub elsewhere: Option<fn(&Path) -> String>,
 }
 
 /// Names files that a stage left in a run.

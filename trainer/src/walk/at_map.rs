@@ -39,7 +39,7 @@ impl RunAtMap {
         for name in [choices, ROWS, maps] {
             if !dir.has(name) {
                 bail!(
-                    "{} has no {name}, expected a run whose MAP is trained: use train --until {}",
+                    "{} has no {name}, expected a run whose MAP is trained: train it `until` {}",
                     root.display(),
                     map::STAGE.name
                 );

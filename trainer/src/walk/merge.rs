@@ -63,11 +63,7 @@ pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Resu
         group.write(&run.dir, &particles, &checkpoints, &curves)?;
         stage.advance(particles.len());
     }
-    stage.finish(&format!(
-        "{} particles of {} shards; train --resume goes on with {shown}",
-        run.particles(),
-        shards.len()
-    ));
+    stage.finish(&format!("{} particles of {} shards", run.particles(), shards.len()));
     Ok(())
 }
 
@@ -110,9 +106,9 @@ fn complete(shards: &[ShardFile], particles: usize) -> anyhow::Result<()> {
         .collect();
     absent.dedup();
     let shown: Vec<String> = absent.iter().map(|index| format!("{index}/{count}")).collect();
-    let verb = if absent.len() == 1 { "has" } else { "have" };
+    let (noun, verb) = if absent.len() == 1 { ("shard", "has") } else { ("shards", "have") };
     let shown = shown.join(", ");
-    bail!("{} are missing: walk --shard {shown} {verb} not been merged", named(&missing))
+    bail!("{} are missing: {noun} {shown} {verb} not been merged", named(&missing))
 }
 
 /// What two ranges have in common.

@@ -69,7 +69,7 @@ impl FromStr for Shard {
         });
         match parsed {
             Some(shard) if shard.is_sound() => Ok(shard),
-            _ => bail!("--shard: found `{text}`, expected I/N with I from 1 to N, such as 3/8"),
+            _ => bail!("`shard`: found `{text}`, expected I/N with I from 1 to N, such as 3/8"),
         }
     }
 }
@@ -206,9 +206,9 @@ pub fn walk_shard(
     let record = ShardRecord::of(&run, shard);
     let parts = parts_of(out);
     if out.exists() {
-        let found = ShardFile::open(out).context("--out: expected a new file, or this shard")?;
+        let found = ShardFile::open(out).context("`out`: expected a new file, or this shard")?;
         if found.record != record {
-            bail!("{} is {}, expected {record}: use another --out", out.display(), found.record);
+            bail!("{} is {}, expected {record}: use another file", out.display(), found.record);
         }
         progress.note(&format!("{} is there: nothing to walk", out.display()));
         return remove(&parts);
@@ -219,7 +219,7 @@ pub fn walk_shard(
         let found: ShardRecord = dir.read_json(RECORD, |_| Ok(()))?;
         if found != record {
             bail!(
-                "{} is of {found}, expected {record}: remove it, or use another --out",
+                "{} is of {found}, expected {record}: remove it, or use another file",
                 parts.display()
             );
         }

@@ -35,7 +35,6 @@ pub const STAGE: stage::Stage = stage::Stage {
     reads: Some(|from, to| to.walk.particles = from.walk.particles),
     reads_network: true,
     run,
-    elsewhere: None,
 };
 
 fn more(dir: &RunDir) -> anyhow::Result<Vec<String>> {

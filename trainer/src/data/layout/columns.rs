@@ -77,7 +77,7 @@ impl Column {
         let mut columns: Vec<Met<'_>> = columns.map(|(index, _)| Met::new(index)).collect();
         if columns.is_empty() {
             let (groups, target) = besides.split_at(besides.len().saturating_sub(1));
-            let groups = if groups.is_empty() { "" } else { " and those of --group" };
+            let groups = if groups.is_empty() { "" } else { " and those of `group`" };
             return Err(table.unusable(format!(
                 "there is no column besides the target {}{groups}",
                 list(target)

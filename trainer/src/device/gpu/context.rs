@@ -41,7 +41,7 @@ pub enum GpuError {
     },
     /// A buffer larger than kernels can see.
     #[error(
-        "GPU {name}: one buffer needs {bytes} bytes, its limit is {limit}: use --device cpu, or a smaller network"
+        "GPU {name}: one buffer needs {bytes} bytes, its limit is {limit}: take the `device` cpu, or a smaller network"
     )]
     TooLarge {
         /// Adapter.
@@ -53,7 +53,7 @@ pub enum GpuError {
     },
     /// More workgroups than one dispatch may have.
     #[error(
-        "GPU {name}: \"{kernel}\" needs {workgroups} workgroups, its limit is {limit}: use --device cpu, or a smaller network"
+        "GPU {name}: \"{kernel}\" needs {workgroups} workgroups, its limit is {limit}: take the `device` cpu, or a smaller network"
     )]
     TooMany {
         /// Adapter.
@@ -67,7 +67,7 @@ pub enum GpuError {
     },
     /// The driver lost the device, or the device the computation.
     #[error(
-        "GPU {name}: {message}; what was finished is kept: go on with --resume, or on another --device"
+        "GPU {name}: {message}; what was finished is kept: `resume` the run, on another `device` where this one fails again"
     )]
     Lost {
         /// Adapter.

@@ -29,7 +29,7 @@ pub(in crate::device) fn open(choice: DeviceChoice) -> anyhow::Result<Device> {
         DeviceChoice::Auto => match hardware() {
             Ok(gpus) => gpus,
             Err(GpuError::NoAdapter(_)) => return Ok(Device::Cpu),
-            Err(error) => bail!("{error}; --device cpu does without"),
+            Err(error) => bail!("{error}; the `device` cpu does without"),
         },
         DeviceChoice::Gpu => hardware()?,
         DeviceChoice::Numbered(index) => vec![Gpu::numbered(index)?],

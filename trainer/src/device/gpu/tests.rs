@@ -418,7 +418,7 @@ fn a_lost_device_is_an_error_that_says_how_to_go_on() {
     gpu.outputs(&architecture, &theta, &batch).expect("the GPU runs");
     gpu.lose();
     let error = gpu.outputs(&architecture, &theta, &batch).expect_err("lost").to_string();
-    assert!(error.contains("--resume"), "{error}");
+    assert!(error.contains("`resume` the run"), "{error}");
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
     let particle = Particle { start: &start, drift: None, control: None, watch: None };
     let error = gpu().descend(&descent, &[particle], &Checkpoints::none(), &|_| {});
     let error = error.expect_err("too large").to_string();
-    assert!(error.contains("--device cpu"), "{error}");
+    assert!(error.contains("the `device` cpu"), "{error}");
 }
 
 /// Few channels take flat tiles, whose threads all have something to compute.

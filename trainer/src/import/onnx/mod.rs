@@ -103,7 +103,7 @@ fn inputs(graph: &Graph<'_>, said: Option<Shape>) -> anyhow::Result<Vec<Vec<usiz
     ensure!(floats, "`{name}` holds values of type {}, expected floats", input.kind);
     let missing = || {
         anyhow::anyhow!(
-            "the model does not say the size of its input: name it in a description (--arch), inputs.shape = \
+            "the model does not say the size of its input: name it in a `description`, inputs.shape = \
              [height, width, channels]"
         )
     };
