@@ -8,14 +8,14 @@ use std::fmt::Write;
 use std::{env, fs};
 
 use anyhow::{Context, bail};
-use fiberwalk::costs::instructions::{Core, Counts, Operation, Operations};
-use fiberwalk::data::{Column, Layout, Schema, Series};
-use fiberwalk::decoder::{DecoderShape, draw_modulations};
-use fiberwalk::export::DecoderExport;
-use fiberwalk::network::{Activation, Architecture, Batch, LayerSpec, Shape};
-use fiberwalk::quantise::{Precision, Quantised, Ranges, Unquantised};
-use fiberwalk::random::{Purpose, stream};
-use fiberwalk::task::{
+use fiberwalk::internals::costs::instructions::{Core, Counts, Operation, Operations};
+use fiberwalk::internals::data::{Column, Layout, Schema, Series};
+use fiberwalk::internals::decoder::{DecoderShape, draw_modulations};
+use fiberwalk::internals::export::file::DecoderExport;
+use fiberwalk::internals::network::{Activation, Architecture, Batch, LayerSpec, Shape};
+use fiberwalk::internals::quantise::{Precision, Quantised, Ranges, Unquantised};
+use fiberwalk::internals::random::{Purpose, stream};
+use fiberwalk::internals::task::{
     AnyTask, Calibration, Classification, NoiseStd, Regression, Temperature, Thresholds,
 };
 use fiberwalk_formats::{Bits, CodeSource, Reading, decode};

@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::bail;
-use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use fiberwalk_formats::CodeSource;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use crate::choose::{self, Choices};
 use crate::config::Config;
 use crate::costs::footprint::{Work, int8_bytes, pass_products};
 use crate::costs::instructions::{Core, Operations};
-use crate::data::{Dataset, Rows, Schema, Selection, Source, Target, TaskKind, test_split};
+use crate::data::{Data, Dataset, Rows, Schema, Selection, Source, Target, TaskKind, test_split};
 use crate::descent::TrainingSet;
 use crate::device::Device;
 use crate::engine::{Engine, FLOAT_SAMPLES, Predictor};
@@ -58,7 +58,8 @@ const ENSEMBLE: &str = "ensemble";
 const SECONDS: &str = "seconds.json";
 
 /// A way to a posterior predictive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// The MAP network as trained.
@@ -85,6 +86,24 @@ pub enum Method {
     Decoder,
     /// The runtime on the exported file.
     Artifact,
+}
+
+impl Method {
+    /// All methods.
+    pub const ALL: [Self; 12] = [
+        Self::Map,
+        Self::MapCalibrated,
+        Self::Ensemble,
+        Self::EnsembleArtifact,
+        Self::Dropout,
+        Self::Swag,
+        Self::Laplace,
+        Self::LaplaceLastLayer,
+        Self::Hmc,
+        Self::Particles,
+        Self::Decoder,
+        Self::Artifact,
+    ];
 }
 
 /// A column of the comparison.
@@ -167,16 +186,12 @@ impl Column {
 /// What to compare, and on what.
 #[derive(Clone)]
 pub struct CompareOptions {
-    /// Data file, and how to read it.
-    pub data: Source,
+    /// Rows to learn from.
+    pub data: Data,
     /// A file of test rows: then all rows of the data are trained on. None to split them.
     pub test: Option<PathBuf>,
     /// A file of foreign rows; none for rows uniform in a box round the training rows.
     pub ood: Option<PathBuf>,
-    /// Name of the target column.
-    pub target: String,
-    /// Classification or regression.
-    pub task: TaskKind,
     /// Settings of fiberwalk.
     pub config: Config,
     /// Folder for splits and runs.
@@ -266,7 +281,7 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
     if options.members == 0 {
         bail!("`members`: found 0, expected at least 1");
     }
-    let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
+    let data = Dataset::read(&options.data, options.seed)?;
     data.notes.iter().for_each(|note| options.progress.note(note));
     let (mut splits, mut choose_seconds) = (Vec::new(), Vec::new());
     for seed in (0..options.repeats).map(|repeat| options.seed + repeat) {
@@ -282,9 +297,9 @@ pub fn compare(options: &CompareOptions) -> anyhow::Result<Comparison> {
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Comparison {
-        data: name(&options.data.path),
+        data: name(&options.data.source.path),
         test: options.test.as_deref().map(name),
-        target: options.target.clone(),
+        target: data.target_name.clone(),
         device: options.device.describe(),
         repeats: options.repeats,
         choose_seconds: Mean::of(&choose_seconds),
@@ -354,18 +369,18 @@ enum TestRows {
 impl Split {
     /// Splits the rows and trains, or goes on training.
     fn prepare(options: &CompareOptions, data: &Dataset, seed: u64) -> anyhow::Result<Self> {
+        let given = &options.data.source;
         let folder = options.out.join(format!("split-{seed}"));
         fs::create_dir_all(&folder)?;
-        let beside =
-            |path: &PathBuf| Source { selection: Selection::All, ..options.data.beside(path) };
+        let beside = |path: &PathBuf| Source { selection: Selection::All, ..given.beside(path) };
         // Rows of text become files of their own; images and windows are read from where they are.
         let file = |name: &str, csv: &[u8]| -> anyhow::Result<Source> {
             let path = folder.join(name);
             write_atomically(&path, csv)?;
-            Ok(Source { series: options.data.series.clone(), ..path.into() })
+            Ok(Source { series: given.series.clone(), ..path.into() })
         };
         let (train_data, test) = match &options.test {
-            Some(path) => (options.data.clone(), TestRows::In(beside(path))),
+            Some(path) => (given.clone(), TestRows::In(beside(path))),
             None => {
                 let (training, test) =
                     test_split(&data.target, data.groups.as_deref(), TEST_SHARE, seed)
@@ -376,7 +391,7 @@ impl Split {
                     }
                     _ => {
                         let selection = data.selection(&training);
-                        (Source { selection, ..options.data.clone() }, TestRows::Among(test))
+                        (Source { selection, ..given.clone() }, TestRows::Among(test))
                     }
                 }
             }
@@ -385,32 +400,28 @@ impl Split {
             Target::Classes(..) => TaskKind::Classification,
             Target::Values(_) => TaskKind::Regression,
         };
+        let train_data = Data { source: train_data, task, ..options.data.clone() };
         let train = TrainOptions {
-            data: train_data,
-            target: options.target.clone(),
-            task,
             config: options.config.clone(),
-            network: None,
-            out: folder.join("run"),
             device: options.device.clone(),
             seed,
             resume: true,
-            from: None,
-            until: None,
-            progress: options.progress,
+            progress: options.progress.clone(),
+            ..TrainOptions::default()
         };
-        let seconds = train_timed(&train, &folder.join(SECONDS))?;
-        let (run, at_map) = (Run::open(&train.out)?, RunAtMap::open(&train.out)?);
+        let out = folder.join("run");
+        let seconds = train_timed(&train_data, &out, &train, &folder.join(SECONDS))?;
+        let (run, at_map) = (Run::open(&out)?, RunAtMap::open(&out)?);
         let schema = &at_map.record.schema;
         let (test, truth) = match test {
             TestRows::In(source) => {
-                let (test, truth) = schema.read_labelled(&source, &options.target)?;
+                let (test, truth) = schema.read_labelled(&source, &data.target_name)?;
                 (test.to_floats(), truth)
             }
             TestRows::Among(rows) => data.subset(&rows),
         };
         let foreign = match &options.ood {
-            Some(path) => schema.read(&beside(path), &options.target)?.to_floats(),
+            Some(path) => schema.read(&beside(path), &data.target_name)?.to_floats(),
             None => schema.foreign(truth.len(), &mut stream(seed, Purpose::Foreign, 0)),
         };
         Ok(Self {
@@ -639,22 +650,28 @@ fn baseline(
 
 /// Trains; returns the seconds of every stage. Those of a stage that was there are in `path`, where
 /// they are kept.
-fn train_timed(options: &TrainOptions, path: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
+fn train_timed(
+    data: &Data,
+    out: &Path,
+    options: &TrainOptions,
+    path: &Path,
+) -> anyhow::Result<BTreeMap<String, f64>> {
     // A run that is begun anew takes its own time.
-    let begun = RunDir::at(&options.out).has(DATA);
+    let begun = RunDir::at(out).has(DATA);
     let before = if begun { fs::read(path).unwrap_or_default() } else { Vec::new() };
     let mut seconds: BTreeMap<String, f64> = serde_json::from_slice(&before).unwrap_or_default();
     let mut started = Instant::now();
     let mut written = Ok(());
-    train_with(options, &mut |stage| {
-        if !seconds.contains_key(stage) {
-            seconds.insert(stage.to_owned(), started.elapsed().as_secs_f64());
+    train_with(data, out, options, &mut |stage| {
+        if !seconds.contains_key(stage.name) {
+            seconds.insert(stage.name.to_owned(), started.elapsed().as_secs_f64());
             let text = serde_json::to_vec_pretty(&seconds).expect("numbers by name");
             if written.is_ok() {
                 written = write_atomically(path, &text);
             }
         }
         started = Instant::now();
+        ControlFlow::Continue(())
     })?;
     written?;
     Ok(seconds)
@@ -845,9 +862,7 @@ steps = 50
         CompareOptions {
             test: None,
             ood: None,
-            data: data.into(),
-            target: "class".into(),
-            task: TaskKind::Auto,
+            data: Data::file(data).target("class"),
             config: toml::from_str(CONFIG).expect("settings"),
             out: folder.join("out"),
             repeats: 2,
@@ -856,7 +871,7 @@ steps = 50
             hmc: Hmc { chains: 2, warm_up: 40, draws: 40 },
             seed: 5,
             device: Arc::new(Device::Cpu),
-            progress: Progress::Quiet,
+            progress: Progress::QUIET,
         }
     }
 
@@ -872,11 +887,11 @@ steps = 50
     #[test]
     fn regression_has_columns_of_its_own() {
         let folder = tempfile::tempdir().expect("temporary folder");
+        let options = options(folder.path(), Method::ALL.to_vec());
         let comparison = compare(&CompareOptions {
-            target: "b".into(),
-            task: TaskKind::Regression,
             repeats: 1,
-            ..options(folder.path(), Method::value_variants().to_vec())
+            data: options.data.clone().target("b").task(TaskKind::Regression),
+            ..options
         });
         let comparison = comparison.expect("compared");
         for Measured { name, figures, .. } in &comparison.splits {
@@ -886,14 +901,14 @@ steps = 50
             assert!(figures[&Column::TotalVariation] < 0.8, "{name}: {figures:?}");
             assert!(!figures.contains_key(&Column::Accuracy), "{name}");
         }
-        assert_eq!(comparison.splits.len(), Method::value_variants().len());
+        assert_eq!(comparison.splits.len(), Method::ALL.len());
     }
 
     #[test]
     fn all_methods_are_measured_on_every_split_alike_for_any_number_of_threads() {
         let run = |threads| {
             let folder = tempfile::tempdir().expect("temporary folder");
-            let options = options(folder.path(), Method::value_variants().to_vec());
+            let options = options(folder.path(), Method::ALL.to_vec());
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.expect("threads");
             let first = pool.install(|| compare(&options)).expect("compared");
@@ -909,7 +924,7 @@ steps = 50
             first
         };
         let one = run(1);
-        let methods = Method::value_variants().len();
+        let methods = Method::ALL.len();
         assert_eq!((one.methods.len(), one.splits.len()), (methods, 2 * methods));
         assert_eq!(lasting(&one), lasting(&run(3)));
         for Measured { name, figures, .. } in &one.splits {

@@ -514,7 +514,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the file and the field.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = read_toml(path)?;
         config.check()?;
         Ok(config)
@@ -524,7 +524,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the file and the field.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let config: Self = parse_toml(path, text)?;
         config.check()?;
         Ok(config)
@@ -534,7 +534,7 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be read, is not as it was written, or has a field out of range.
-    pub fn read_from(dir: &RunDir, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn read_from(dir: &RunDir, name: &str) -> anyhow::Result<Self> {
         Ok(Self::parse(&dir.path(name), &dir.read_toml(name)?)?)
     }
 
@@ -542,7 +542,7 @@ impl Config {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_to(&self, dir: &RunDir, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn write_to(&self, dir: &RunDir, name: &str) -> anyhow::Result<()> {
         dir.write_toml(name, &self.to_toml())
     }
 
@@ -550,7 +550,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let Self { network, map, walk, latent, calibration, export } = self;
         layers("network.hidden", network.hidden.fixed())?;
         let precisions = match map.prior_precision.fixed() {
@@ -603,6 +603,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
+    #[doc(hidden)]
     pub fn check_depth(&self, depth: usize, decoded: usize) -> Result<(), ConfigError> {
         if let Some(PerLayer::Each(precisions)) = self.map.prior_precision.fixed() {
             let found = format!("{} numbers for {depth} layers", precisions.len());

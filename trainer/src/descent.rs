@@ -209,11 +209,6 @@ impl TrainingSet {
         }
     }
 
-    /// Rows of the largest mini-batch.
-    pub fn largest_part(&self) -> usize {
-        self.rows().div_ceil(self.count)
-    }
-
     /// Most rows that pass through the network together.
     pub(crate) fn largest_tile(&self, architecture: &Architecture) -> usize {
         let tiles = (0..self.count).flat_map(|part| tiles(self.range(part).len(), architecture));

@@ -15,7 +15,8 @@ use crate::task::{Classification, Predictions, Regression, Thresholds};
 pub const FLOAT_SAMPLES: usize = 256;
 
 /// What predicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EngineKind {
     /// The runtime crate on the exported file: what the board computes, bit for bit.
     Runtime,

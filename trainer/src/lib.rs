@@ -1,46 +1,144 @@
 //! Turns a network into a Bayesian one and exports it for microcontrollers.
 //!
-//! The flow, one module a [`stage`]: [`data`] → [`choose`] (hyper-parameters on held-out rows) →
-//! [`map`] → [`walk`] (particles) → [`latent`] (decoder) → [`export`] (integers, thresholds, `.fwk`) →
-//! [`report`]. [`pipeline`] runs it.
+//! A run goes through stages, each of which leaves files in the run's directory: hyper-parameters on held-out rows,
+//! MAP networks, particles that walk round them, a latent decoder fitted to the particles, and the exported artifact
+//! in integers, which the crate `fiberwalk-runtime` runs on a board.
+//!
+//! ```
+//! use fiberwalk::{Config, Data, Draws, EngineKind, Predictions, TrainOptions, train};
+//!
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # let out = folder.path().join("run");
+//! let x: Vec<f64> = (0..60).map(|row| f64::from(row) / 10.0 - 3.0).collect();
+//! let y: Vec<f64> = x.iter().map(|x| x.sin()).collect();
+//! let data = Data::columns([("x", x.into()), ("y", y.into())]).target("y");
+//!
+//! // Little work for a quick look; `Config::default()` is settled by measurements.
+//! let config: Config = "
+//!     network.hidden = [8]
+//!     map = { prior_precision = 1.0, noise_std = 0.1, steps = 50 }
+//!     walk = { starts = 1, drift = 'isotropic', temperature = 0.3, particles = 8, steps = 30 }
+//!     latent = { decoder = ['frozen', 'low-rank:2'], steps = 100 }
+//! "
+//! .parse()?;
+//! let run = train(&data, &out, &TrainOptions { config, ..TrainOptions::default() })?;
+//!
+//! // What the board computes, bit for bit.
+//! let predictor = run.predictor(EngineKind::Runtime, Draws::default())?;
+//! let Predictions::Regression(predicted) = predictor.predict(&[0.5, 30.0])? else { panic!("a number") };
+//! assert!(predicted.lower[0] < predicted.mean[0] && predicted.mean[0] < predicted.upper[0]);
+//! # Ok::<(), fiberwalk::Error>(())
+//! ```
 
-pub mod baselines;
-pub mod bench;
-pub mod choose;
-pub mod compare;
-pub mod config;
-pub mod costs;
-pub mod data;
-pub mod decoder;
-pub mod demo;
-pub mod descent;
-pub mod device;
-pub mod drift;
-pub mod engine;
-pub mod ensemble;
-pub mod excerpt;
-pub mod export;
-pub mod files;
-pub mod folds;
-pub mod import;
-pub mod latent;
-pub mod map;
-pub mod metrics;
-pub mod network;
-pub mod pipeline;
-pub mod prediction_csv;
-pub mod progress;
-pub mod quantise;
-pub mod random;
-pub mod report;
-pub mod run;
-pub mod run_data;
-pub mod run_dir;
-pub(crate) mod seal;
-pub mod stage;
-pub mod store;
-pub mod task;
-pub mod tensors;
-pub mod trace;
-pub mod validation;
-pub mod walk;
+mod api;
+mod baselines;
+mod bench;
+mod choose;
+#[cfg(feature = "cli")]
+mod cli;
+mod compare;
+mod config;
+mod costs;
+mod data;
+mod decoder;
+mod descent;
+mod device;
+mod drift;
+mod engine;
+mod ensemble;
+mod excerpt;
+mod export;
+mod files;
+mod folds;
+mod import;
+mod latent;
+mod map;
+mod metrics;
+mod network;
+mod pipeline;
+mod prediction_csv;
+mod progress;
+mod quantise;
+mod random;
+mod report;
+mod run;
+mod run_data;
+mod run_dir;
+mod seal;
+mod stage;
+mod store;
+mod task;
+mod tensors;
+mod trace;
+mod validation;
+mod walk;
+
+pub use api::{
+    Error, ErrorKind, Imported, Predictor, Result, Run, import, merge_shards, stages, train,
+    train_until, walk_shard,
+};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::main as command;
+pub use config::Config;
+pub use data::{ChannelAxis, ColumnValues, Data, TaskKind};
+pub use device::{Device, DeviceChoice};
+pub use engine::{Draws, EngineKind};
+pub use pipeline::TrainOptions;
+pub use progress::{Observer, Progress, StageObserver};
+pub use run_dir::hold_writes;
+pub use task::classification::{Predictions as ClassPredictions, Scores as ClassScores};
+pub use task::regression::{Predictions as ValuePredictions, Scores as ValueScores};
+pub use task::{Predictions, Scores};
+
+/// What the fields of a [`Config`] hold.
+pub mod settings {
+    pub use crate::config::{
+        Calibration, Choice, CodesChoice, Export, InputChoice, Latent, Map, Network, PerLayer,
+        Walk, WalkedLayers,
+    };
+    pub use crate::decoder::LayerDecoder;
+    pub use crate::drift::Drift;
+    pub use crate::network::{Activation, LayerSpec};
+}
+
+/// What an artifact costs on a board.
+pub mod cost {
+    pub use crate::api::Costs;
+    pub use crate::costs::footprint::{Flash, Work};
+    pub use crate::costs::instructions::{Core, Row};
+}
+
+/// fiberwalk beside other ways to a posterior predictive.
+pub mod comparison {
+    pub use crate::api::compare;
+    pub use crate::baselines::{Convergence, Hmc};
+    pub use crate::compare::{Column, CompareOptions, Comparison, Mean, Measured, Method, Summary};
+}
+
+/// Speed of the walk beside what the device can do.
+pub mod speed {
+    pub use crate::api::measure;
+    pub use crate::bench::{Case, Measurement, gemm_alone};
+    pub use crate::device::{AdapterReport, Peaks, adapters};
+}
+
+/// The page about all this, whose example is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/library.md")]
+struct Page;
+
+/// All modules, for the project's own instruments in `tests/`; nothing here is promised to stay.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    macro_rules! modules {
+        ($($module:ident),+) => {
+            $(pub mod $module { pub use crate::$module::*; })+
+        };
+    }
+    modules!(
+        baselines, cli, compare, config, costs, data, decoder, device, drift, export, import,
+        network, pipeline, progress, quantise, random, report, run, run_dir, task, tensors
+    );
+}

@@ -1,14 +1,37 @@
 //! Predictions as a CSV file, row by row.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use crate::data::Data;
+use crate::engine::Predictor;
+use crate::run_dir::write_in_parts;
 use crate::task::{AnyTask, Predictions};
+
+/// Predicts every row, image or window of `data` and writes a line each to the file `path`, some thousand rows at a
+/// time. What cannot be predicted of the first of them is told before anything is written.
+///
+/// # Errors
+/// Other features than the model's, a prediction that fails, or a file that cannot be written.
+pub fn write_predictions(predictor: &Predictor, data: &Data, path: &Path) -> anyhow::Result<()> {
+    let Predictor { schema, .. } = predictor;
+    let raw = schema.read(&data.source, data.target.as_deref().unwrap_or(&schema.target))?;
+    let mut parts = predictor.predict_in_parts(&raw);
+    let mut first = parts.next().transpose()?;
+    write_in_parts(path, &mut |file| {
+        let mut csv = PredictionWriter::new(file, &schema.task)?;
+        for part in first.take().map(Ok).into_iter().chain(&mut parts) {
+            csv.write(&part.map_err(io::Error::other)?)?;
+        }
+        csv.finish()
+    })
+}
 
 /// Writes a line a prediction. Of a class: `p(NAME)` for every class, `class`, which is the likeliest,
 /// `entropy`, `mutual_information`, `set` and `out_of_distribution`; the classes of a set are separated by `|`, and a
 /// backslash stands before a `|` or a backslash in a name. Of a number: `mean`, `std`, `epistemic_std`, `lower`,
 /// `upper` and `out_of_distribution`. A verdict is `true` or `false`.
-pub struct PredictionWriter<'t, W: Write> {
+struct PredictionWriter<'t, W: Write> {
     csv: csv::Writer<W>,
     task: &'t AnyTask,
 }
@@ -18,7 +41,7 @@ impl<'t, W: Write> PredictionWriter<'t, W> {
     ///
     /// # Errors
     /// `out` cannot be written to.
-    pub fn new(out: W, task: &'t AnyTask) -> io::Result<Self> {
+    fn new(out: W, task: &'t AnyTask) -> io::Result<Self> {
         let mut csv = csv::Writer::from_writer(out);
         csv.write_record(task.columns()).map_err(failed)?;
         Ok(Self { csv, task })
@@ -28,7 +51,7 @@ impl<'t, W: Write> PredictionWriter<'t, W> {
     ///
     /// # Errors
     /// `out` cannot be written to.
-    pub fn write(&mut self, predictions: &Predictions) -> io::Result<()> {
+    fn write(&mut self, predictions: &Predictions) -> io::Result<()> {
         for row in 0..predictions.len() {
             self.csv.write_record(predictions.fields(self.task, row)).map_err(failed)?;
         }
@@ -39,7 +62,7 @@ impl<'t, W: Write> PredictionWriter<'t, W> {
     ///
     /// # Errors
     /// `out` cannot be written to.
-    pub fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
         self.csv.flush()
     }
 }

@@ -1,72 +1,47 @@
-//! What the user sees while long work goes on.
+//! What is told of long work while it goes on, to whoever watches it.
 
 use std::fmt;
-use std::io::{IsTerminal, Write, stderr};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::debug;
 
 use crate::excerpt::cut;
 
 /// Characters of a line that is said.
 const LONGEST_NOTE: usize = 4000;
-/// All bars that are shown.
-static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// How to show progress, on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// A bar where standard error is a terminal; elsewhere a line a stage, and one every ten seconds meanwhile.
-    Shown,
-    /// Nothing.
-    Quiet,
+/// Shows long work to somebody: on a terminal, in a notebook.
+pub trait Observer: Send + Sync {
+    /// Shows a stage of so many steps that begins, until what comes back is dropped.
+    fn stage(&self, name: &str, steps: usize) -> Box<dyn StageObserver>;
+
+    /// Shows a line.
+    fn note(&self, line: &str);
 }
+
+/// Shows one stage of the work.
+pub trait StageObserver: Send + Sync {
+    /// Counts so many more steps as done; called by several threads.
+    fn advance(&self, steps: usize);
+
+    /// Shows what the stage says of itself now: the part that is under way, the NLL of held-out rows.
+    fn say(&self, text: &str);
+
+    /// Shows what came of the stage, which is done.
+    fn finish(&self, result: &str);
+}
+
+/// Where progress goes: to an observer, or to nobody.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<dyn Observer>>);
 
 /// One stage of the work.
 pub struct Stage {
-    bar: ProgressBar,
-    name: String,
-    started: Instant,
-    shown: bool,
-    said: Arc<Mutex<Said>>,
-    heartbeat: Option<Heartbeat>,
+    observer: Option<Box<dyn StageObserver>>,
+    said: Mutex<Said>,
 }
 
-/// How often a stage that has no bar says how far it is.
-const EVERY: Duration = Duration::from_secs(10);
-
-/// A thread that says something every so often, until it is dropped.
-struct Heartbeat {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Heartbeat {
-    fn every(interval: Duration, say: impl Fn() + Send + 'static) -> Self {
-        let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                say();
-            }
-        });
-        Self { stop: Some(stop), thread: Some(thread) }
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What a stage says of itself beside its bar.
+/// What a stage says of itself.
 #[derive(Default)]
 struct Said {
     part: Option<String>,
@@ -74,47 +49,47 @@ struct Said {
 }
 
 impl Progress {
-    /// Starts a stage of `total` steps.
-    pub fn stage(self, name: &str, total: usize) -> Stage {
-        debug!(steps = total, "{name} begins");
-        let hidden = ProgressDrawTarget::hidden();
-        let mut bar = ProgressBar::with_draw_target(Some(total as u64), hidden);
-        let shown = self == Self::Shown;
-        if shown && stderr().is_terminal() {
-            bar = BARS.add(bar);
-        }
-        let template = "{prefix:8} {wide_bar} {percent:>3}%  {per_sec:0} steps  {eta} left  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_prefix(name.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        let (name, started, said) =
-            (name.to_owned(), Instant::now(), Arc::<Mutex<Said>>::default());
-        let heartbeat = (shown && bar.is_hidden()).then(|| {
-            let (bar, name, said) = (bar.clone(), name.clone(), Arc::clone(&said));
-            Heartbeat::every(EVERY, move || {
-                let done = bar.position() as f64 / total.max(1) as f64;
-                let said = said.lock().unwrap_or_else(PoisonError::into_inner).to_string();
-                line(&how_far(&name, started.elapsed(), done, &said));
-            })
-        });
-        Stage { bar, name, started, shown, said, heartbeat }
+    /// Tells nobody.
+    pub const QUIET: Self = Self(None);
+
+    /// Tells this observer.
+    pub fn to(observer: impl Observer + 'static) -> Self {
+        Self(Some(Arc::new(observer)))
     }
 
-    /// A line for the user.
-    pub fn note(self, text: &str) {
-        if self == Self::Shown {
+    /// Whether somebody is told.
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Starts a stage of so many steps.
+    pub(crate) fn stage(&self, name: &str, steps: usize) -> Stage {
+        debug!(steps, "{name} begins");
+        let observer = self.0.as_ref().map(|observer| observer.stage(name, steps));
+        Stage { observer, said: Mutex::default() }
+    }
+
+    /// Says something to the user.
+    pub(crate) fn note(&self, text: &str) {
+        if let Some(observer) = &self.0 {
             // Names of columns and files may be in it.
-            text.lines().for_each(|text| line(&cut(text, LONGEST_NOTE)));
+            text.lines().for_each(|line| observer.note(&cut(line, LONGEST_NOTE)));
         }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_watched() { "Progress(watched)" } else { "Progress(quiet)" })
     }
 }
 
 impl Stage {
     /// Counts steps as done.
     pub fn advance(&self, steps: usize) {
-        self.bar.inc(steps as u64);
+        if let Some(observer) = &self.observer {
+            observer.advance(steps);
+        }
     }
 
     /// Names the part of the stage that is under way.
@@ -128,29 +103,20 @@ impl Stage {
     }
 
     fn say(&self, change: impl FnOnce(&mut Said)) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut said);
-        self.bar.set_message(said.to_string());
+        if let Some(observer) = &self.observer {
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut said);
+            observer.say(&said.to_string());
+        }
     }
 
     /// Ends the stage; `result` says what came out of it.
-    pub fn finish(mut self, result: &str) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.heartbeat = None;
-        self.bar.finish_and_clear();
-        if self.shown {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            let validation =
-                said.validation.as_ref().map_or_else(String::new, |nll| format!(", {nll}"));
-            line(&format!("{:24} {seconds:6.1} s  {result}{validation}", self.name));
+    pub fn finish(self, result: &str) {
+        if let Some(observer) = self.observer {
+            let said = self.said.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let validation = said.validation.map_or_else(String::new, |nll| format!(", {nll}"));
+            observer.finish(&format!("{result}{validation}"));
         }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-        BARS.remove(&self.bar);
     }
 }
 
@@ -162,67 +128,59 @@ impl fmt::Display for Said {
     }
 }
 
-/// How far a stage is of which this share is done; `said` is what it says of itself.
-fn how_far(name: &str, elapsed: Duration, done: f64, said: &str) -> String {
-    let seconds = elapsed.as_secs_f64();
-    let left = match done > 0.0 && done < 1.0 {
-        true => {
-            format!("{:.0}%, about {:.0} s left", 100.0 * done, seconds * (1.0 - done) / done)
-        }
-        false => "under way".to_owned(),
-    };
-    let said = if said.is_empty() { String::new() } else { format!("; {said}") };
-    format!("{name:24} {seconds:6.1} s  {left}{said}")
-}
-
-/// Standard error for lines from elsewhere, such as a log: bars make way for each write.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BesideBars;
-
-impl Write for BesideBars {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        BARS.suspend(|| stderr().write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        stderr().flush()
-    }
-}
-
-/// Takes the bars away for good, for a program that is about to end.
-pub fn hide() {
-    let _ = BARS.clear();
-    BARS.set_draw_target(ProgressDrawTarget::hidden());
-}
-
-/// A line on standard error; where that is closed nobody misses it.
-fn line(text: &str) {
-    let _ = BesideBars.write_all(format!("{text}\n").as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stage_without_a_bar_says_how_far_it_is() {
-        let told = |done, said| how_far("walk", Duration::from_secs(30), done, said);
-        assert_eq!(told(0.25, ""), "walk                       30.0 s  25%, about 90 s left");
-        assert_eq!(
-            told(0.0, "group 1/4"),
-            "walk                       30.0 s  under way; group 1/4"
-        );
+    /// Keeps what it is told.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl Kept {
+        fn keep(&self, line: String) {
+            self.0.lock().expect("kept").push(line);
+        }
+    }
+
+    impl Observer for Kept {
+        fn stage(&self, name: &str, steps: usize) -> Box<dyn StageObserver> {
+            self.keep(format!("{name}, {steps} steps"));
+            Box::new(self.clone())
+        }
+
+        fn note(&self, line: &str) {
+            self.keep(line.to_owned());
+        }
+    }
+
+    impl StageObserver for Kept {
+        fn advance(&self, steps: usize) {
+            self.keep(format!("+{steps}"));
+        }
+
+        fn say(&self, text: &str) {
+            self.keep(text.to_owned());
+        }
+
+        fn finish(&self, result: &str) {
+            self.keep(result.to_owned());
+        }
     }
 
     #[test]
-    fn a_heartbeat_ends_when_it_is_dropped() {
-        let (say, said) = mpsc::channel();
-        let heartbeat = Heartbeat::every(Duration::from_millis(1), move || {
-            let _ = say.send(());
-        });
-        said.recv().expect("it beats");
-        said.recv().expect("and again");
-        drop(heartbeat);
-        assert!(said.iter().count() < 1000, "it ended, and with it the channel");
+    fn an_observer_is_told_all_there_is_to_say() {
+        let kept = Kept::default();
+        let progress = Progress::to(kept.clone());
+        progress.note("one\ntwo\u{1b}[2J");
+        let stage = progress.stage("walk", 20);
+        stage.part("group 1/2".to_owned());
+        stage.advance(7);
+        stage.validated(0.25);
+        stage.finish("64 particles");
+        let told = kept.0.lock().expect("kept").join("; ");
+        assert!(told.starts_with("one; two") && !told.contains('\u{1b}'), "{told}");
+        let rest = "walk, 20 steps; group 1/2; +7; group 1/2, validation NLL 0.2500; 64 particles, validation NLL \
+                    0.2500";
+        assert!(told.ends_with(rest), "{told}");
     }
 }

@@ -37,11 +37,6 @@ impl Checkpoints {
     pub fn has(&self, done: usize) -> bool {
         self.0.binary_search(&done).is_ok()
     }
-
-    /// The first one after more than `done` steps.
-    pub fn after(&self, done: usize) -> Option<usize> {
-        self.0.get(self.0.partition_point(|&step| step <= done)).copied()
-    }
 }
 
 /// Curves over the steps of a stage.

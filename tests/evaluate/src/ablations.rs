@@ -2,22 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use fiberwalk::compare::{Mean, Method};
-use fiberwalk::config::{Choice, CodesChoice, Config, WalkedLayers};
-use fiberwalk::decoder::LayerDecoder::{self, Dense, Frozen, LowRank};
-use fiberwalk::device::Device;
-use fiberwalk::drift::Drift;
-use fiberwalk::pipeline::{TrainOptions, train};
-use fiberwalk::progress::Progress;
-use fiberwalk::random::{Purpose, stream};
-use fiberwalk::run::{Run, RunRecords};
-use fiberwalk::run_dir::write_atomically;
-use fiberwalk::task::Scores;
+use fiberwalk::internals::compare::{Mean, Method};
+use fiberwalk::internals::random::{Purpose, stream};
+use fiberwalk::internals::run::{Run, RunRecords};
+use fiberwalk::internals::run_dir::write_atomically;
+use fiberwalk::internals::task::Scores;
+use fiberwalk::settings::LayerDecoder::{self, Dense, Frozen, LowRank};
+use fiberwalk::settings::{Choice, CodesChoice, Drift, WalkedLayers};
+use fiberwalk::{Config, Data, Device, TrainOptions, train};
 
 use crate::Places;
 use crate::markdown::table;
@@ -303,20 +299,15 @@ impl<'a> Base<'a> {
             }
             let started = Instant::now();
             let target = self.set.target(&self.places.data)?;
-            train(&TrainOptions {
-                data: self.split.join("train.csv").into(),
-                target: target.clone(),
-                task: self.set.task,
-                config: self.config(group, change),
-                network: None,
-                out: run.clone(),
-                device: Arc::new(Device::Cpu),
+            let data = Data::file(self.split.join("train.csv")).target(&target).task(self.set.task);
+            let config = self.config(group, change);
+            let options = TrainOptions {
+                config,
                 seed: self.seed,
-                resume: false,
                 from: Some(from),
-                until: None,
-                progress: Progress::Quiet,
-            })?;
+                ..TrainOptions::default()
+            };
+            train(&data, &run, &options)?;
             let seconds = started.elapsed().as_secs_f64();
             let run = Run::open(&run)?;
             let file = self.split.join("test.csv").into();

@@ -3,11 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use clap::ValueEnum;
-
-use fiberwalk::compare::{Column, Comparison, Mean, Method};
-use fiberwalk::data::TaskKind;
-use fiberwalk::run_dir::write_atomically;
+use fiberwalk::TaskKind;
+use fiberwalk::internals::compare::{Column, Comparison, Mean, Method};
+use fiberwalk::internals::run_dir::write_atomically;
 
 use crate::Places;
 use crate::markdown::table;
@@ -46,7 +44,7 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
         for seed in 0..set.splits {
             eprintln!("{}, split {seed}", set.name);
             let path = set.folder(&places.work).join(format!("benchmark-{seed}.json"));
-            let methods = Method::value_variants().to_vec();
+            let methods = Method::ALL.to_vec();
             let record = recorded(&path, || set.compare(places, seed, methods))?;
             commits.insert(record.commit);
             splits.push(record.result);

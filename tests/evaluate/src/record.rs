@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use fiberwalk::run_dir::write_atomically;
+use fiberwalk::internals::run_dir::write_atomically;
 
 /// A measurement and what made it.
 #[derive(Serialize, Deserialize)]

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use fiberwalk::baselines::Hmc;
-use fiberwalk::compare::{CompareOptions, Comparison, Method, compare};
-use fiberwalk::config::{Choice, Config};
-use fiberwalk::data::TaskKind;
-use fiberwalk::device::Device;
-use fiberwalk::progress::Progress;
+use fiberwalk::internals::baselines::Hmc;
+use fiberwalk::internals::cli::Terminal;
+use fiberwalk::internals::compare::{CompareOptions, Comparison, Method, compare};
+use fiberwalk::settings::Choice;
+use fiberwalk::{Config, Data, Device, Progress, TaskKind};
 
 use crate::Places;
 
@@ -96,9 +95,9 @@ impl Set {
         compare(&CompareOptions {
             test: None,
             ood: None,
-            data: self.csv(&places.data).into(),
-            target: self.target(&places.data)?,
-            task: self.task,
+            data: Data::file(self.csv(&places.data))
+                .target(self.target(&places.data)?)
+                .task(self.task),
             config: config(),
             out: self.folder(&places.work),
             repeats: 1,
@@ -107,7 +106,7 @@ impl Set {
             hmc: Hmc::REFERENCE,
             seed,
             device: Arc::new(Device::Cpu),
-            progress: Progress::Shown,
+            progress: Progress::to(Terminal),
         })
     }
 }

@@ -3,14 +3,13 @@
 
 mod file;
 
-use fiberwalk::data::{Series, Source};
+use fiberwalk::Data;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with("data.csv", bytes, |path| {
-        let table = Source::from(path);
-        file::train(&table);
-        let series = Series { window: Some(2), stride: Some(1), group: vec!["g".to_owned()] };
-        file::train(&Source { series, ..table });
+        let table = Data::file(path);
+        file::train(table.clone());
+        file::train(table.window(2).stride(1).group(["g"]));
     });
 });

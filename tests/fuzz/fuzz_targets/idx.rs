@@ -3,12 +3,11 @@
 
 mod file;
 
-use fiberwalk::data::Source;
+use fiberwalk::Data;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with("data.idx", bytes, |path| {
-        let labels = Some(path.to_owned());
-        file::train(&Source { labels, ..path.into() });
+        file::train(Data::file(path).labels(path));
     });
 });

@@ -5,8 +5,8 @@
 mod file;
 mod sealed;
 
-use fiberwalk::import::ImportedNetwork;
-use fiberwalk::tensors::TensorFile;
+use fiberwalk::internals::import::ImportedNetwork;
+use fiberwalk::internals::tensors::TensorFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

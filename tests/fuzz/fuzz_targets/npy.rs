@@ -3,14 +3,13 @@
 
 mod file;
 
-use fiberwalk::data::{ChannelAxis, Source};
+use fiberwalk::{ChannelAxis, Data};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with("data.npy", bytes, |path| {
-        let labels = Some(path.to_owned());
-        let rows = Source { labels, ..path.into() };
-        file::train(&Source { channels: ChannelAxis::First, ..rows.clone() });
-        file::train(&rows);
+        let rows = Data::file(path).labels(path);
+        file::train(rows.clone().channels(ChannelAxis::First));
+        file::train(rows);
     });
 });

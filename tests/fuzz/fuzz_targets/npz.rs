@@ -3,8 +3,9 @@
 
 mod file;
 
+use fiberwalk::Data;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    file::with("data.npz", bytes, |path| file::train(&path.into()));
+    file::with("data.npz", bytes, |path| file::train(Data::file(path)));
 });

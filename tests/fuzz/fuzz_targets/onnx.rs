@@ -6,7 +6,7 @@
 
 mod file;
 
-use fiberwalk::import::import;
+use fiberwalk::internals::import::import;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

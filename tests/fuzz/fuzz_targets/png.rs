@@ -3,12 +3,13 @@
 
 mod file;
 
+use fiberwalk::Data;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with("images/b/image.png", bytes, |_| {});
     file::with("images/a/image.png", bytes, |path| {
         let folder = path.ancestors().nth(2).expect("two folders up");
-        file::train(&folder.into());
+        file::train(Data::file(folder));
     });
 });

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use fiberwalk::report::{HeldOut, html};
-use fiberwalk::run::Run;
+use fiberwalk::internals::report::{HeldOut, html};
+use fiberwalk::internals::run::Run;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use tempfile::TempDir;
 

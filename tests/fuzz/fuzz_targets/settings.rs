@@ -1,14 +1,12 @@
 //! Any text as a configuration: refused, or written and read again as it is, and every number in its range.
 #![no_main]
 
-use std::path::Path;
-
-use fiberwalk::config::Config;
+use fiberwalk::Config;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|text: &str| -> Corpus {
-    let Ok(config) = Config::parse(Path::new("settings"), text) else { return Corpus::Keep };
-    let again = Config::parse(Path::new("again"), &config.to_toml()).expect("it was accepted");
+    let Ok(config) = text.parse::<Config>() else { return Corpus::Keep };
+    let again: Config = config.to_toml().parse().expect("it was accepted");
     assert_eq!(again, config);
     // Refused or not, for networks of few layers and of many.
     for depth in [1, 2, 8] {

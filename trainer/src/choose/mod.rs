@@ -6,6 +6,6 @@ mod search;
 mod stage;
 
 pub use kept::Kept;
-pub use record::{Candidate, Choices, FullWalk};
+pub use record::{Choices, FullWalk};
 pub use search::{Fixed, Search};
 pub use stage::STAGE;

@@ -5,8 +5,8 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table as TextTable, presets};
 use serde::Serialize;
 
-use fiberwalk::bench::{Case, Measurement, gemm_alone, measure};
-use fiberwalk::device::{Device, Peaks};
+use crate::bench::{Case, Measurement, gemm_alone, measure};
+use crate::device::{Device, Peaks};
 
 use super::DeviceArgument;
 

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use fiberwalk::baselines::Hmc;
-use fiberwalk::compare::{CompareOptions, Method, compare};
-use fiberwalk::progress::Progress;
-use fiberwalk::run_dir::write_atomically;
+use crate::baselines::Hmc;
+use crate::compare::{CompareOptions, Method, compare};
+use crate::progress::Progress;
+use crate::run_dir::write_atomically;
 
 use super::interrupt::Resumption;
 use super::{DeviceArgument, TableArguments};
@@ -50,19 +50,17 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let config = self.table.config()?;
-        let (data, target) = self.table.source()?;
+        let data = self.table.data()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("compare"));
         Resumption { begun: out.clone(), flag: None }.on_interruption()?;
         let methods = match self.methods.is_empty() {
-            true => Method::value_variants().to_vec(),
+            true => Method::ALL.to_vec(),
             false => self.methods,
         };
         let comparison = compare(&CompareOptions {
             data,
             test: self.test,
             ood: self.ood,
-            target,
-            task: self.table.task,
             config,
             out,
             repeats: self.repeats,

@@ -3,7 +3,7 @@
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use fiberwalk::device::{AdapterReport, adapters, threads};
+use crate::device::{AdapterReport, adapters, threads};
 
 #[derive(Args)]
 pub struct Arguments {

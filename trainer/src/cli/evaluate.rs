@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use fiberwalk::engine::Predictor;
-use fiberwalk::run_dir::write_atomically;
-use fiberwalk::task::Scores;
+use crate::Predictor;
+use crate::data::Data;
+use crate::run_dir::write_atomically;
 
 use super::{EngineArguments, SourceArguments};
 
@@ -35,20 +35,11 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
-        let schema = &predictor.schema;
-        let name = self.target.as_deref().unwrap_or(&schema.target);
+        let predictor = Predictor::open(&self.model, self.engine.engine, self.engine.draws())?;
         let source = self.source.at(&self.test);
-        let (raw, target) = schema.read_labelled(&source, name)?;
-        let predictions = predictor.predict_all(&raw)?;
-        let foreign = match &self.ood {
-            None => None,
-            Some(path) => {
-                let foreign = schema.read(&source.beside(path), name)?;
-                Some(predictor.predict_all(&foreign)?)
-            }
-        };
-        let scores = Scores::of(&predictions, &target, foreign.as_ref());
+        let foreign = self.ood.as_ref().map(|path| Data::of(source.beside(path)));
+        let data = Data { target: self.target, ..Data::of(source) };
+        let scores = predictor.evaluate(&data, foreign.as_ref())?;
         let mut shown = std::io::stdout().lock();
         let json = serde_json::to_value(&scores).context("cannot format the scores")?;
         for (name, value) in json.as_object().into_iter().flatten() {

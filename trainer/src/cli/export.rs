@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::engine::{Draws, EngineKind, Predictor};
-use fiberwalk::ensemble;
+use crate::engine::{Draws, EngineKind, Predictor};
+use crate::ensemble;
 
 #[derive(Args)]
 pub struct Arguments {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::import::{import, listed};
-use fiberwalk::network::{Activation, Architecture};
+use crate::import::{import, listed};
+use crate::network::{Activation, Architecture};
 
 #[derive(Args)]
 pub struct Arguments {

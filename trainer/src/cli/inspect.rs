@@ -8,11 +8,11 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use fiberwalk::costs::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
-use fiberwalk::costs::instructions::{self, Core, Row};
-use fiberwalk::excerpt::printable;
-use fiberwalk::files;
-use fiberwalk::run_dir::write_atomically;
+use crate::costs::footprint::{Flash, Work, convolutions, dense_bytes, factor_bytes};
+use crate::costs::instructions::{self, Core, Row};
+use crate::excerpt::printable;
+use crate::files;
+use crate::run_dir::write_atomically;
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, Factors, Normalisation, Output, PoolKind, Reading, Shape,
     Step, TEMPERATURE_BITS, VERSION, decode,

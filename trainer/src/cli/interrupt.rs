@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::io::{Write, stderr};
 use std::path::PathBuf;
 
-use fiberwalk::progress;
-use fiberwalk::run_dir::hold_writes;
+use super::terminal;
+use crate::run_dir::hold_writes;
 
 /// What an interrupted command can be gone on with.
 pub struct Resumption {
@@ -26,7 +26,7 @@ impl Resumption {
         let command = command(env::args_os().collect(), self.flag);
         listen(move || {
             let _held = hold_writes();
-            progress::hide();
+            terminal::hide();
             let message: &[&[u8]] = match self.begun.exists() {
                 true => &[b"interrupted; go on with: ", &command, b"\n"],
                 false => &[b"interrupted before there was anything to go on with\n"],

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::progress::Progress;
-use fiberwalk::walk::merge;
+use crate::progress::Progress;
+use crate::walk::merge;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
-        merge(&self.run, &self.shards, progress)?;
+        merge(&self.run, &self.shards, &progress)?;
         progress.note(&format!("train --resume goes on with {}", self.run.display()));
         Ok(())
     }

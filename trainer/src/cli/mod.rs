@@ -1,7 +1,8 @@
-//! Command-line arguments, one module a command.
+//! The command `fiberwalk`: its arguments, one module a command, and what it shows.
 
 mod bench;
 mod compare;
+mod demo;
 mod devices;
 mod evaluate;
 mod export;
@@ -11,10 +12,14 @@ mod interrupt;
 mod merge;
 mod predict;
 mod report;
+mod terminal;
 mod train;
 mod walk;
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::error::ErrorKind;
@@ -22,18 +27,43 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::{Level, info};
 use tracing_subscriber::fmt::time::uptime;
 
-use fiberwalk::config::{Config, ConfigError};
-use fiberwalk::data::{ChannelAxis, Selection, Series, Source, TaskKind};
-use fiberwalk::demo;
-use fiberwalk::device::{Device, DeviceChoice};
-use fiberwalk::engine::{Draws, EngineKind};
-use fiberwalk::progress::{BesideBars, Progress};
+use crate::config::{Config, ConfigError};
+use crate::data::{ChannelAxis, Data, Selection, Series, Source, TaskKind};
+use crate::device::{Device, DeviceChoice};
+use crate::engine::{Draws, EngineKind};
+use crate::excerpt::cut;
+use crate::progress::Progress;
 use fiberwalk_runtime::CodeSource;
+use terminal::BesideBars;
+pub use terminal::Terminal;
+
+/// Characters of an error that are shown; names and fields in it are cut before.
+const LONGEST_ERROR: usize = 4000;
+
+/// Runs the command that this process was started as.
+pub fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has had enough.
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, causes included, that does nothing to a terminal, whatever a file or its name holds.
+            let line = format!("{error:#}").replace(['\n', '\r'], " ");
+            eprintln!("error: {}", cut(&line, LONGEST_ERROR));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(cause: &(dyn Error + 'static)) -> bool {
+    let error = cause.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
 
 /// Bayesian neural networks for microcontrollers: train on a workstation, sample on the board.
 #[derive(Parser)]
 #[command(version)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     /// No progress.
@@ -110,18 +140,14 @@ impl TableArguments {
         self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)
     }
 
-    /// The data file, and the name of the target.
-    fn source(&self) -> anyhow::Result<(Source, String)> {
+    /// The data file, and what to learn from it.
+    fn data(&self) -> anyhow::Result<Data> {
         let selection = self.take.map_or(Selection::All, Selection::Take);
         let source = Source { selection, ..self.source.at(&self.data) };
-        let target = match &self.target {
-            Some(target) => target.clone(),
-            None if source.has_labels_apart() => LABEL.to_owned(),
-            None => {
-                bail!("{}: which column is the target? name it by --target", self.data.display())
-            }
-        };
-        Ok((source, target))
+        if self.target.is_none() && !source.has_labels_apart() {
+            bail!("{}: which column is the target? name it by --target", self.data.display());
+        }
+        Ok(Data { target: self.target.clone(), task: self.task, ..Data::of(source) })
     }
 
     /// The data file's name with `suffix`.
@@ -130,9 +156,6 @@ impl TableArguments {
         PathBuf::from(format!("{stem}-{suffix}"))
     }
 }
-
-/// Name of labels that have none.
-const LABEL: &str = "label";
 
 /// How to read a data file: shared by all commands that read one.
 #[derive(Args)]
@@ -176,7 +199,7 @@ impl SourceArguments {
                 (false, false) => ChannelAxis::Usual,
             },
             series: Series { window: *window, stride: *stride, group: group.clone() },
-            selection: Selection::All,
+            ..Source::default()
         }
     }
 }
@@ -238,7 +261,7 @@ impl EngineArguments {
 
 impl Cli {
     /// Runs the command.
-    pub fn run(self) -> anyhow::Result<()> {
+    fn run(self) -> anyhow::Result<()> {
         if self.quiet && self.verbose {
             // Not by `conflicts_with`, which misses the one before and the other after a command.
             let message = "--quiet and --verbose exclude each other";
@@ -247,7 +270,7 @@ impl Cli {
         if self.verbose {
             log()?;
         }
-        let progress = if self.quiet { Progress::Quiet } else { Progress::Shown };
+        let progress = if self.quiet { Progress::QUIET } else { Progress::to(Terminal) };
         match self.command {
             Command::Train(arguments) => arguments.run(progress),
             Command::Import(arguments) => arguments.run(),

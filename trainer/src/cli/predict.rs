@@ -1,13 +1,12 @@
 //! `fiberwalk predict`.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::engine::Predictor;
-use fiberwalk::prediction_csv::PredictionWriter;
-use fiberwalk::run_dir::write_in_parts;
+use crate::data::Data;
+use crate::engine::Predictor;
+use crate::prediction_csv::write_predictions;
 
 use super::{EngineArguments, SourceArguments};
 
@@ -29,17 +28,6 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> anyhow::Result<()> {
         let predictor = Predictor::load(&self.model, self.engine.engine, self.engine.draws())?;
-        let source = self.source.at(&self.data);
-        let raw = predictor.schema.read(&source, &predictor.schema.target)?;
-        let mut parts = predictor.predict_in_parts(&raw);
-        // What cannot be predicted is told before anything is written.
-        let mut first = parts.next().transpose()?;
-        write_in_parts(&self.out, &mut |file| {
-            let mut csv = PredictionWriter::new(file, &predictor.schema.task)?;
-            for part in first.take().map(Ok).into_iter().chain(&mut parts) {
-                csv.write(&part.map_err(io::Error::other)?)?;
-            }
-            csv.finish()
-        })
+        write_predictions(&predictor, &Data::of(self.source.at(&self.data)), &self.out)
     }
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use fiberwalk::data::Source;
-use fiberwalk::report::{Foreign, HeldOut, REPORT, html};
-use fiberwalk::run::Run;
-use fiberwalk::run_dir::write_atomically;
+use crate::data::Source;
+use crate::report::{Foreign, HeldOut, REPORT, html};
+use crate::run::Run;
+use crate::run_dir::write_atomically;
 
 use super::SourceArguments;
 

@@ -1,17 +1,18 @@
 //! `fiberwalk train`.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use fiberwalk::config::WalkedLayers;
-use fiberwalk::map;
-use fiberwalk::pipeline::{STAGES, TrainOptions, train};
-use fiberwalk::progress::Progress;
-use fiberwalk::run_dir::REQUESTED;
-use fiberwalk::stage::Stage;
+use crate::config::WalkedLayers;
+use crate::map;
+use crate::pipeline::{STAGES, TrainOptions, train_with};
+use crate::progress::Progress;
+use crate::run_dir::REQUESTED;
+use crate::stage::Stage;
 
 use super::interrupt::Resumption;
 use super::{DeviceArgument, TableArguments};
@@ -60,26 +61,26 @@ impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let mut config = self.table.config()?;
         config.walk.layers = self.walk_layers.unwrap_or(config.walk.layers);
-        let (data, target) = self.table.source()?;
+        let data = self.table.data()?;
         let out = self.out.unwrap_or_else(|| self.table.folder("run"));
         let begun = out.join(REQUESTED);
         Resumption { begun, flag: Some("--resume") }.on_interruption()?;
-        train(&TrainOptions {
-            data,
-            target,
-            task: self.table.task,
+        let options = TrainOptions {
             config,
-            network: self.network,
-            out: out.clone(),
-            device: Arc::new(self.device.open()?),
             seed: self.seed,
+            device: Arc::new(self.device.open()?),
+            network: self.network,
             resume: self.resume,
             from: self.from,
-            until: self.until,
             progress,
+        };
+        let until = self.until.map(|stage| stage.name);
+        train_with(&data, &out, &options, &mut |done| match until == Some(done.name) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         })?;
         if let Some(stage) = self.until {
-            progress.note(&how_to_go_on(&out, stage));
+            options.progress.note(&how_to_go_on(&out, stage));
         }
         Ok(())
     }

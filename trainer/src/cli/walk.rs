@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use fiberwalk::progress::Progress;
-use fiberwalk::walk::{Shard, parts_of, walk_shard};
+use crate::progress::Progress;
+use crate::walk::shard::parts_of;
+use crate::walk::{Shard, walk_shard};
 
 use super::DeviceArgument;
 use super::interrupt::Resumption;
@@ -27,8 +28,10 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self, progress: Progress) -> anyhow::Result<()> {
         let shard: Shard = self.shard.parse()?;
-        let out = self.out.unwrap_or_else(|| shard.file_name().into());
+        let out = self.out.unwrap_or_else(|| {
+            format!("shard-{}-of-{}.safetensors", shard.index, shard.count).into()
+        });
         Resumption { begun: parts_of(&out), flag: None }.on_interruption()?;
-        walk_shard(&self.run, shard, &out, &self.device.open()?, progress)
+        walk_shard(&self.run, shard, &out, &self.device.open()?, &progress)
     }
 }

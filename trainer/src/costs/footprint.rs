@@ -162,7 +162,8 @@ mod tests {
     use super::*;
     use crate::data::{Column, Layout, Schema, Series};
     use crate::decoder::draw_modulations;
-    use crate::export::{DecoderExport, NetworkExport};
+    use crate::export::NetworkExport;
+    use crate::export::file::DecoderExport;
     use crate::network::{Activation, Batch};
     use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
     use crate::random::{Purpose, stream};

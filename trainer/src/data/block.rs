@@ -41,11 +41,6 @@ impl Values {
         }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// All values in their order.
     pub fn iter(&self) -> impl Iterator<Item = f32> {
         let (bytes, floats): (&[u8], &[f32]) = match self {

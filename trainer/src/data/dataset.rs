@@ -7,8 +7,7 @@ use super::series::windows;
 use super::split::stratified;
 use super::value::Value;
 use super::{
-    Column, Layout, Selection, Series, Shape, Source, Table, TableError, Target, TaskKind, Values,
-    outliers,
+    Column, Data, Layout, Selection, Series, Table, TableError, Target, TaskKind, Values, outliers,
 };
 use crate::random::Purpose;
 use crate::task::Targets;
@@ -40,16 +39,12 @@ impl Dataset {
     ///
     /// # Errors
     /// [`TableError`] names the file and where in it; a target or options that do not fit the file.
-    pub fn read(
-        source: &Source,
-        target_name: &str,
-        task: TaskKind,
-        seed: u64,
-    ) -> Result<Self, TableError> {
-        let series = source.series.clone();
+    pub fn read(data: &Data, seed: u64) -> Result<Self, TableError> {
+        let Data { source, task, .. } = data;
+        let (target_name, series) = (&data.learned_target()?, source.series.clone());
         let mut table = source.table(target_name)?;
         series.check(target_name).map_err(|message| table.unusable(message))?;
-        let (task, decision) = Target::decide(&table, target_name, task)?;
+        let (task, decision) = Target::decide(&table, target_name, *task)?;
         let mut notes: Vec<String> =
             decision.map(|decision| format!("task: {decision}")).into_iter().collect();
         let besides = series.besides(target_name);
@@ -91,21 +86,6 @@ impl Dataset {
             chosen,
             notes,
         })
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Whether there is no row; reading refuses that.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
-    /// The map that the features are; none where they are columns.
-    pub fn shape(&self) -> Option<Shape> {
-        self.layout.map()
     }
 
     /// Features, `[n, features]`, and targets of the named rows.

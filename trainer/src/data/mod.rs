@@ -1,14 +1,16 @@
-//! From data files to standardised rows: [`Source`] says what to read, a [`Table`] is what the file holds,
-//! a [`Dataset`] what is trained on; [`Schema`] knows what its numbers mean.
+//! From data files to standardised rows: [`Data`] are what a program gives, a [`Source`] says what to read, a
+//! [`Table`] is what the file holds, a [`Dataset`] what is trained on; [`Schema`] knows what its numbers mean.
 
 mod array;
 mod block;
 mod dataset;
 mod fields;
 mod folder;
+mod given;
 mod idx;
 mod inputs;
 mod layout;
+mod memory;
 mod npy;
 mod numpy;
 mod outliers;
@@ -26,8 +28,10 @@ mod value;
 pub use crate::network::Shape;
 pub use block::Values;
 pub use dataset::Dataset;
+pub use given::Data;
 pub use inputs::Inputs;
 pub use layout::{Column, Layout};
+pub use memory::ColumnValues;
 pub use rows::Rows;
 pub use schema::Schema;
 pub use series::Series;

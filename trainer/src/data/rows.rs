@@ -20,11 +20,6 @@ impl Rows {
         self.targets.len()
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
     /// The named rows.
     pub fn subset(&self, rows: &[usize]) -> Self {
         Self {

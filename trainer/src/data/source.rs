@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::array::{Array, LABELS_OPTION};
 use super::block::Block;
 use super::fields::Hashing;
+use super::memory::Memory;
 use super::table::{hexadecimal, unreadable};
 use super::{Series, Table, TableError, folder, idx, npy, numpy};
 use crate::excerpt::{excerpt, list};
@@ -20,7 +22,7 @@ use crate::files;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A data file, and how to read it where its path does not say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Source {
     /// A CSV, idx (gzipped or not), `.npz` or `.npy` file, or a folder of PNG files.
     pub path: PathBuf,
@@ -34,6 +36,8 @@ pub struct Source {
     pub series: Series,
     /// Which rows, or windows, to take.
     pub selection: Selection,
+    /// What a program holds in memory instead of a file; the path is what messages call it.
+    pub memory: Option<Arc<Memory>>,
 }
 
 /// Where an array has its channels.
@@ -68,6 +72,7 @@ enum Kind {
     Npz,
     Npy,
     Folder,
+    Memory,
 }
 
 impl<P: Into<PathBuf>> From<P> for Source {
@@ -79,15 +84,21 @@ impl<P: Into<PathBuf>> From<P> for Source {
 impl Source {
     /// Another file, read in the same way; its labels, if any, are where they are by default.
     pub fn beside(&self, path: &Path) -> Self {
-        Self { path: path.to_owned(), labels: None, ..self.clone() }
+        Self { path: path.to_owned(), labels: None, memory: None, ..self.clone() }
     }
 
     /// Whether labels are apart from the features, so that no column is named as the target.
     pub fn has_labels_apart(&self) -> bool {
-        self.kind() != Kind::Csv
+        match &self.memory {
+            Some(memory) => memory.is_array(),
+            None => self.kind() != Kind::Csv,
+        }
     }
 
     fn kind(&self) -> Kind {
+        if self.memory.is_some() {
+            return Kind::Memory;
+        }
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         if self.path.is_dir() {
             return Kind::Folder;
@@ -129,6 +140,10 @@ impl Source {
                 (self.block(array, LABELS_OPTION)?, labels.transpose()?)
             }
             Kind::Npz => return self.archive(target, hash),
+            Kind::Memory => {
+                let memory = self.memory.as_ref().expect("it has this kind");
+                return memory.table(&self.path, self.channels);
+            }
         };
         // The layout is part of what the data are.
         hash.update([self.channels as u8]);
@@ -138,10 +153,13 @@ impl Source {
 
     /// Refuses options that mean nothing for a file of this kind.
     fn check(&self, kind: Kind) -> Result<(), TableError> {
-        let array = matches!(kind, Kind::Npz | Kind::Npy);
+        let npy = matches!(kind, Kind::Npz | Kind::Npy);
+        let held = self.memory.as_ref();
+        let array = npy || held.is_some_and(|memory| memory.is_array());
+        let table = kind == Kind::Csv || held.is_some_and(|memory| !memory.is_array());
         let needless = [
             (
-                self.labels.is_some() && !(array || kind == Kind::Idx),
+                self.labels.is_some() && !(npy || kind == Kind::Idx),
                 "`labels`",
                 "an idx, .npy or .npz file",
             ),
@@ -156,7 +174,7 @@ impl Source {
                 "`channels` last",
                 "an .npy or .npz file",
             ),
-            (self.series.window.is_some() && kind != Kind::Csv, "`window`", "a CSV file"),
+            (self.series.window.is_some() && !table, "`window`", "a CSV file"),
         ];
         match needless.into_iter().find(|(found, ..)| *found) {
             None => Ok(()),
@@ -236,7 +254,7 @@ impl Source {
         if seen.len() < names.len() {
             return Err(self.unusable(format!("two columns have one name: {}", list(&names))));
         }
-        Table::beside(&self.path, hexadecimal(hash), names, &fields, block)
+        Table::of_columns(&self.path, hexadecimal(hash), names, &fields, Some(block))
     }
 
     fn unusable(&self, message: String) -> TableError {
@@ -344,7 +362,7 @@ mod tests {
     use png::ColorType;
 
     use super::super::folder::folder_of;
-    use super::super::{Dataset, Schema, Selection, Shape, Target, TaskKind, Values};
+    use super::super::{Data, Dataset, Schema, Selection, Shape, Target, Values};
     use super::*;
 
     /// Rows of the tests' images.
@@ -364,8 +382,12 @@ mod tests {
         encoder.finish().expect("a vector grows")
     }
 
+    fn given(source: &Source, target: &str) -> Data {
+        Data { target: Some(target.to_owned()), ..Data::of(source.clone()) }
+    }
+
     fn train(source: &Source) -> Result<Dataset, TableError> {
-        Dataset::read(source, "label", TaskKind::Auto, 0)
+        Dataset::read(&given(source, "label"), 0)
     }
 
     fn refused(source: &Source, parts: &[&str]) {
@@ -377,7 +399,7 @@ mod tests {
 
     /// Checks that these are the images of 2 × 3 pixels with their labels.
     fn expect_images(data: &Dataset) {
-        assert_eq!(data.shape(), Some(Shape { height: 2, width: 3, channels: 1 }));
+        assert_eq!(data.layout.map(), Some(Shape { height: 2, width: 3, channels: 1 }));
         assert_eq!(
             data.table.block().map(|block| &*block.values),
             Some(&Values::Bytes(pixels().into()))
@@ -415,7 +437,7 @@ mod tests {
             labels: Some(folder.path().join("l.idx")),
             ..folder.path().join("c.idx").into()
         };
-        let shape = train(&given).expect("images").shape();
+        let shape = train(&given).expect("images").layout.map();
         assert_eq!(shape, Some(Shape { height: 1, width: 2, channels: 3 }));
     }
 
@@ -471,13 +493,16 @@ mod tests {
         expect_images(&train(&Source { labels: labels.clone(), ..at("b.npy") }).expect("an array"));
         refused(&at("b.npy"), &["b.npy", "no `label`", "their own, `labels`"]);
         let flat = train(&at("c.npz")).expect("rows");
-        assert_eq!((flat.shape(), &flat.layout.names()[5][..], flat.groups), (None, "x5", None));
+        assert_eq!(
+            (flat.layout.map(), &flat.layout.names()[5][..], flat.groups),
+            (None, "x5", None)
+        );
         let series = Series { group: vec!["who".into()], ..Series::default() };
         let grouped = train(&Source { series, ..at("c.npz") }).expect("groups");
         assert_eq!(grouped.groups.expect("groups")[..6], [0, 0, 0, 0, 1, 1]);
         let first = Source { labels, channels: ChannelAxis::First, ..at("d.npy") };
         let first = train(&first).expect("channels first");
-        assert_eq!(first.shape(), Some(Shape { height: 1, width: 2, channels: 3 }));
+        assert_eq!(first.layout.map(), Some(Shape { height: 1, width: 2, channels: 3 }));
         assert_eq!(first.raw.floats(0..6)[..], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
         let other = Source { arrays: vec!["x".into(), "z".into()], ..at("c.npz") };
         refused(&other, &["c.npz", "no array `z`", "`who`"]);
@@ -543,10 +568,10 @@ mod tests {
         ]);
         let series = Series { window: Some(4), stride: Some(3), group: vec!["who".into()] };
         let source = Source { series, ..files.path().join("a.csv").into() };
-        let data = Dataset::read(&source, "class", TaskKind::Auto, 0).expect("windows");
+        let data = Dataset::read(&given(&source, "class"), 0).expect("windows");
         // Twelve runs of ten rows, three windows each.
-        assert_eq!((data.len(), data.layout.len()), (36, 8));
-        assert_eq!(data.shape(), Some(Shape { height: 1, width: 4, channels: 2 }));
+        assert_eq!((data.table.len(), data.layout.len()), (36, 8));
+        assert_eq!(data.layout.map(), Some(Shape { height: 1, width: 4, channels: 2 }));
         assert_eq!(data.groups.as_ref().expect("groups")[5..7], [0, 1]);
         assert!(data.notes[1].starts_with("36 windows of 4 rows every 3"), "{:?}", data.notes);
         let schema = Schema::learn(&data, &(0..36).collect::<Vec<_>>(), None).expect("a schema");
@@ -567,7 +592,7 @@ mod tests {
         assert!(message.contains("expected `window` 4"), "{message}");
         // A part of the windows, as `compare` splits them.
         let part = Source { selection: data.selection(&[0, 2, 35, 34]), ..source.clone() };
-        let part = Dataset::read(&part, "class", TaskKind::Auto, 0).expect("a part");
+        let part = Dataset::read(&given(&part, "class"), 0).expect("a part");
         assert_eq!(part.raw.floats(16..24), data.raw.floats(35 * 8..36 * 8));
         assert_ne!(part.table.sha256, data.table.sha256);
     }
@@ -580,7 +605,7 @@ mod tests {
         let taken = |count, seed| {
             let selection = Selection::Take(count);
             let source = Source { selection, ..folder.path().join("images-idx3-ubyte").into() };
-            Dataset::read(&source, "label", TaskKind::Auto, seed)
+            Dataset::read(&given(&source, "label"), seed)
         };
         let data = taken(12, 0).expect("twelve");
         let Target::Classes(classes, _) = &data.target else { panic!("classes") };

@@ -187,21 +187,23 @@ impl Table {
         Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, block: None })
     }
 
-    /// A block of numbers with columns of text beside it, each with as many fields as the block has rows.
-    pub(super) fn beside(
+    /// Columns of text, each with a field a row, and a block of so many rows beside them or none.
+    pub(super) fn of_columns(
         path: &Path,
         sha256: String,
         columns: Vec<String>,
         fields: &[Vec<String>],
-        block: Block,
+        block: Option<Block>,
     ) -> Result<Self, TableError> {
+        check_names(path, &columns.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let beside = block.as_ref().map(|block| block.values.len() / block.layout.len());
         let mut rows = FieldsWriter::new(columns.len());
-        for row in 0..block.values.len() / block.layout.len() {
+        for row in 0..beside.or_else(|| fields.first().map(Vec::len)).unwrap_or_default() {
             let fields = || fields.iter().map(|fields| fields[row].as_str());
             rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
         }
         let fields = rows.finish().map_err(|error| unreadable(path, error))?;
-        Ok(Self { path: path.to_owned(), columns, sha256, fields, block: Some(block) })
+        Ok(Self { path: path.to_owned(), columns, sha256, fields, block })
     }
 
     /// The named columns of the named rows, with a block of as many rows.
@@ -254,11 +256,6 @@ impl Table {
     /// Number of data rows.
     pub fn len(&self) -> usize {
         self.fields.rows
-    }
-
-    /// Whether there is no data row; reading refuses that.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Index of the column named `name`.
@@ -471,12 +468,17 @@ fn check_header(path: &Path, header: &Record<'_>) -> Result<(), TableError> {
             header.line
         )));
     }
-    if header.len() > MOST_COLUMNS {
-        let found = header.len();
-        return Err(malformed(format!("found {found} columns, expected at most {MOST_COLUMNS}")));
+    check_names(path, &header.fields().collect::<Vec<_>>())
+}
+
+/// Refuses too many columns, and names that are none or another column's.
+fn check_names(path: &Path, names: &[&str]) -> Result<(), TableError> {
+    if names.len() > MOST_COLUMNS {
+        let message = format!("found {} columns, expected at most {MOST_COLUMNS}", names.len());
+        return Err(TableError::Malformed { path: path.to_owned(), message });
     }
     let mut seen = HashSet::new();
-    for (index, name) in header.fields().enumerate() {
+    for (index, &name) in names.iter().enumerate() {
         if name.is_empty() || !seen.insert(name) {
             let name = excerpt(name);
             return Err(TableError::BadColumnName { path: path.to_owned(), index, name });

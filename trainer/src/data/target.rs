@@ -14,7 +14,8 @@ use crate::task::Targets;
 const MAX_AUTO_CLASSES: usize = 20;
 
 /// The task asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum TaskKind {
     /// Classification for text and for whole numbers with few distinct values, else regression.
     Auto,
@@ -40,11 +41,6 @@ impl Target {
             Self::Classes(labels, _) => labels.len(),
             Self::Values(values) => values.len(),
         }
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The targets of all rows, original units.

@@ -12,13 +12,13 @@ mod energy;
 pub(crate) mod fit;
 mod passes;
 mod probes;
-mod shape;
+pub mod shape;
 mod structure;
 
 pub use draws::{draw_modulations, draw_networks, standard_normal};
 pub use energy::{energy_score, mean_distance};
-pub use fit::{DrawPool, Fit, FitObjective, Fitted, Keeper, Refresh, State};
+pub use fit::{Fit, FitObjective, Fitted, Keeper, Refresh, State};
 pub use probes::{ProbePool, Probes};
+pub use shape::DecoderShape;
 pub(crate) use shape::columns;
-pub use shape::{DecoderShape, FactorPlace};
 pub use structure::{LayerDecoder, Structure, modulation_len, structure_name};

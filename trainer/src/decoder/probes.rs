@@ -82,11 +82,6 @@ impl ProbePool {
         self.probes.scale.len()
     }
 
-    /// Whether there is no probe.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The probes of the named indices.
     pub fn select(&self, indices: &[usize]) -> Probes {
         Probes {

@@ -15,6 +15,8 @@ mod gpu;
 mod peaks;
 mod runs;
 
+use std::fmt;
+
 use rayon::prelude::*;
 
 use crate::network::{Architecture, Batch};
@@ -37,6 +39,12 @@ pub enum Device {
 
 /// GPUs that were opened.
 pub struct OpenGpus(Box<dyn Compute>);
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
 
 impl Device {
     fn compute(&self) -> &dyn Compute {

@@ -23,11 +23,11 @@ mod window;
 
 pub use activation::Activation;
 pub use architecture::{Architecture, Block, LayerShape, Place};
-pub use batch::{Batch, TILE_ROWS};
+pub use batch::Batch;
 pub(crate) use batch::{most_rows, tiles};
 pub(crate) use matmul::{Base, Matrix, multiply_by_gemm};
 pub(crate) use softmax::softmax;
-pub use spec::{Extent, LayerSpec, Padding};
+pub use spec::LayerSpec;
 pub use tape::{Tape, outputs, outputs_of_each};
 pub use window::{Pool, PoolKind, Shape, Window};
 

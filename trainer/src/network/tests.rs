@@ -2,6 +2,7 @@
 
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
+use super::batch::TILE_ROWS;
 use super::*;
 use crate::random::{Purpose, stream};
 use crate::task::{Classes, Gaussian, Likelihood, Objective, Targets};

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{TrainOptions, train};
+use super::{TrainOptions, train_with};
 use crate::config::Config;
-use crate::data::TaskKind;
+use crate::data::{Data, TaskKind};
 use crate::device::Device;
 use crate::latent::LatentRecord;
 use crate::map;
@@ -66,19 +66,12 @@ fn data(folder: &Path) -> PathBuf {
 
 /// Trains to the folder `run` in `folder`, on data beside it.
 fn trained(folder: &Path, resume: bool, until: Option<&'static Stage>) -> anyhow::Result<()> {
-    train(&TrainOptions {
-        data: data(folder).into(),
-        target: "class".to_owned(),
-        task: TaskKind::Classification,
-        config: Config::parse(Path::new("settings"), SETTINGS)?,
-        network: None,
-        out: folder.join("run"),
-        device: Arc::new(Device::Cpu),
-        seed: 5,
-        resume,
-        from: None,
-        until,
-        progress: Progress::Quiet,
+    let data = Data::file(data(folder)).target("class").task(TaskKind::Classification);
+    let config = Config::parse(Path::new("settings"), SETTINGS)?;
+    let options = TrainOptions { config, seed: 5, resume, ..TrainOptions::default() };
+    train_with(&data, &folder.join("run"), &options, &mut |stage| match until {
+        Some(until) if until.name == stage.name => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     })
 }
 
@@ -238,7 +231,7 @@ fn no_record_is_believed() {
             predictor.predict(&[1.5, 2.5])?;
         }
         html(&run, &HeldOut::calibration_rows(&run)?, None)?;
-        merge(&folder.path().join("run"), &[], Progress::Quiet)
+        merge(&folder.path().join("run"), &[], &Progress::QUIET)
     };
     let hostile = [json!(0), json!(-1), json!(1e300), json!(u64::MAX), json!([]), Value::Null];
     let mut panics = Vec::new();
@@ -271,7 +264,7 @@ fn a_shard_without_numbers_is_refused() {
     trained(folder.path(), false, Some(&map::STAGE)).expect("trained");
     let (run, out) = (folder.path().join("run"), folder.path().join("shard"));
     let whole = Shard { index: 1, count: 1 };
-    walk_shard(&run, whole, &out, &Device::Cpu, Progress::Quiet).expect("walked");
+    walk_shard(&run, whole, &out, &Device::Cpu, &Progress::QUIET).expect("walked");
     let file = TensorFile::open(&out).expect("a shard");
     let [particles, parameters] = file.shape("theta").expect("there");
     let mut theta = file.values("theta", 0..particles).expect("numbers");
@@ -280,7 +273,7 @@ fn a_shard_without_numbers_is_refused() {
     let mut bytes = header(&[("theta", [particles, parameters])], Some(note)).expect("small");
     bytes.extend(theta.iter().flat_map(|value| value.to_le_bytes()));
     write_atomically(&out, &bytes).expect("writable");
-    let message = merge(&run, &[out], Progress::Quiet).expect_err("no number").to_string();
+    let message = merge(&run, &[out], &Progress::QUIET).expect_err("no number").to_string();
     assert!(message.contains("particle 3 has NaN as its parameter 1"), "{message}");
     assert!(!RunDir::at(&run).has("particles"), "it was merged");
 }

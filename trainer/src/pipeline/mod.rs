@@ -6,11 +6,12 @@ mod failures;
 mod reuse;
 mod start;
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::data::{Source, TaskKind};
+use crate::data::Data;
 use crate::device::Device;
 use crate::import::ImportedNetwork;
 use crate::progress::Progress;
@@ -21,50 +22,57 @@ use crate::{choose, export, latent, map, report, walk};
 pub const STAGES: &[&Stage] =
     &[&choose::STAGE, &map::STAGE, &walk::STAGE, &latent::STAGE, &export::STAGE, &report::STAGE];
 
-/// What to train on, and how.
-#[derive(Clone)]
+/// How to train.
+#[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// Data file, and how to read it.
-    pub data: Source,
-    /// Name of the target column, or of the labels where they are apart from the features.
-    pub target: String,
-    /// Classification or regression.
-    pub task: TaskKind,
-    /// Settings.
+    /// Settings; what is left to fiberwalk is chosen on held-out rows.
     pub config: Config,
-    /// A network trained elsewhere, as `fiberwalk import` wrote it: the walk starts from it.
-    pub network: Option<PathBuf>,
-    /// Directory of the run.
-    pub out: PathBuf,
+    /// Seed of everything random: the same one gives the same bytes on one kind of device.
+    pub seed: u64,
     /// What computes.
     pub device: Arc<Device>,
-    /// Seed of everything random.
-    pub seed: u64,
+    /// A network trained elsewhere, as its import wrote it: the walk starts from it.
+    pub network: Option<PathBuf>,
     /// Go on with a run that was interrupted.
     pub resume: bool,
     /// A run to take over stages from, as far as data and settings agree.
     pub from: Option<PathBuf>,
-    /// The stage to stop after; none for the whole way.
-    pub until: Option<&'static Stage>,
-    /// How to show progress.
+    /// Who is told how far it is.
     pub progress: Progress,
 }
 
-/// Trains, or goes on training. The directory then holds the files of every stage.
+impl Default for TrainOptions {
+    /// Default settings and seed 0, on the processor, in silence.
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            seed: 0,
+            device: Arc::new(Device::Cpu),
+            network: None,
+            resume: false,
+            from: None,
+            progress: Progress::QUIET,
+        }
+    }
+}
+
+/// Trains, or goes on training, in the directory `out`, which then holds the files of every stage.
 ///
 /// # Errors
 /// Bad data or configuration, another run in the directory, or a full disk; each names the cause.
-pub fn train(options: &TrainOptions) -> anyhow::Result<()> {
-    train_with(options, &mut |_| {})
+pub fn train(data: &Data, out: &Path, options: &TrainOptions) -> anyhow::Result<()> {
+    train_with(data, out, options, &mut |_| ControlFlow::Continue(()))
 }
 
-/// Like [`train`]; `after` is called with the name of every stage that is done or was there.
+/// Like [`train`], for as long as `after`, which meets every stage that is done or was there, says so.
 ///
 /// # Errors
 /// Those of [`train`].
 pub fn train_with(
+    data: &Data,
+    out: &Path,
     options: &TrainOptions,
-    after: &mut dyn FnMut(&'static str),
+    after: &mut dyn FnMut(&'static Stage) -> ControlFlow<()>,
 ) -> anyhow::Result<()> {
     options.config.check()?;
     let mut options = options.clone();
@@ -72,11 +80,10 @@ pub fn train_with(
     if let Some(network) = &imported {
         options.config = network.settings(&options.config)?;
     }
-    let training = start::start(&options, imported.as_ref())?;
+    let training = start::start(data, out, &options, imported.as_ref())?;
     for stage in STAGES {
         stage.complete(&training)?;
-        after(stage.name);
-        if options.until.is_some_and(|until| until.name == stage.name) {
+        if after(stage).is_break() {
             break;
         }
     }

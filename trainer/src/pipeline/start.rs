@@ -1,5 +1,6 @@
 //! Where a run starts: its data are read, what cannot be done is refused, its directory is opened.
 
+use std::path::Path;
 use std::slice::from_ref;
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use fiberwalk_formats::Reading;
 use super::reuse::Reusable;
 use super::{STAGES, TrainOptions};
 use crate::config::Config;
-use crate::data::{Dataset, Rows, Schema, split};
+use crate::data::{Data, Dataset, Rows, Schema, split};
 use crate::device::threads;
 use crate::import::{ImportedNetwork, misfit};
 use crate::network::Shape;
@@ -20,13 +21,15 @@ use crate::stage::Training;
 
 /// Reads the data and opens the run's directory.
 pub(super) fn start<'a>(
+    given: &Data,
+    out: &Path,
     options: &'a TrainOptions,
     imported: Option<&ImportedNetwork>,
 ) -> anyhow::Result<Training<'a>> {
     // Where that takes long, it says that it is under way.
     let _reading = options.progress.stage("data", 1);
-    let data = Dataset::read(&options.data, &options.target, options.task, options.seed)?;
-    let path = &options.data.path;
+    let data = Dataset::read(given, options.seed)?;
+    let path = &given.source.path;
     if let Some(reading) = options.config.export.input.reading() {
         check_readings(&data, reading)?;
     }
@@ -55,7 +58,7 @@ pub(super) fn start<'a>(
     options.config.check_depth(architecture.depth(), decoded.depth())?;
     let walked = record.walked(&options.config, &architecture)?;
 
-    let progress = options.progress;
+    let progress = &options.progress;
     notes.iter().for_each(|note| progress.note(note));
     let constant = record.schema.constant_inputs(&raw, &record.split.training);
     if !constant.is_empty() {
@@ -97,9 +100,9 @@ pub(super) fn start<'a>(
     let mut training = Training {
         config: &options.config,
         device: &options.device,
-        progress: options.progress,
+        progress,
         seed: options.seed,
-        dir: RunDir::at(&options.out),
+        dir: RunDir::at(out),
         record,
         raw,
         targets,
@@ -113,7 +116,7 @@ pub(super) fn start<'a>(
         check(&training)?;
     }
     let from = options.from.as_deref().map(|from| Reusable::open(from, &training)).transpose()?;
-    training.dir = open_run(options, &training)?;
+    training.dir = open_run(out, path, options, &training)?;
     if let Some(from) = from {
         let stages = from.copy_to(&training.dir)?;
         let stages = if stages.is_empty() { "nothing".to_owned() } else { stages.join(", ") };
@@ -140,10 +143,14 @@ fn check_readings(data: &Dataset, reading: Reading) -> anyhow::Result<()> {
 }
 
 /// Creates the run's directory, or checks that the one there is of the same data and settings.
-fn open_run(options: &TrainOptions, training: &Training<'_>) -> anyhow::Result<RunDir> {
+fn open_run(
+    out: &Path,
+    data: &Path,
+    options: &TrainOptions,
+    training: &Training<'_>,
+) -> anyhow::Result<RunDir> {
     let Training { record, imported, .. } = training;
-    let dir =
-        if options.resume { RunDir::reopen(&options.out)? } else { RunDir::create(&options.out)? };
+    let dir = if options.resume { RunDir::reopen(out)? } else { RunDir::create(out)? };
     if !dir.has(DATA) {
         options.config.write_to(&dir, REQUESTED)?;
         if let Some(theta) = imported {
@@ -153,11 +160,11 @@ fn open_run(options: &TrainOptions, training: &Training<'_>) -> anyhow::Result<R
         return Ok(dir);
     }
     let before = DataRecord::read(&dir)?;
-    let shown = options.out.display();
+    let shown = out.display();
     if before.sha256 != record.sha256 {
         bail!(
             "{shown} is a run of other data than {}, or of other rows of it: use another directory",
-            options.data.path.display()
+            data.display()
         );
     }
     if before.seed != record.seed {

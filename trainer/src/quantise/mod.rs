@@ -503,7 +503,7 @@ mod tests {
     use super::*;
     use crate::data::{Layout, Schema, Series};
     use crate::decoder::draw_modulations;
-    use crate::export::DecoderExport;
+    use crate::export::file::DecoderExport;
     use crate::network::{Architecture, LayerSpec, Shape, outputs};
     use crate::random::{Purpose, stream};
     use crate::task::{AnyTask, Calibration, NoiseStd, Regression, Thresholds};

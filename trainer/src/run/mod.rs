@@ -5,4 +5,4 @@ mod predictor;
 mod records;
 
 pub use finished::Run;
-pub use records::{RunRecords, Traces};
+pub use records::RunRecords;

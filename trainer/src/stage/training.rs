@@ -20,7 +20,7 @@ pub struct Training<'a> {
     /// What computes.
     pub device: &'a Device,
     /// How to show progress.
-    pub progress: Progress,
+    pub progress: &'a Progress,
     /// Seed of everything random.
     pub seed: u64,
     /// The run's directory.
@@ -57,8 +57,7 @@ impl Training<'_> {
     /// The calibration rows, for the eyes of the user, before a network; none where nobody looks.
     pub fn validation<'n>(&self, architecture: &'n Architecture) -> Option<Validation<'n>> {
         let calibration = &self.record.split.calibration;
-        (self.progress == Progress::Shown)
-            .then(|| Validation::new(architecture, &self.rows, calibration))
+        self.progress.is_watched().then(|| Validation::new(architecture, &self.rows, calibration))
     }
 
     /// The named rows, original units.

@@ -17,7 +17,7 @@ use crate::run_dir::Lock;
 /// # Errors
 /// A shard of another run, a particle that is in two shards or in none, a walk that is done already,
 /// or a file that cannot be read or written. Nothing is written unless every particle is there.
-pub fn merge(root: &Path, paths: &[PathBuf], progress: Progress) -> anyhow::Result<()> {
+pub fn merge(root: &Path, paths: &[PathBuf], progress: &Progress) -> anyhow::Result<()> {
     let run = RunAtMap::open(root)?;
     let shown = root.display();
     let _lock = Lock::take(root)?;

@@ -11,13 +11,12 @@ mod groups;
 mod merge;
 mod need;
 mod record;
-mod shard;
+pub mod shard;
 mod stage;
 
 pub use at_map::RunAtMap;
 pub use groups::{read, read_trace};
 pub use merge::merge;
-pub use need::Need;
 pub use record::WalkRecord;
-pub use shard::{Shard, parts_of, walk_shard};
-pub use stage::{STAGE, WalkStage};
+pub use shard::{Shard, walk_shard};
+pub use stage::STAGE;

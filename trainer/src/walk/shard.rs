@@ -37,6 +37,14 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Part `index`, from 1, of `count`.
+    ///
+    /// # Errors
+    /// There is no such part.
+    pub fn new(index: usize, count: usize) -> anyhow::Result<Self> {
+        format!("{index}/{count}").parse()
+    }
+
     /// Its particles, of `particles` in all.
     pub fn range(self, particles: usize) -> Range<usize> {
         // Wide, since neither number has a limit.
@@ -53,11 +61,6 @@ impl Shard {
     fn is_sound(self) -> bool {
         (1..=self.count).contains(&self.index)
     }
-
-    /// Name of its file unless told otherwise.
-    pub fn file_name(self) -> String {
-        format!("shard-{}-of-{}.safetensors", self.index, self.count)
-    }
 }
 
 impl FromStr for Shard {
@@ -68,7 +71,9 @@ impl FromStr for Shard {
             Some(Self { index: index.parse().ok()?, count: count.parse().ok()? })
         });
         match parsed {
-            Some(shard) if shard.is_sound() => Ok(shard),
+            Some(Self { index, count }) if (1..=count).contains(&index) => {
+                Ok(Self { index, count })
+            }
             _ => bail!("`shard`: found `{text}`, expected I/N with I from 1 to N, such as 3/8"),
         }
     }
@@ -200,7 +205,7 @@ pub fn walk_shard(
     shard: Shard,
     out: &Path,
     device: &Device,
-    progress: Progress,
+    progress: &Progress,
 ) -> anyhow::Result<()> {
     let run = RunAtMap::open(root)?;
     let record = ShardRecord::of(&run, shard);

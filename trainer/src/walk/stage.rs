@@ -107,7 +107,7 @@ impl WalkStage {
     pub fn run(
         &self,
         device: &Device,
-        progress: Progress,
+        progress: &Progress,
         validation: Option<&Validation<'_>>,
     ) -> anyhow::Result<()> {
         let (dir, count) = (&self.run.dir, self.run.particles());
@@ -168,7 +168,7 @@ impl WalkStage {
         particles: Range<usize>,
         held: usize,
         device: &Device,
-        progress: Progress,
+        progress: &Progress,
         mut finished: Option<Finished<'_>>,
     ) -> anyhow::Result<(Stage, Walked)> {
         let (there, missing): (Vec<Group>, Vec<Group>) =

@@ -4,7 +4,8 @@ use std::cell::LazyCell;
 use std::fs;
 use std::path::Path;
 
-use fiberwalk::data::{Dataset, Source, TaskKind};
+use fiberwalk::Data;
+use fiberwalk::internals::data::Dataset;
 use tempfile::TempDir;
 
 thread_local! {
@@ -23,13 +24,13 @@ pub fn with(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
 
 /// Reads data to train on; what is refused is refused with a message of one line and of some length at most.
 #[allow(dead_code, reason = "not every target reads data")]
-pub fn train(source: &Source) {
-    match Dataset::read(source, "y", TaskKind::Auto, 0) {
+pub fn train(data: Data) {
+    match Dataset::read(&data.target("y"), 0) {
         Ok(data) => {
-            let inputs = data.raw.len() / data.len();
-            assert_eq!(data.raw.len(), inputs * data.len());
+            let inputs = data.raw.len() / data.table.len();
+            assert_eq!(data.raw.len(), inputs * data.table.len());
             assert!(data.raw.iter().all(f32::is_finite));
-            assert_eq!(data.target.len(), data.len());
+            assert_eq!(data.target.len(), data.table.len());
         }
         Err(error) => {
             const LONGEST: usize = 4000;

@@ -2,13 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use fiberwalk::config::Config;
-use fiberwalk::data::TaskKind;
-use fiberwalk::device::Device;
-use fiberwalk::pipeline::{TrainOptions, train};
-use fiberwalk::progress::Progress;
+use fiberwalk::{Data, TaskKind, TrainOptions, train};
 
 /// Nothing is searched for, and every stage takes milliseconds.
 pub const SETTINGS: &str = "\
@@ -59,19 +54,8 @@ pub fn train_to(out: &Path) {
     let data = out.with_extension("csv");
     let rows = (0..40).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 7 > row % 5));
     fs::write(&data, format!("a,b,above\n{}", rows.collect::<String>())).expect("writable");
-    train(&TrainOptions {
-        data: data.into(),
-        target: "above".to_owned(),
-        task: TaskKind::Classification,
-        config: Config::parse(Path::new("settings"), SETTINGS).expect("settings"),
-        network: None,
-        out: out.to_owned(),
-        device: Arc::new(Device::Cpu),
-        seed: 5,
-        resume: false,
-        from: None,
-        until: None,
-        progress: Progress::Quiet,
-    })
-    .expect("trained");
+    let data = Data::file(data).target("above").task(TaskKind::Classification);
+    let config = SETTINGS.parse().expect("settings");
+    train(&data, out, &TrainOptions { config, seed: 5, ..TrainOptions::default() })
+        .expect("trained");
 }

@@ -81,11 +81,6 @@ impl Layout {
         }
     }
 
-    /// Whether there is no input value.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The map that an input is; none where it is columns.
     pub fn map(&self) -> Option<Shape> {
         match self {

@@ -443,7 +443,8 @@ impl Gpu {
         let mut last: Option<(wgpu::SubmissionIndex, usize)> = None;
         let mut finished = Instant::now();
         while done < count {
-            let end = checkpoints.after(done).unwrap_or(count);
+            let end =
+                checkpoints.steps().iter().find(|&&step| step > done).copied().unwrap_or(count);
             let range = done..(done + length).min(end);
             let steps = prepare(range.clone())?;
             let stride = self.step_stride();

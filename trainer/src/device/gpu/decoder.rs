@@ -5,7 +5,8 @@ use bytemuck::{Pod, Zeroable};
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, View, index};
-use crate::decoder::{DecoderShape, FactorPlace, LayerDecoder};
+use crate::decoder::shape::FactorPlace;
+use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Architecture, LayerShape};
 
 /// Buffers for `draws` decoded networks at up to `rows` inputs.

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use bytemuck::{Pod, Zeroable};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
+use super::groups::largest_part;
 use super::product::index;
 use crate::descent::{Descent, MiniBatch};
 use crate::network::{Activation, Architecture, Batch, LayerShape};
@@ -129,7 +130,7 @@ impl FusedStep {
             _ => return None,
         };
         let most = most_quads(architecture, limits.max_compute_workgroup_storage_size as usize)?;
-        let rows = descent.set.largest_part();
+        let rows = largest_part(descent);
         let quads = best_quads(architecture, most, rows);
         let step = Self::of(architecture, tanh, descent.likelihood, quads);
         let bytes = 16 * step.tile() * rows.div_ceil(4 * step.quads);

@@ -8,6 +8,11 @@ use crate::network::Architecture;
 /// Most floating-point operations of one dispatch, so that none runs for seconds on a slow GPU.
 const MAX_DISPATCH: f64 = 1e11;
 
+/// Rows of the largest mini-batch.
+pub(super) fn largest_part(descent: &Descent<'_>) -> usize {
+    descent.set.rows().div_ceil(descent.set.parts())
+}
+
 /// Applies `f` to groups of at most `most` items, smaller ones where memory does not do for so many, and
 /// joins the results.
 pub(super) fn in_groups<T, R>(
@@ -39,7 +44,7 @@ impl Gpu {
     /// Particles whose whole steps run at once.
     pub(super) fn fused_at_once(&self, descent: &Descent<'_>) -> usize {
         let parameters = descent.architecture.parameters();
-        let rows = descent.set.largest_part().max(1);
+        let rows = largest_part(descent).max(1);
         // A product forward, one for the gradient of the weights and one for that of the inputs.
         self.at_once(2 * parameters, 6.0 * (parameters * rows) as f64)
     }

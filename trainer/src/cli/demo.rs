@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use comfy_table::{CellAlignment, Table as TextTable, presets};
@@ -14,8 +13,7 @@ use rand_distr::{Distribution, Uniform};
 use fiberwalk_runtime::{Classification, Model, Prediction, Stored};
 
 use crate::config::{Choice, Config, InputChoice, PerLayer};
-use crate::data::TaskKind;
-use crate::device::Device;
+use crate::data::{Data, TaskKind};
 use crate::drift::Drift;
 use crate::engine::{Draws, Engine, EngineKind, Predictor};
 use crate::export::rust_module;
@@ -27,7 +25,7 @@ use crate::run_dir::{DATA, RunDir, write_atomically};
 use crate::task::{Scores, Targets, classification};
 
 /// UCI Optical Recognition of Handwritten Digits, see `data/README.md` of this package.
-const DIGITS: &str = include_str!("../data/digits.csv");
+const DIGITS: &str = include_str!("../../data/digits.csv");
 /// Name of its target column.
 const TARGET: &str = "digit";
 /// Width and height of an image.
@@ -70,21 +68,11 @@ pub fn run(out: &Path, progress: Progress) -> anyhow::Result<()> {
         test.lines().count() - 1,
         test.lines().count() - 1
     )?;
-    train(&TrainOptions {
-        data: out.join("train.csv").into(),
-        target: TARGET.to_owned(),
-        task: TaskKind::Classification,
-        config: config(),
-        network: None,
-        out: run.clone(),
-        // The committed figures and firmware are of this one.
-        device: Arc::new(Device::Cpu),
-        seed: SEED,
-        resume: false,
-        from: None,
-        until: None,
-        progress,
-    })?;
+    let data = Data::file(out.join("train.csv")).target(TARGET).task(TaskKind::Classification);
+    // On the processor, as the committed figures and firmware are.
+    let options =
+        TrainOptions { config: config(), seed: SEED, progress, ..TrainOptions::default() };
+    train(&data, &run, &options)?;
     let bytes = Run::open(&run)?.artifact()?;
     write_atomically(&out.join("digits.fwk"), &bytes)?;
     write_atomically(&out.join("digits.rs"), rust_module(&bytes, "digits.fwk")?.as_bytes())?;

@@ -1,0 +1,115 @@
+//! Predictions and their scores.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+
+use super::Result;
+use crate::data::Data;
+use crate::engine::{self, Draws, EngineKind};
+use crate::ensemble;
+use crate::excerpt::excerpt;
+use crate::prediction_csv::write_predictions;
+use crate::task::{Predictions, Scores};
+
+/// Predicts: the artifact as on the board, bit for bit, or what it was made from.
+pub struct Predictor(engine::Predictor);
+
+impl Predictor {
+    /// Opens the directory of a run, or a `.fwk` file, which holds the runtime's engine alone.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged, or something else.
+    pub fn open(path: impl AsRef<Path>, engine: EngineKind, draws: Draws) -> Result<Self> {
+        Ok(Self(engine::Predictor::load(path.as_ref(), engine, draws)?))
+    }
+
+    /// Takes the bytes of a `.fwk` file.
+    ///
+    /// # Errors
+    /// The bytes are no valid artifact.
+    pub fn from_artifact(bytes: Vec<u8>, draws: Draws) -> Result<Self> {
+        Ok(Self(engine::Predictor::from_artifact(bytes, draws)?))
+    }
+
+    /// Names of the values of a row, in their order: columns, `column=category`, pixels, the readings of a window.
+    pub fn features(&self) -> Vec<String> {
+        self.0.schema.layout.names()
+    }
+
+    /// Name of what is predicted.
+    pub fn target(&self) -> &str {
+        &self.0.schema.target
+    }
+
+    /// Names of the classes, in the order of their probabilities; none of a number.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.0.schema.task.names()
+    }
+
+    /// Predicts rows `[n, features]` in original units, row-major.
+    ///
+    /// # Errors
+    /// A part of a row, a number that is not finite, or more samples than the artifact stores.
+    pub fn predict(&self, rows: &[f32]) -> Result<Predictions> {
+        let features = self.0.schema.layout.len();
+        if !rows.len().is_multiple_of(features) {
+            let found = rows.len();
+            return Err(anyhow!("found {found} values, expected {features} a row").into());
+        }
+        if let Some(index) = rows.iter().position(|x| !x.is_finite()) {
+            let name = excerpt(&self.features()[index % features]);
+            let (row, found) = (index / features + 1, rows[index]);
+            let message = anyhow!("row {row}, `{name}`: found {found}, expected a finite number");
+            return Err(message.into());
+        }
+        Ok(self.0.predict(rows)?)
+    }
+
+    /// Predicts every row, image or window of `data`, whose target, if it has one, is ignored.
+    ///
+    /// # Errors
+    /// Other features than the model was trained with; those of [`Self::predict`].
+    pub fn predict_data(&self, data: &Data) -> Result<Predictions> {
+        let raw = self.0.schema.read(&data.source, self.target_in(data))?;
+        Ok(self.0.predict_all(&raw)?)
+    }
+
+    /// Writes predictions of every row, image or window of `data` to a CSV file, a line each, some thousand rows at a
+    /// time; `-` is standard output.
+    ///
+    /// # Errors
+    /// Those of [`Self::predict_data`], told before anything is written; a file that cannot be written.
+    pub fn write_predictions(&self, data: &Data, path: impl AsRef<Path>) -> Result<()> {
+        Ok(write_predictions(&self.0, data, path.as_ref())?)
+    }
+
+    /// Scores predictions of `data` against its targets, and how far its rows are told from `foreign` ones.
+    ///
+    /// # Errors
+    /// No target, or a class that training did not see; those of [`Self::predict_data`].
+    pub fn evaluate(&self, data: &Data, foreign: Option<&Data>) -> Result<Scores> {
+        let target = self.target_in(data);
+        let (raw, targets) = self.0.schema.read_labelled(&data.source, target)?;
+        let predictions = self.0.predict_all(&raw)?;
+        let foreign = foreign.map(|foreign| {
+            // Read as the rows are, so that a column of the same name is ignored.
+            let raw = self.0.schema.read(&foreign.source, target)?;
+            self.0.predict_all(&raw)
+        });
+        Ok(Scores::of(&predictions, &targets, foreign.transpose()?.as_ref()))
+    }
+
+    /// Writes the networks, stacked, to a safetensors file as PyTorch names and shapes their tensors; the runtime has
+    /// none.
+    ///
+    /// # Errors
+    /// The runtime's engine, or a file that cannot be written.
+    pub fn write_networks(&self, path: impl AsRef<Path>) -> Result<()> {
+        Ok(ensemble::write(&self.0, path.as_ref())?)
+    }
+
+    fn target_in<'s>(&'s self, data: &'s Data) -> &'s str {
+        data.target.as_deref().unwrap_or(self.target())
+    }
+}

@@ -1,0 +1,86 @@
+//! Training, on one machine or several.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::{Result, Run};
+use crate::data::Data;
+use crate::device::{Device, DeviceChoice};
+use crate::excerpt::{excerpt, list};
+use crate::pipeline::{self, STAGES, TrainOptions};
+use crate::progress::Progress;
+use crate::walk::{self, Shard};
+
+/// Trains on `data`, or goes on training, in the directory `out`, which keeps every stage.
+///
+/// # Errors
+/// Data or settings that cannot be used, another run in the directory, or a file that cannot be written; nothing
+/// that was finished is lost.
+pub fn train(data: &Data, out: impl AsRef<Path>, options: &TrainOptions) -> Result<Run> {
+    pipeline::train(data, out.as_ref(), options)?;
+    Run::open(out)
+}
+
+/// Trains up to one of the [`stages`]: `map`, say, which is what [`walk_shard`] needs. With
+/// [`TrainOptions::resume`], [`train`] goes on from there.
+///
+/// # Errors
+/// Those of [`train`]; another stage.
+pub fn train_until(
+    data: &Data,
+    out: impl AsRef<Path>,
+    options: &TrainOptions,
+    stage: &str,
+) -> Result<()> {
+    let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
+    if !names.contains(&stage) {
+        let (found, expected) = (excerpt(stage), list(&names));
+        return Err(anyhow!("stage: found `{found}`, expected one of {expected}").into());
+    }
+    pipeline::train_with(data, out.as_ref(), options, &mut |done| match done.name == stage {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })?;
+    Ok(())
+}
+
+/// Names of the stages of a run, in order, each with what comes of it.
+pub fn stages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STAGES.iter().map(|stage| (stage.name, stage.about))
+}
+
+/// Walks part `index` of `count`, from 1, of the particles of a run whose MAP is trained, on any machine, to the
+/// file `out`.
+///
+/// # Errors
+/// No such run or part, another file in `out`, or a file that cannot be read or written.
+pub fn walk_shard(
+    run: impl AsRef<Path>,
+    [index, count]: [usize; 2],
+    out: impl AsRef<Path>,
+    device: &Device,
+    progress: &Progress,
+) -> Result<()> {
+    let shard = Shard::new(index, count)?;
+    Ok(walk::walk_shard(run.as_ref(), shard, out.as_ref(), device, progress)?)
+}
+
+/// Joins the files of all parts of a walk, in any order; [`train`] with [`TrainOptions::resume`] goes on with them.
+///
+/// # Errors
+/// A part that is missing, of another run, or damaged; a file that cannot be written.
+pub fn merge_shards(run: impl AsRef<Path>, shards: &[PathBuf], progress: &Progress) -> Result<()> {
+    Ok(walk::merge(run.as_ref(), shards, progress)?)
+}
+
+impl Device {
+    /// Opens what computes.
+    ///
+    /// # Errors
+    /// There is no such GPU, its driver refuses, or the library was built without GPUs.
+    pub fn open(choice: DeviceChoice) -> Result<Self> {
+        Ok(choice.open()?)
+    }
+}
