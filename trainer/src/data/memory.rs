@@ -137,7 +137,6 @@ impl Memory {
 mod tests {
     use super::super::table::table_from;
     use super::super::{Data, Dataset, Layout, Shape};
-    use super::*;
 
     fn refused(data: &Data) -> String {
         Dataset::read(data, 0).err().expect("refused").to_string()
