@@ -31,7 +31,7 @@ pub enum EngineKind {
 /// How to draw latent codes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Draws {
-    /// Number of samples; the artifact's own, or [`FLOAT_SAMPLES`].
+    /// Number of samples; the artifact's own unless it is given, 256 of the float engine.
     pub samples: Option<usize>,
     /// Source of the runtime's codes; the artifact's own.
     pub source: Option<CodeSource>,
