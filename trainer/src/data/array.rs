@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use fiberwalk_formats::MAX_MAP;
 
-use super::block::{Block, Values};
+use super::numbers::{Numbers, Values};
 use super::spread::Spread;
 use super::value::LARGEST;
 use super::{ChannelAxis, Column, Layout, Shape};
@@ -173,7 +173,11 @@ impl Array {
     }
 
     /// Features of rows: `[n, features]`, or maps with their channels where `channels` says.
-    pub fn into_block(self, channels: ChannelAxis, labels: &'static str) -> Result<Block, String> {
+    pub fn into_numbers(
+        self,
+        channels: ChannelAxis,
+        labels: &'static str,
+    ) -> Result<Numbers, String> {
         use ChannelAxis::{First, Last, Usual};
         let Self { shape, elements, fortran } = self;
         if shape.iter().skip(1).any(|&length| length == 0) {
@@ -223,19 +227,19 @@ impl Array {
             let axes: Vec<_> = axes.iter().map(|&axis| (shape[axis], strides[axis])).collect();
             values = values.along(&axes).map_err(|error| error.to_string())?;
         }
-        let block = Block { layout, values: Arc::new(values), blurred, labels };
-        match block.not_finite() {
-            None => Ok(block),
+        let numbers = Numbers { layout, values: Arc::new(values), blurred, labels };
+        match numbers.not_finite() {
+            None => Ok(numbers),
             Some((row, input, found)) => Err(format!(
                 "row {}, `{}`: found {found}, expected a finite number within ± {LARGEST:e}",
                 row + 1,
-                block.layout.names()[input]
+                numbers.layout.names()[input]
             )),
         }
     }
 }
 
-impl Block {
+impl Numbers {
     /// Row, input and value of the first number that is none or too large.
     fn not_finite(&self) -> Option<(usize, usize, f32)> {
         let Values::Floats(floats) = &*self.values else { return None };
@@ -267,23 +271,23 @@ mod tests {
 
     #[test]
     fn channels_go_last() {
-        let block = array(&[1, 2, 1, 3]).into_block(ChannelAxis::First, "").expect("a map");
-        assert_eq!(block.layout, Layout::Image(Shape { height: 1, width: 3, channels: 2 }));
-        assert_eq!(block.values.to_floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        let series = array(&[1, 2, 3]).into_block(ChannelAxis::First, "").expect("a series");
-        assert_eq!((series.layout, &series.values), (block.layout.clone(), &block.values));
-        let last = array(&[1, 3, 2]).into_block(ChannelAxis::Last, "").expect("a series");
-        assert_eq!(last.layout, block.layout);
+        let numbers = array(&[1, 2, 1, 3]).into_numbers(ChannelAxis::First, "").expect("a map");
+        assert_eq!(numbers.layout, Layout::Image(Shape { height: 1, width: 3, channels: 2 }));
+        assert_eq!(numbers.values.to_floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        let series = array(&[1, 2, 3]).into_numbers(ChannelAxis::First, "").expect("a series");
+        assert_eq!((series.layout, &series.values), (numbers.layout.clone(), &numbers.values));
+        let last = array(&[1, 3, 2]).into_numbers(ChannelAxis::Last, "").expect("a series");
+        assert_eq!(last.layout, numbers.layout);
         assert_eq!(last.values.to_floats(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
     fn the_order_of_fortran_is_undone() {
         let fortran = Array { fortran: true, ..array(&[2, 3]) };
-        let block = fortran.into_block(ChannelAxis::Usual, "").expect("rows");
-        assert!(matches!(&block.layout, Layout::Columns(_)));
-        assert_eq!(block.layout.names(), ["x0", "x1", "x2"]);
-        assert_eq!(block.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        let numbers = fortran.into_numbers(ChannelAxis::Usual, "").expect("rows");
+        assert!(matches!(&numbers.layout, Layout::Columns(_)));
+        assert_eq!(numbers.layout.names(), ["x0", "x1", "x2"]);
+        assert_eq!(numbers.values.to_floats(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
     }
 
     /// They are refused to train on; a few rows to predict may well lie close together.
@@ -293,26 +297,26 @@ mod tests {
         let elements = Elements::Double(elements.into());
         let array = Array { shape: vec![3, 2], elements, fortran: false };
         let message =
-            array.into_block(ChannelAxis::Usual, "").expect("rows").blurred.expect("close");
+            array.into_numbers(ChannelAxis::Usual, "").expect("rows").blurred.expect("close");
         assert!(message.contains("`x0` varies by 1.8e-5 near 52.52"), "{message}");
         assert_eq!(
-            self::array(&[3, 2]).into_block(ChannelAxis::Usual, "").expect("rows").blurred,
+            self::array(&[3, 2]).into_numbers(ChannelAxis::Usual, "").expect("rows").blurred,
             None
         );
     }
 
     #[test]
     fn what_is_no_row_of_numbers_is_refused() {
-        let block = |array: Array, first| {
+        let refused = |array: Array, first| {
             let channels = if first { ChannelAxis::First } else { ChannelAxis::Usual };
-            array.into_block(channels, "").expect_err("refused")
+            array.into_numbers(channels, "").expect_err("refused")
         };
-        assert!(block(array(&[4]), false).contains("found an array [4], expected rows"));
-        assert!(block(array(&[4, 2]), true).contains("[n, channels, height, width]"));
-        assert!(block(array(&[4, 0]), false).contains("empty"));
+        assert!(refused(array(&[4]), false).contains("found an array [4], expected rows"));
+        assert!(refused(array(&[4, 2]), true).contains("[n, channels, height, width]"));
+        assert!(refused(array(&[4, 0]), false).contains("empty"));
         let elements = Elements::Double(vec![0.0, 1.0, f64::NAN, 3.0].into());
         let nan = Array { shape: vec![2, 2], elements, fortran: false };
-        assert!(block(nan, false).contains("row 2, `x0`: found NaN"));
+        assert!(refused(nan, false).contains("row 2, `x0`: found NaN"));
         assert!(array(&[4, 2]).into_fields().expect_err("two").contains("one label a row"));
     }
 }

@@ -105,7 +105,7 @@ impl Dataset {
 
     /// An error about one input value of one row.
     pub fn bad_input(&self, row: usize, input: usize, expected: String) -> TableError {
-        let name = self.layout.column_of(input).filter(|_| self.table.block().is_none());
+        let name = self.layout.column_of(input).filter(|_| self.table.numbers().is_none());
         match name.map(|name| self.table.column(name)) {
             Some(Ok(column)) => self.table.bad_field(row, column, expected),
             Some(Err(error)) => error,

@@ -9,7 +9,7 @@ use fiberwalk_formats::MAX_MAP;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
-use super::block::{Block, Values};
+use super::numbers::{Numbers, Values};
 use super::table::{TableError, unreadable};
 use super::{Layout, Shape};
 use crate::files;
@@ -23,7 +23,7 @@ const DECODER_BYTES: usize = 1 << 24;
 /// Images of one size, in the order of their paths.
 pub(super) struct Images {
     /// Their pixels.
-    pub block: Block,
+    pub numbers: Numbers,
     /// Name of each one's subfolder, if they are in such.
     pub classes: Option<Vec<String>>,
 }
@@ -69,14 +69,14 @@ pub(super) fn read(folder: &Path, hash: &mut Sha256) -> Result<Images, TableErro
     let Some((_, shape)) = first else {
         return Err(unusable("found no image, expected PNG files in one subfolder a class".into()));
     };
-    let block = Block {
+    let numbers = Numbers {
         layout: Layout::Image(shape),
         values: Arc::new(Values::Bytes(pixels.finish().map_err(unreadable)?)),
         blurred: None,
         labels: "expected one subfolder a class",
     };
     let classes = images.into_iter().map(|(_, class)| class).collect();
-    Ok(Images { block, classes: labelled.then_some(classes) })
+    Ok(Images { numbers, classes: labelled.then_some(classes) })
 }
 
 /// Height, width and channels of a PNG file, and its pixels. Palettes become colours, 16 bits become 8.
@@ -178,13 +178,13 @@ mod tests {
             ("ant/c.png", gray(&[5, 6])),
             (".DS_Store", b"?".to_vec()),
         ];
-        let Images { block, classes } = images(&files).expect("images");
+        let Images { numbers, classes } = images(&files).expect("images");
         assert_eq!(classes.expect("labelled"), ["ant", "cat", "cat"]);
-        assert_eq!(*block.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4].into()));
-        assert_eq!(block.layout, Layout::Image(Shape { height: 1, width: 2, channels: 1 }));
+        assert_eq!(*numbers.values, Values::Bytes(vec![5, 6, 1, 2, 3, 4].into()));
+        assert_eq!(numbers.layout, Layout::Image(Shape { height: 1, width: 2, channels: 1 }));
         let colour = png(1, 1, ColorType::Rgb, &[7, 8, 9]);
-        let Images { block, classes } = images(&[("a.png", colour)]).expect("an image");
-        assert_eq!((classes, &*block.values), (None, &Values::Bytes(vec![7, 8, 9].into())));
+        let Images { numbers, classes } = images(&[("a.png", colour)]).expect("an image");
+        assert_eq!((classes, &*numbers.values), (None, &Values::Bytes(vec![7, 8, 9].into())));
     }
 
     /// Sides that a file claims cost no memory.

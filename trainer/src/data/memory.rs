@@ -91,7 +91,7 @@ impl Memory {
     pub(super) fn table(&self, path: &Path, channels: ChannelAxis) -> Result<Table, TableError> {
         let unusable = |message| TableError::Unusable { path: path.to_owned(), message };
         let mut hash = Sha256::new();
-        let block = match &self.array {
+        let numbers = match &self.array {
             None => None,
             Some((values, shape)) => {
                 let count = super::array::count(shape).map_err(unusable)?;
@@ -106,12 +106,12 @@ impl Memory {
                 values.iter().for_each(|value| hash.update(value.to_le_bytes()));
                 let elements = Elements::Single(values.clone().into());
                 let array = Array { shape: shape.clone(), elements, fortran: false };
-                Some(array.into_block(channels, LABELS).map_err(unusable)?)
+                Some(array.into_numbers(channels, LABELS).map_err(unusable)?)
             }
         };
         let (names, fields): (Vec<String>, Vec<Vec<String>>) =
             self.columns.iter().map(|(name, column)| (name.clone(), column.fields())).unzip();
-        let rows = block.as_ref().map(|block| block.values.len() / block.layout.len());
+        let rows = numbers.as_ref().map(|numbers| numbers.values.len() / numbers.layout.len());
         let rows = rows.or_else(|| fields.first().map(Vec::len)).unwrap_or_default();
         for (name, fields) in names.iter().zip(&fields) {
             if fields.len() != rows {
@@ -129,7 +129,7 @@ impl Memory {
         if rows == 0 {
             return Err(TableError::NoRows(path.to_owned()));
         }
-        Table::of_columns(path, hexadecimal(hash), names, &fields, block)
+        Table::of_columns(path, hexadecimal(hash), names, &fields, numbers)
     }
 }
 

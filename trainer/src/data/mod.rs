@@ -2,7 +2,6 @@
 //! [`Table`] is what the file holds, a [`Dataset`] what is trained on; [`Schema`] knows what its numbers mean.
 
 mod array;
-mod block;
 mod dataset;
 mod fields;
 mod folder;
@@ -12,6 +11,7 @@ mod inputs;
 mod layout;
 mod memory;
 mod npy;
+mod numbers;
 mod numpy;
 mod outliers;
 mod records;
@@ -26,12 +26,12 @@ mod target;
 mod value;
 
 pub use crate::network::Shape;
-pub use block::Values;
 pub use dataset::Dataset;
 pub use given::Data;
 pub use inputs::Inputs;
 pub use layout::{Column, Layout};
 pub use memory::ColumnValues;
+pub use numbers::Values;
 pub use rows::Rows;
 pub use schema::Schema;
 pub use series::Series;

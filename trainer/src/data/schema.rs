@@ -229,7 +229,7 @@ impl Schema {
         let series = source.series.or(&self.series);
         let table = source.table(target)?;
         series.check(target).map_err(|message| table.unusable(message))?;
-        if table.block().is_some() {
+        if table.numbers().is_some() {
             return Ok((series, table));
         }
         let (expected, channels) = match &self.layout {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::block::Block;
 use super::layout::read_columns;
+use super::numbers::Numbers;
 use super::outliers;
 use super::table::unreadable;
 use super::value::Value;
@@ -137,7 +137,7 @@ pub(super) fn windows(
     }
     let channels = Layout::Columns(channels.to_vec());
     let outliers = outliers::notes(table, &channels, &raw);
-    let block = Block {
+    let numbers = Numbers {
         layout,
         values: Arc::new(Values::Floats(values.finish().map_err(unreadable)?)),
         blurred: None,
@@ -146,7 +146,7 @@ pub(super) fn windows(
     let last: Vec<usize> = starts.iter().map(|start| start + length - 1).collect();
     let target = table.column(target).ok();
     let columns: Vec<usize> = groups.into_iter().chain(target).collect();
-    Ok(Windows { table: table.condensed(&last, &columns, block)?, note, outliers })
+    Ok(Windows { table: table.condensed(&last, &columns, numbers)?, note, outliers })
 }
 
 #[cfg(test)]
@@ -170,12 +170,13 @@ mod tests {
     #[test]
     fn windows_stay_within_group_and_class() {
         let Windows { table, note, .. } = cut(&series(2, 1), Some(3)).expect("windows");
-        let block = table.block().expect("numbers");
-        assert_eq!(block.layout.names(), ["a@0", "b@0", "a@1", "b@1"]);
-        assert_eq!(block.layout.map(), Some(Shape { height: 1, width: 2, channels: 2 }));
-        let firsts: Vec<f32> = block.values.to_floats().chunks(4).map(|window| window[0]).collect();
+        let numbers = table.numbers().expect("numbers");
+        assert_eq!(numbers.layout.names(), ["a@0", "b@0", "a@1", "b@1"]);
+        assert_eq!(numbers.layout.map(), Some(Shape { height: 1, width: 2, channels: 2 }));
+        let firsts: Vec<f32> =
+            numbers.values.to_floats().chunks(4).map(|window| window[0]).collect();
         assert_eq!(firsts, [1.0, 2.0, 4.0, 6.0]);
-        assert_eq!(block.values.to_floats()[..4], [1.0, 10.0, 2.0, 20.0]);
+        assert_eq!(numbers.values.to_floats()[..4], [1.0, 10.0, 2.0, 20.0]);
         assert_eq!(table.columns, ["who", "class"]);
         assert_eq!(table.fields(1).collect::<String>(), "uuvv");
         assert_eq!(note, "4 windows of 2 rows every 1");

@@ -10,9 +10,9 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::array::{Array, LABELS_OPTION};
-use super::block::Block;
 use super::fields::Hashing;
 use super::memory::Memory;
+use super::numbers::Numbers;
 use super::table::{hexadecimal, unreadable};
 use super::{Series, Table, TableError, folder, idx, npy, numpy};
 use crate::excerpt::{excerpt, list};
@@ -117,11 +117,11 @@ impl Source {
         let kind = self.kind();
         self.check(kind)?;
         let mut hash = Sha256::new();
-        let (block, labels) = match kind {
+        let (numbers, labels) = match kind {
             Kind::Csv => return Table::read(&self.path),
             Kind::Folder => {
                 let images = folder::read(&self.path, &mut hash)?;
-                (images.block, images.classes.map(|classes| (self.path.clone(), classes)))
+                (images.numbers, images.classes.map(|classes| (self.path.clone(), classes)))
             }
             Kind::Idx => {
                 let array = unzipped(&self.path, &mut hash, |file| idx::read(file))?;
@@ -129,7 +129,7 @@ impl Source {
                             `labels`";
                 let labels = self.labels.clone().or_else(|| labels_beside(&self.path));
                 (
-                    self.block(array, hint)?,
+                    self.numbers(array, hint)?,
                     labels.map(|path| labels_of(path, &mut hash)).transpose()?,
                 )
             }
@@ -137,7 +137,7 @@ impl Source {
                 let file = Hashing::new(open(&self.path)?, &mut hash);
                 let array = npy::read(file).map_err(|message| malformed(&self.path, message))?;
                 let labels = self.labels.clone().map(|path| labels_of(path, &mut hash));
-                (self.block(array, LABELS_OPTION)?, labels.transpose()?)
+                (self.numbers(array, LABELS_OPTION)?, labels.transpose()?)
             }
             Kind::Npz => return self.archive(target, hash),
             Kind::Memory => {
@@ -148,7 +148,7 @@ impl Source {
         // The layout is part of what the data are.
         hash.update([self.channels as u8]);
         let columns = labels.map(|(path, labels)| (target.to_owned(), path, labels));
-        self.join(block, columns.into_iter().collect(), hash)
+        self.join(numbers, columns.into_iter().collect(), hash)
     }
 
     /// Refuses options that mean nothing for a file of this kind.
@@ -198,7 +198,7 @@ impl Source {
         let array = archive.array(&features).map_err(malformed)?;
         let hint =
             "expected an array y or labels, arrays named by `arrays`, X,Y, or a file of `labels`";
-        let block = self.block(array, hint)?;
+        let numbers = self.numbers(array, hint)?;
         let mut column = |column: &str, array: &str| {
             let fields = archive.array(array).and_then(Array::into_fields);
             let fields = fields
@@ -217,24 +217,24 @@ impl Source {
             (None, Some(array)) => columns.push(column(target, &array)?),
             (None, None) => {}
         }
-        self.join(block, columns, hash)
+        self.join(numbers, columns, hash)
     }
 
-    fn block(&self, array: Array, labels: &'static str) -> Result<Block, TableError> {
+    fn numbers(&self, array: Array, labels: &'static str) -> Result<Numbers, TableError> {
         if array.rows() == 0 {
             return Err(self.unusable(format!("found an array {:?}: it has no rows", array.shape)));
         }
-        array.into_block(self.channels, labels).map_err(|message| malformed(&self.path, message))
+        array.into_numbers(self.channels, labels).map_err(|message| malformed(&self.path, message))
     }
 
-    /// The table of a block and columns beside it, each with its name, its file and its fields.
+    /// The table of numbers and columns beside them, each with its name, its file and its fields.
     fn join(
         &self,
-        block: Block,
+        numbers: Numbers,
         columns: Vec<(String, PathBuf, Vec<String>)>,
         hash: Sha256,
     ) -> Result<Table, TableError> {
-        let rows = block.values.len() / block.layout.len();
+        let rows = numbers.values.len() / numbers.layout.len();
         for (column, path, fields) in &columns {
             if fields.len() != rows {
                 let found = fields.len();
@@ -254,7 +254,7 @@ impl Source {
         if seen.len() < names.len() {
             return Err(self.unusable(format!("two columns have one name: {}", list(&names))));
         }
-        Table::of_columns(&self.path, hexadecimal(hash), names, &fields, Some(block))
+        Table::of_columns(&self.path, hexadecimal(hash), names, &fields, Some(numbers))
     }
 
     fn unusable(&self, message: String) -> TableError {
@@ -401,7 +401,7 @@ mod tests {
     fn expect_images(data: &Dataset) {
         assert_eq!(data.layout.map(), Some(Shape { height: 2, width: 3, channels: 1 }));
         assert_eq!(
-            data.table.block().map(|block| &*block.values),
+            data.table.numbers().map(|numbers| &*numbers.values),
             Some(&Values::Bytes(pixels().into()))
         );
         assert!(data.raw.iter().eq(pixels().into_iter().map(f32::from)));

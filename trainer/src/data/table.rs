@@ -8,8 +8,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::block::Block;
 use super::fields::{Fields, FieldsWriter, Hashing};
+use super::numbers::Numbers;
 use super::records::{Record, RecordError, Records};
 use super::value::{LARGEST, is_missing, number};
 use crate::excerpt::{excerpt, list, nearest};
@@ -129,8 +129,8 @@ pub(super) enum Held {
     Text,
 }
 
-/// The rows of a data file: fields of named columns, every row as long as the header, and beside them a block
-/// of numbers where the file holds images or arrays, or was cut into windows.
+/// The rows of a data file: fields of named columns, every row as long as the header, and numbers
+/// beside them where the file holds images or arrays, or was cut into windows.
 #[derive(Debug)]
 pub struct Table {
     /// Where it was read from.
@@ -140,7 +140,7 @@ pub struct Table {
     /// SHA-256 of what was read, hexadecimal.
     pub sha256: String,
     fields: Fields,
-    block: Option<Block>,
+    numbers: Option<Numbers>,
 }
 
 /// Most columns of a file: as many as a map has values, which nothing may have more of.
@@ -184,34 +184,34 @@ impl Table {
         }
         drop(records);
         let fields = fields.finish().map_err(unreadable)?;
-        Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, block: None })
+        Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, numbers: None })
     }
 
-    /// Columns of text, each with a field a row, and a block of so many rows beside them or none.
+    /// Columns of text, each with a field a row, and numbers of so many rows beside them or none.
     pub(super) fn of_columns(
         path: &Path,
         sha256: String,
         columns: Vec<String>,
         fields: &[Vec<String>],
-        block: Option<Block>,
+        numbers: Option<Numbers>,
     ) -> Result<Self, TableError> {
         check_names(path, &columns.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let beside = block.as_ref().map(|block| block.values.len() / block.layout.len());
+        let beside = numbers.as_ref().map(|numbers| numbers.values.len() / numbers.layout.len());
         let mut rows = FieldsWriter::new(columns.len());
         for row in 0..beside.or_else(|| fields.first().map(Vec::len)).unwrap_or_default() {
             let fields = || fields.iter().map(|fields| fields[row].as_str());
             rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
         }
         let fields = rows.finish().map_err(|error| unreadable(path, error))?;
-        Ok(Self { path: path.to_owned(), columns, sha256, fields, block })
+        Ok(Self { path: path.to_owned(), columns, sha256, fields, numbers })
     }
 
-    /// The named columns of the named rows, with a block of as many rows.
+    /// The named columns of the named rows, with numbers of as many rows.
     pub(super) fn condensed(
         &self,
         rows: &[usize],
         columns: &[usize],
-        block: Block,
+        numbers: Numbers,
     ) -> Result<Self, TableError> {
         let fields = self.chosen(rows, columns);
         Ok(Self {
@@ -219,7 +219,7 @@ impl Table {
             columns: columns.iter().map(|&column| self.columns[column].clone()).collect(),
             sha256: self.sha256.clone(),
             fields: fields.map_err(|error| unreadable(&self.path, error))?,
-            block: Some(block),
+            numbers: Some(numbers),
         })
     }
 
@@ -229,14 +229,14 @@ impl Table {
         rows.iter().for_each(|&row| hash.update((row as u64).to_le_bytes()));
         let columns: Vec<usize> = (0..self.columns.len()).collect();
         let chosen = || -> io::Result<_> {
-            let block = self.block.as_ref().map(|block| {
-                let values = block.values.rows(rows, block.layout.len())?;
-                io::Result::Ok(Block { values: Arc::new(values), ..block.clone() })
+            let numbers = self.numbers.as_ref().map(|numbers| {
+                let values = numbers.values.rows(rows, numbers.layout.len())?;
+                io::Result::Ok(Numbers { values: Arc::new(values), ..numbers.clone() })
             });
-            Ok((self.chosen(rows, &columns)?, block.transpose()?))
+            Ok((self.chosen(rows, &columns)?, numbers.transpose()?))
         };
-        let (fields, block) = chosen().map_err(|error| unreadable(&self.path, error))?;
-        Ok(Self { sha256: hexadecimal(hash), fields, block, ..self })
+        let (fields, numbers) = chosen().map_err(|error| unreadable(&self.path, error))?;
+        Ok(Self { sha256: hexadecimal(hash), fields, numbers, ..self })
     }
 
     fn chosen(&self, rows: &[usize], columns: &[usize]) -> io::Result<Fields> {
@@ -249,8 +249,8 @@ impl Table {
     }
 
     /// The numbers beside the columns.
-    pub(super) const fn block(&self) -> Option<&Block> {
-        self.block.as_ref()
+    pub(super) const fn numbers(&self) -> Option<&Numbers> {
+        self.numbers.as_ref()
     }
 
     /// Number of data rows.
@@ -264,9 +264,9 @@ impl Table {
     /// [`TableError::NoColumn`] lists the columns that exist.
     pub fn column(&self, name: &str) -> Result<usize, TableError> {
         let found = self.columns.iter().position(|column| column == name);
-        found.ok_or_else(|| match &self.block {
-            Some(block) if self.columns.is_empty() => {
-                self.unusable(format!("found no `{name}`: {}", block.labels))
+        found.ok_or_else(|| match &self.numbers {
+            Some(numbers) if self.columns.is_empty() => {
+                self.unusable(format!("found no `{name}`: {}", numbers.labels))
             }
             _ => TableError::NoColumn {
                 path: self.path.clone(),
@@ -296,9 +296,9 @@ impl Table {
         count.held(self, column)
     }
 
-    /// The header and the named rows as CSV text; none where a block of numbers lies beside the columns.
+    /// The header and the named rows as CSV text; none where numbers lie beside the columns.
     pub fn to_csv(&self, rows: &[usize]) -> Option<Vec<u8>> {
-        if self.block.is_some() {
+        if self.numbers.is_some() {
             return None;
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
@@ -357,7 +357,7 @@ impl Table {
         }
     }
 
-    /// An error about the number `found` in the block.
+    /// An error about the number `found` among those beside the columns.
     pub(super) fn bad_number(
         &self,
         row: usize,

@@ -63,10 +63,10 @@ impl Layout {
     /// A text column with too many values, a column of numbers and other fields, or no column but those; an
     /// array of which 32-bit floats hold too little.
     pub fn learn(table: &Table, besides: &[&str]) -> Result<Self, TableError> {
-        match table.block() {
-            Some(block) => match &block.blurred {
+        match table.numbers() {
+            Some(numbers) => match &numbers.blurred {
                 Some(message) => Err(table.unusable(message.clone())),
-                None => Ok(block.layout.clone()),
+                None => Ok(numbers.layout.clone()),
             },
             None => Column::learn(table, besides).map(Self::Columns),
         }
@@ -162,7 +162,7 @@ impl Layout {
     /// Missing and unknown columns, and fields that are no numbers or unknown categories; another number of
     /// values, or another map.
     pub fn read(&self, table: &Table, besides: &[&str]) -> Result<Arc<Values>, TableError> {
-        let Some(block) = table.block() else {
+        let Some(numbers) = table.numbers() else {
             return match self {
                 Self::Columns(columns) => read_columns(columns, table, besides),
                 Self::Image(_) | Self::Windows { .. } => {
@@ -172,16 +172,16 @@ impl Layout {
                 }
             };
         };
-        match (block.layout.map(), self.map()) {
+        match (numbers.layout.map(), self.map()) {
             (Some(found), Some(expected)) if found != expected => Err(table.unusable(format!(
                 "found maps of {found}, expected {expected} as the model was trained with"
             ))),
-            _ if block.layout.len() != self.len() => Err(table.unusable(format!(
+            _ if numbers.layout.len() != self.len() => Err(table.unusable(format!(
                 "found {} features a row, expected {} as the model was trained with",
-                block.layout.len(),
+                numbers.layout.len(),
                 self.len()
             ))),
-            _ => Ok(block.values.clone()),
+            _ => Ok(numbers.values.clone()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Numbers that belong to the rows of a table.
+//! Rows that are numbers from the start, not fields of text.
 
 use std::borrow::Cow;
 use std::io;
@@ -10,20 +10,20 @@ use bytemuck::Pod;
 use super::Layout;
 use crate::store::{Store, Writer};
 
-/// A part of every row that is numbers from the start: an image, a window of a series, an array's columns.
+/// The part of every row that is numbers from the start: an image, a window of a series, an array's columns.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
-    /// What a row is.
+pub(super) struct Numbers {
+    /// Layout of a row.
     pub layout: Layout,
     /// Original units, row-major `[n, inputs]`, all finite.
     pub values: Arc<Values>,
-    /// What is wrong with them to train on, where 32-bit floats hold too little of what was read.
+    /// Why they are not to be trained on, where 32-bit floats hold too little of what was read.
     pub blurred: Option<String>,
     /// Where labels were looked for.
     pub labels: &'static str,
 }
 
-/// Numbers, one byte each as long as bytes are what they are.
+/// Values, one byte each as long as all are bytes.
 #[derive(Debug, PartialEq)]
 pub enum Values {
     /// Pixels.
