@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::network::Parameters;
-use super::product::{Place, Tile, View, code_of, index};
+use super::product::{Strides, Tile, View, code_of, index};
 use crate::network::{Activation, Block, LayerShape, Shape, Window};
 
 /// Steps of the depth, positions times rows, that one workgroup sums of the gradient of weights: there
@@ -43,9 +43,9 @@ struct Words {
     share: u32,
     shares: u32,
     biases: u32,
-    left: Place,
-    right: Place,
-    out: Place,
+    left: Strides,
+    right: Strides,
+    out: Strides,
 }
 
 /// Buffers that a product reads and writes.
@@ -133,9 +133,9 @@ impl Convolution {
             share: index(depth.div_ceil(shares)),
             shares: index(shares),
             biases: index(biases),
-            left: left.place,
-            right: right.place,
-            out: out.place,
+            left: left.strides,
+            right: right.strides,
+            out: out.strides,
         };
         let shape = [
             ("PRODUCT", product as usize),

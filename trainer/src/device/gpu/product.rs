@@ -17,13 +17,13 @@ pub(super) struct View<'a> {
     pub rows: usize,
     /// Shape.
     pub columns: usize,
-    pub(super) place: Place,
+    pub(super) strides: Strides,
 }
 
 /// Strides in the layout of `product.wgsl`.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Place {
+pub(super) struct Strides {
     offset: u32,
     row_stride: u32,
     column_stride: u32,
@@ -50,23 +50,23 @@ impl<'a> View<'a> {
         batch: usize,
         [row_stride, column_stride]: [usize; 2],
     ) -> Self {
-        let place = Place {
+        let strides = Strides {
             offset: index(offset),
             row_stride: index(row_stride),
             column_stride: index(column_stride),
             batch: index(batch),
         };
-        Self { buffer, rows, columns, place }
+        Self { buffer, rows, columns, strides }
     }
 
     /// The transposed view.
     pub fn transposed(self) -> Self {
-        let place = Place {
-            row_stride: self.place.column_stride,
-            column_stride: self.place.row_stride,
-            ..self.place
+        let strides = Strides {
+            row_stride: self.strides.column_stride,
+            column_stride: self.strides.row_stride,
+            ..self.strides
         };
-        Self { rows: self.columns, columns: self.rows, place, ..self }
+        Self { rows: self.columns, columns: self.rows, strides, ..self }
     }
 }
 
@@ -93,10 +93,10 @@ struct Parameters {
     columns: u32,
     depth: u32,
     unused: u32,
-    left: Place,
-    right: Place,
-    out: Place,
-    other: Place,
+    left: Strides,
+    right: Strides,
+    out: Strides,
+    other: Strides,
 }
 
 impl Gpu {
@@ -137,10 +137,10 @@ impl Gpu {
             columns: index(out.columns),
             depth: index(left.columns),
             unused: 0,
-            left: left.place,
-            right: right.place,
-            out: out.place,
-            other: other.place,
+            left: left.strides,
+            right: right.strides,
+            out: out.strides,
+            other: other.strides,
         };
         self.dispatch(
             kernel,
