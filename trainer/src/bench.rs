@@ -14,7 +14,8 @@ use crate::descent::{Schedule, TrainingSet};
 use crate::device::{Device, best_time};
 use crate::drift::{Drift, Walk};
 use crate::network::{
-    Activation, Architecture, Base, LayerShape, LayerSpec, Matrix, Place, Shape, multiply_by_gemm,
+    Activation, Architecture, Base, LayerShape, LayerSpec, Matrix, PlacedBlock, Shape,
+    multiply_by_gemm,
 };
 use crate::random::{Purpose, stream};
 use crate::task::{Likelihood, Targets};
@@ -99,8 +100,8 @@ impl Case {
 
     /// The matrix products of one particle-step.
     fn products(&self) -> Vec<Product> {
-        let places = self.architecture.places().into_iter();
-        let products = places.enumerate().flat_map(|(index, Place { layer, sums, .. })| {
+        let blocks = self.architecture.placed_blocks().into_iter();
+        let products = blocks.enumerate().flat_map(|(index, PlacedBlock { layer, sums, .. })| {
             let of = |kind| Product { kind, layer, rows: sums.positions() * self.batch };
             let inputs = (index > 0).then(|| of(Kind::Inputs));
             [of(Kind::Outputs), of(Kind::Weights)].into_iter().chain(inputs)
@@ -187,12 +188,12 @@ struct Operands {
 
 impl Operands {
     fn new(case: &Case) -> Self {
-        let places = case.architecture.places();
-        let weights = places.iter().map(|place| place.layer.weights().len()).max().unwrap_or(0);
-        let wide = |Place { layer, sums, .. }: &Place<'_>| {
+        let blocks = case.architecture.placed_blocks();
+        let weights = blocks.iter().map(|placed| placed.layer.weights().len()).max().unwrap_or(0);
+        let wide = |PlacedBlock { layer, sums, .. }: &PlacedBlock<'_>| {
             layer.inputs.max(layer.outputs) * sums.positions() * case.batch
         };
-        let values = places.iter().map(wide).max().unwrap_or(0);
+        let values = blocks.iter().map(wide).max().unwrap_or(0);
         let half = |length| vec![0.5; length];
         Self {
             weights: half(weights),

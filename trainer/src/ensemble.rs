@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::engine::{Engine, Predictor};
 use crate::import::{Layers, Order};
-use crate::network::{Activation, Architecture, LayerSpec, Place};
+use crate::network::{Activation, Architecture, LayerSpec, PlacedBlock};
 use crate::run_dir::write_atomically;
 use crate::task::{Calibration, NoiseStd, Temperature};
 
@@ -55,31 +55,31 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
     let (mean, unit) = (f64::from(schema.task.origin()), f64::from(schema.task.unit()));
     let offset: Vec<f64> = schema.mean.iter().map(|&mean| mean.into()).collect();
     let factor: Vec<f64> = schema.std.iter().map(|&std| 1.0 / f64::from(std)).collect();
-    let places = architecture.places();
-    let mut tensors = vec![Vec::new(); 2 * places.len()];
+    let blocks = architecture.placed_blocks();
+    let mut tensors = vec![Vec::new(); 2 * blocks.len()];
     let mut padding = None;
     for theta in thetas {
         let mut layers = Layers::of(architecture, theta, None);
         layers.take_raw_inputs(&offset, &factor);
         layers.rescale_output(mean, unit);
         padding = layers.padding().map(<[f64]>::to_vec);
-        let each = layers.layers.iter().zip(&places).zip(tensors.chunks_exact_mut(2));
-        for ((layer, place), tensors) in each {
-            let weights = Order::ChannelsFirst.of_channels_last(&layer.weights, place.reads());
+        let each = layers.layers.iter().zip(&blocks).zip(tensors.chunks_exact_mut(2));
+        for ((layer, placed), tensors) in each {
+            let weights = Order::ChannelsFirst.of_channels_last(&layer.weights, placed.reads());
             for (values, tensor) in [&weights, &layer.biases].into_iter().zip(tensors) {
                 tensor.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes()));
             }
         }
     }
     let stacked = if thetas.len() == 1 { vec![] } else { vec![thetas.len()] };
-    let mut views = Vec::with_capacity(2 * places.len());
-    for ((place, name), bytes) in
-        places.iter().zip(names(architecture)).zip(tensors.chunks_exact(2))
+    let mut views = Vec::with_capacity(2 * blocks.len());
+    for ((placed, name), bytes) in
+        blocks.iter().zip(names(architecture)).zip(tensors.chunks_exact(2))
     {
-        let outputs = place.layer.outputs;
-        let reads = match place.block.window {
-            None => vec![place.layer.inputs],
-            Some(_) => Order::ChannelsFirst.dimensions(place.reads()),
+        let outputs = placed.layer.outputs;
+        let reads = match placed.block.window {
+            None => vec![placed.layer.inputs],
+            Some(_) => Order::ChannelsFirst.dimensions(placed.reads()),
         };
         let weights = [stacked.as_slice(), &[outputs], &reads].concat();
         let biases = [stacked.as_slice(), &[outputs]].concat();
@@ -112,12 +112,12 @@ pub fn write(predictor: &Predictor, path: &Path) -> anyhow::Result<()> {
 /// The layers' indices in a `Sequential` where activations, pooling and the flattening count too.
 fn names(architecture: &Architecture) -> Vec<usize> {
     let mut next = 0;
-    let name = |place: &Place<'_>| {
-        let flattens = place.block.window.is_none() && place.input.positions() > 1;
+    let name = |placed: &PlacedBlock<'_>| {
+        let flattens = placed.block.window.is_none() && placed.input.positions() > 1;
         let name = next + usize::from(flattens);
-        let activated = place.block.activation != Activation::Identity;
-        next = name + 1 + usize::from(activated) + usize::from(place.block.pool.is_some());
+        let activated = placed.block.activation != Activation::Identity;
+        next = name + 1 + usize::from(activated) + usize::from(placed.block.pool.is_some());
         name
     };
-    architecture.places().iter().map(name).collect()
+    architecture.placed_blocks().iter().map(name).collect()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::config::{Choice, Export};
 use crate::decoder::{DecoderShape, LayerDecoder, modulation_len};
-use crate::network::{Architecture, Place};
+use crate::network::{Architecture, PlacedBlock};
 
 /// Bytes of a bias, as the artifact stores it.
 const BIAS_BYTES: usize = 2;
@@ -116,7 +116,7 @@ fn dense_products(dense: &Dense<'_>) -> usize {
 
 /// Multiply-accumulates of one pass of the network: Σ positions · inputs · outputs over its layers.
 pub fn pass_products(architecture: &Architecture) -> usize {
-    architecture.places().iter().map(Place::products).sum()
+    architecture.placed_blocks().iter().map(PlacedBlock::products).sum()
 }
 
 /// Bytes of one network in int8: one a weight, two a bias, as in the artifact.

@@ -118,12 +118,13 @@ impl Layers {
     /// The layers of a parameter vector, of x − `zero` where that is given.
     pub fn of(architecture: &Architecture, theta: &[f32], zero: Option<&[f32]>) -> Self {
         let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect();
-        let layers = architecture.places().into_iter().enumerate().map(|(index, place)| Layer {
-            name: format!("layer {index}"),
-            block: *place.block,
-            weights: wide(&theta[place.layer.weights()]),
-            biases: wide(&theta[place.layer.biases()]),
-        });
+        let layers =
+            architecture.placed_blocks().into_iter().enumerate().map(|(index, placed)| Layer {
+                name: format!("layer {index}"),
+                block: *placed.block,
+                weights: wide(&theta[placed.layer.weights()]),
+                biases: wide(&theta[placed.layer.biases()]),
+            });
         let mut own = Self::new(architecture.input, Order::ChannelsLast, layers.collect());
         own.zero = zero.map_or(own.zero, wide);
         own
@@ -170,8 +171,10 @@ impl Layers {
         }
         let own = self.architecture();
         let before = [None].into_iter().chain(self.layers.iter().map(Some));
-        for ((place, layer), before) in own.places().into_iter().zip(&self.layers).zip(before) {
-            let (found, expected) = (layer.fan_in(), place.layer.inputs);
+        for ((placed, layer), before) in
+            own.placed_blocks().into_iter().zip(&self.layers).zip(before)
+        {
+            let (found, expected) = (layer.fan_in(), placed.layer.inputs);
             if found != expected {
                 let before = before.map_or("the input", |layer| &layer.name);
                 let takes = match layer.block.window {
@@ -180,7 +183,7 @@ impl Layers {
                 };
                 bail!(
                     "{before} gives {} values, but {} takes {takes}",
-                    place.input.len(),
+                    placed.input.len(),
                     layer.name
                 );
             }

@@ -5,7 +5,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::description::{Description, LayerName, LayerTensors, NormName, NormTensors};
 use super::layers::{Layer, Layers, Order};
-use crate::network::{Activation, Architecture, Block, Place, Shape};
+use crate::network::{Activation, Architecture, Block, PlacedBlock, Shape};
 
 /// Reads the layers that `about` names.
 pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
@@ -19,15 +19,16 @@ pub fn read(bytes: &[u8], about: &Description) -> anyhow::Result<Layers> {
     let transposed = tensors.iter().any(|tensors| tensors.transposed);
     let order = if transposed { Order::ChannelsLast } else { Order::ChannelsFirst };
     let architecture = architecture(&file, about, &tensors)?;
-    let places = architecture.places();
+    let blocks = architecture.placed_blocks();
     ensure!(
-        places.len() == tensors.len(),
+        blocks.len() == tensors.len(),
         "layers: found {} names, but `hidden` and the output are {} layers",
         tensors.len(),
-        places.len()
+        blocks.len()
     );
-    let layer = |(place, tensors): (Place<'_>, &LayerTensors)| layer(&file, order, &place, tensors);
-    let layers = places.into_iter().zip(&tensors).map(layer).collect::<anyhow::Result<_>>()?;
+    let layer =
+        |(placed, tensors): (PlacedBlock<'_>, &LayerTensors)| layer(&file, order, &placed, tensors);
+    let layers = blocks.into_iter().zip(&tensors).map(layer).collect::<anyhow::Result<_>>()?;
     Ok(Layers::new(architecture.input, order, layers))
 }
 
@@ -95,17 +96,17 @@ fn architecture(
     Ok(Architecture { input: shape.unwrap_or(Shape::flat(inputs)), blocks })
 }
 
-/// The layer at `place`, of a source that has its maps in this `order`.
+/// The layer at `placed`, of a source that has its maps in this `order`.
 fn layer(
     file: &SafeTensors<'_>,
     order: Order,
-    place: &Place<'_>,
+    placed: &PlacedBlock<'_>,
     tensors: &LayerTensors,
 ) -> anyhow::Result<Layer> {
     let name = &tensors.weight;
     let (shape, values) = tensor(file, name)?;
-    let outputs = place.block.outputs;
-    let (window, reads) = (place.block.window, place.reads());
+    let outputs = placed.block.outputs;
+    let (window, reads) = (placed.block.window, placed.reads());
     let dimensions = match window {
         None => vec![reads.len()],
         Some(_) => order.dimensions(reads),
@@ -120,7 +121,7 @@ fn layer(
         [Order::ChannelsLast.dimensions(map), vec![outputs / groups]].concat()
     };
     let grouped =
-        window.filter(|window| tensors.transposed && window.groups == place.input.channels);
+        window.filter(|window| tensors.transposed && window.groups == placed.input.channels);
     ensure!(
         shape == expected || grouped.is_some_and(|window| shape == depthwise(window.groups)),
         "{name}: found the shape {shape:?}, expected {expected:?}"
@@ -137,7 +138,7 @@ fn layer(
     let biases = tensors.bias.as_ref().map_or(Ok(vec![0.0; outputs]), vector)?;
     let short = [".weight", ".kernel"].iter().find_map(|end| name.strip_suffix(end));
     let short = short.unwrap_or(name).to_owned();
-    let mut layer = Layer { name: short, block: *place.block, weights, biases };
+    let mut layer = Layer { name: short, block: *placed.block, weights, biases };
     if let Some(norm) = &tensors.norm {
         let norm = norm.tensors();
         let or = |name: &Option<String>, value: f64| {

@@ -67,9 +67,9 @@ impl LayerShape {
     }
 }
 
-/// A block in its network.
+/// A block with its shapes and its place in the parameter vector.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct PlacedBlock<'a> {
     /// The block.
     pub block: &'a Block,
     /// Its weights and biases.
@@ -82,7 +82,7 @@ pub struct Place<'a> {
     pub output: Shape,
 }
 
-impl<'a> Place<'a> {
+impl<'a> PlacedBlock<'a> {
     fn new(block: &'a Block, input: Shape, offset: usize) -> Self {
         let (inputs, outputs) = (block.fan_in(input), block.outputs);
         Self {
@@ -197,26 +197,26 @@ impl Architecture {
     }
 
     /// The blocks in order, with their places in the parameter vector and among the maps.
-    pub fn places(&self) -> Vec<Place<'_>> {
+    pub fn placed_blocks(&self) -> Vec<PlacedBlock<'_>> {
         let (mut input, mut offset) = (self.input, 0);
-        let place = |block| {
-            let place = Place::new(block, input, offset);
-            (input, offset) = (place.output, place.layer.parameters().end);
-            place
+        let placed = |block| {
+            let placed = PlacedBlock::new(block, input, offset);
+            (input, offset) = (placed.output, placed.layer.parameters().end);
+            placed
         };
-        self.blocks.iter().map(place).collect()
+        self.blocks.iter().map(placed).collect()
     }
 
     /// Shapes of the input and of every block's output, `[depth + 1]`.
     pub fn maps(&self) -> Vec<Shape> {
-        let outputs = self.places().into_iter().map(|place| place.output);
+        let outputs = self.placed_blocks().into_iter().map(|placed| placed.output);
         [self.input].into_iter().chain(outputs).collect()
     }
 
     /// Values that a pass keeps of every block for each row, `[depth]`.
     pub fn tape_values(&self) -> Vec<usize> {
-        let kept = |place: &Place<'_>| {
-            let (block, sums, output) = (place.block, place.sums.len(), place.output.len());
+        let kept = |placed: &PlacedBlock<'_>| {
+            let (block, sums, output) = (placed.block, placed.sums.len(), placed.output.len());
             match block.pool {
                 Some(_) if block.pools_first() => sums + 2 * output,
                 Some(_) => 2 * sums + output,
@@ -224,12 +224,12 @@ impl Architecture {
                 None => sums,
             }
         };
-        self.places().iter().map(kept).collect()
+        self.placed_blocks().iter().map(kept).collect()
     }
 
     /// The layers in order.
     pub fn layers(&self) -> impl DoubleEndedIterator<Item = LayerShape> + ExactSizeIterator + '_ {
-        self.places().into_iter().map(|place| place.layer)
+        self.placed_blocks().into_iter().map(|placed| placed.layer)
     }
 
     /// Number of parameters P.

@@ -99,8 +99,8 @@ pub(crate) fn most_rows(architecture: &Architecture) -> usize {
     if !architecture.convolves() {
         return TILE_ROWS;
     }
-    let places = architecture.places().into_iter();
-    let convolutions = places.filter(|place| place.block.window.is_some());
-    let largest = convolutions.map(|place| place.sums.len()).max().unwrap_or(1).max(1);
+    let blocks = architecture.placed_blocks().into_iter();
+    let convolutions = blocks.filter(|placed| placed.block.window.is_some());
+    let largest = convolutions.map(|placed| placed.sums.len()).max().unwrap_or(1).max(1);
     (TILE_VALUES / largest / VECTOR_ROWS * VECTOR_ROWS).clamp(VECTOR_ROWS, TILE_ROWS)
 }

@@ -22,7 +22,7 @@ mod tests;
 mod window;
 
 pub use activation::Activation;
-pub use architecture::{Architecture, Block, LayerShape, Place};
+pub use architecture::{Architecture, Block, LayerShape, PlacedBlock};
 pub use batch::Batch;
 pub(crate) use batch::{most_rows, tiles};
 pub(crate) use matmul::{Base, Matrix, multiply_by_gemm};

@@ -429,9 +429,9 @@ impl Architecture {
     /// The hidden layers, every activation named that is not `activation`.
     pub fn hidden(&self, activation: Activation) -> Vec<LayerSpec> {
         let other = |own: Activation| (own != activation).then_some(own);
-        let places = self.places();
-        let specs = places[..self.depth() - 1].iter().flat_map(|place| {
-            let (block, map) = (place.block, place.input);
+        let blocks = self.placed_blocks();
+        let specs = blocks[..self.depth() - 1].iter().flat_map(|placed| {
+            let (block, map) = (placed.block, placed.input);
             let layer = match block.window {
                 None => {
                     LayerSpec::Dense { units: block.outputs, activation: other(block.activation) }
@@ -455,8 +455,8 @@ impl Architecture {
             };
             let pool = block.pool.map(|Pool { kind, size, stride }| LayerSpec::Pool {
                 kind,
-                size: Some(Extent::of(size, place.sums, 1)),
-                stride: (stride != size).then_some(Extent::of(stride, place.sums, 1)),
+                size: Some(Extent::of(size, placed.sums, 1)),
+                stride: (stride != size).then_some(Extent::of(stride, placed.sums, 1)),
             });
             [Some(layer), pool].into_iter().flatten()
         });

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::convolution::{Convolution, Weights};
 use super::matmul::{Base, Matrix, multiply};
 use super::simd::vectorised;
-use super::{Architecture, Batch, Block, Place};
+use super::{Architecture, Batch, Block, PlacedBlock};
 
 /// The values of one tile of rows, kept for the backward pass. Reused between calls.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ struct Values {
     out: Vec<f32>,
 }
 
-impl Place<'_> {
+impl PlacedBlock<'_> {
     /// The affine map of `input: [values, rows]` with these weights.
     fn sums_of(&self, out: &mut [f32], weights: Weights<'_>, bias: &[f32], input: Matrix<'_>) {
         let (inputs, outputs) = (self.layer.inputs, bias.len());
@@ -130,18 +130,18 @@ impl Tape {
             let features = batch.values().chunks_exact(batch.rows());
             features.for_each(|feature| self.inputs.extend_from_slice(&feature[tile.clone()]));
         }
-        for (index, place) in architecture.places().iter().enumerate() {
+        for (index, placed) in architecture.placed_blocks().iter().enumerate() {
             let (before, rest) = self.blocks.split_at_mut(index);
             let values = &mut rest[0];
-            let sums = if place.keeps_sums() { &mut values.sums } else { &mut values.out };
-            sums.resize(place.sums.len() * rows, 0.0);
-            let input = input_of(place, before.last(), &self.inputs, batch, &tile);
-            let bias = &theta[place.layer.biases()];
-            place.sums_of(sums, place.weights(theta), bias, input);
-            if let Some(skip) = place.block.skip {
+            let sums = if placed.keeps_sums() { &mut values.sums } else { &mut values.out };
+            sums.resize(placed.sums.len() * rows, 0.0);
+            let input = input_of(placed, before.last(), &self.inputs, batch, &tile);
+            let bias = &theta[placed.layer.biases()];
+            placed.sums_of(sums, placed.weights(theta), bias, input);
+            if let Some(skip) = placed.block.skip {
                 add(sums, &before[skip].out);
             }
-            place.finish(values, rows);
+            placed.finish(values, rows);
         }
         &mut self.blocks[architecture.depth() - 1].out
     }
@@ -166,15 +166,15 @@ impl Tape {
         rows: &[f32],
         batch: &Batch,
     ) -> Vec<f32> {
-        let place = &architecture.places()[index];
-        let (stride, columns) = (place.layer.inputs + 1, self.tile.len());
+        let placed = &architecture.placed_blocks()[index];
+        let (stride, columns) = (placed.layer.inputs + 1, self.tile.len());
         let bias: Vec<f32> = rows.chunks_exact(stride).map(|row| row[stride - 1]).collect();
-        let mut products = vec![0.0; bias.len() * place.sums.positions() * columns];
+        let mut products = vec![0.0; bias.len() * placed.sums.positions() * columns];
         if bias.is_empty() {
             return bias;
         }
-        let input = input_of(place, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
-        place.sums_of(&mut products, Weights { values: rows, stride }, &bias, input);
+        let input = input_of(placed, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
+        placed.sums_of(&mut products, Weights { values: rows, stride }, &bias, input);
         let mut largest = vec![0.0f32; bias.len()];
         for (row, values) in products.chunks_exact(columns.max(1)).enumerate() {
             let own = &mut largest[row % bias.len()];
@@ -201,10 +201,10 @@ impl Tape {
         self.skipped.resize_with(architecture.depth(), Vec::new);
         self.skipped.iter_mut().for_each(Vec::clear);
         let wants_inputs = d_inputs.is_some();
-        for (index, place) in architecture.places().iter().enumerate().rev() {
+        for (index, placed) in architecture.placed_blocks().iter().enumerate().rev() {
             add(&mut self.delta, &self.skipped[index]);
-            place.pull_back(&self.blocks[index], &mut self.delta, &mut self.other, rows);
-            if let Some(skip) = place.block.skip {
+            placed.pull_back(&self.blocks[index], &mut self.delta, &mut self.other, rows);
+            if let Some(skip) = placed.block.skip {
                 let waiting = &mut self.skipped[skip];
                 match waiting.is_empty() {
                     true => waiting.extend_from_slice(&self.delta),
@@ -212,11 +212,11 @@ impl Tape {
                 }
             }
             let input =
-                input_of(place, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
-            let layer = place.layer;
+                input_of(placed, self.blocks[..index].last(), &self.inputs, batch, &self.tile);
+            let layer = placed.layer;
             let d_weights = &mut gradient[layer.weights()];
-            let delta = Matrix::new(&self.delta, place.sums.len(), rows, rows);
-            match place.convolution() {
+            let delta = Matrix::new(&self.delta, placed.sums.len(), rows, rows);
+            match placed.convolution() {
                 Some(own) => own.pull_back_weights(d_weights, &self.delta, input),
                 None => multiply(d_weights, Base::Out, delta, input.transposed()),
             }
@@ -227,10 +227,10 @@ impl Tape {
             if index == 0 && !wants_inputs {
                 return;
             }
-            self.other.resize(place.input.len() * rows, 0.0);
-            match place.convolution() {
+            self.other.resize(placed.input.len() * rows, 0.0);
+            match placed.convolution() {
                 Some(own) => {
-                    let weights = place.weights(theta);
+                    let weights = placed.weights(theta);
                     own.pull_back_input(&mut self.other, weights, &self.delta, rows);
                 }
                 None => {
@@ -273,13 +273,13 @@ pub fn outputs_of_each(
 
 /// Returns the input of a block, `[values, rows]`: the output of the one before, or rows `tile` of `batch`.
 fn input_of<'a>(
-    place: &Place<'_>,
+    placed: &PlacedBlock<'_>,
     previous: Option<&'a Values>,
     inputs: &'a [f32],
     batch: &'a Batch,
     tile: &Range<usize>,
 ) -> Matrix<'a> {
-    let (values, rows) = (place.input.len(), tile.len());
+    let (values, rows) = (placed.input.len(), tile.len());
     match previous {
         Some(previous) => Matrix::new(&previous.out, values, rows, rows),
         None if !inputs.is_empty() => Matrix::new(inputs, values, rows, rows),

@@ -7,7 +7,7 @@ use fiberwalk_formats::{
 
 use super::super::footprint::convolutions;
 use crate::decoder::LayerDecoder;
-use crate::network::{Activation, Architecture, Place, Window};
+use crate::network::{Activation, Architecture, PlacedBlock, Window};
 use crate::quantise::Precision;
 
 /// A kind of operation of the runtime.
@@ -183,12 +183,12 @@ impl Operations {
     ) -> Self {
         let depth = architecture.depth();
         let decoders = structure.iter().zip(&precision.layers);
-        let layers = architecture.places().into_iter().zip(decoders).enumerate();
-        let layers = layers.map(|(index, (place, (&decoder, &bits)))| {
-            let layer = place.layer;
+        let layers = architecture.placed_blocks().into_iter().zip(decoders).enumerate();
+        let layers = layers.map(|(index, (placed, (&decoder, &bits)))| {
+            let layer = placed.layer;
             let matrix = |outputs, bits| Matrix { inputs: layer.inputs, outputs, bits };
             Layer {
-                convolution: Convolution::planned(place),
+                convolution: Convolution::planned(placed),
                 mean: matrix(layer.outputs, bits),
                 decoder,
                 projection: match decoder {
@@ -198,7 +198,7 @@ impl Operations {
                         Some(matrix(count * layer.outputs, precision.factors))
                     }
                 },
-                activation: (index + 1 < depth).then_some(place.block.activation),
+                activation: (index + 1 < depth).then_some(placed.block.activation),
             }
         });
         let input = if whole { Operation::WholeInput } else { Operation::FloatInput };
@@ -266,13 +266,13 @@ impl Convolution {
         Some(Self { positions: step.positions(), patch })
     }
 
-    fn planned(place: Place<'_>) -> Option<Self> {
-        let Window { size, .. } = place.block.window?;
-        let positions = match place.block.pool {
-            None => place.sums.positions(),
-            Some(pool) => place.output.positions() * pool.size[0] * pool.size[1],
+    fn planned(placed: PlacedBlock<'_>) -> Option<Self> {
+        let Window { size, .. } = placed.block.window?;
+        let positions = match placed.block.pool {
+            None => placed.sums.positions(),
+            Some(pool) => placed.output.positions() * pool.size[0] * pool.size[1],
         };
-        Some(Self { positions, patch: size[0] * size[1] * place.input.channels })
+        Some(Self { positions, patch: size[0] * size[1] * placed.input.channels })
     }
 }
 

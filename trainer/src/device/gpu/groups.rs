@@ -37,7 +37,8 @@ impl Gpu {
     pub(crate) fn particles_at_once(&self, architecture: &Architecture, rows: usize) -> usize {
         // Moments take two values a parameter.
         let largest = largest_buffer(architecture, rows).max(2 * architecture.parameters());
-        let products = architecture.places().into_iter().map(|place| place.products() * rows);
+        let products =
+            architecture.placed_blocks().into_iter().map(|placed| placed.products() * rows);
         self.at_once(largest, 2.0 * products.max().unwrap_or(1) as f64)
     }
 

@@ -6,7 +6,7 @@ use super::context::{Access, Buffer, Dispatch, Gpu, Kernel};
 use super::convolution::Convolution;
 use super::pooling::{PooledMaps, Pooling};
 use super::product::{Epilogue, View, index};
-use crate::network::{Activation, Architecture, LayerShape, Place, Shape};
+use crate::network::{Activation, Architecture, LayerShape, PlacedBlock, Shape};
 use crate::task::{Gaussian, Likelihood};
 
 /// Parameter vectors of the same network: that of particle n starts at `offset + n · stride`.
@@ -34,7 +34,7 @@ impl<'a> Parameters<'a> {
 /// A block in its network, and what becomes of its output.
 #[derive(Clone, Copy)]
 struct Stage<'a> {
-    place: Place<'a>,
+    placed: PlacedBlock<'a>,
     /// Whether the gradient with respect to the output takes its place: the last block's.
     is_last: bool,
     /// Whether a later block adds the output.
@@ -43,9 +43,9 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn all(architecture: &Architecture) -> Vec<Stage<'_>> {
-        let stages = architecture.places().into_iter().enumerate();
-        let stages = stages.map(|(index, place)| Stage {
-            place,
+        let stages = architecture.placed_blocks().into_iter().enumerate();
+        let stages = stages.map(|(index, placed)| Stage {
+            placed,
             is_last: index + 1 == architecture.depth(),
             is_skipped_to: architecture.blocks.iter().any(|block| block.skip == Some(index)),
         });
@@ -53,16 +53,16 @@ impl Stage<'_> {
     }
 
     fn convolution(&self) -> Convolution {
-        Convolution::new(self.place.block, self.place.layer, self.place.input)
+        Convolution::new(self.placed.block, self.placed.layer, self.placed.input)
     }
 
     /// From the sums to the output, where the output does not tell the derivative; the sums are kept then.
     fn pooling(&self) -> Option<Pooling> {
-        let activation = self.place.block.activation;
+        let activation = self.placed.block.activation;
         let overwritten = self.is_last && activation != Activation::Identity;
         let apart =
-            self.place.block.pool.is_some() || activation == Activation::HardSwish || overwritten;
-        apart.then(|| Pooling::new(self.place.block, self.place.sums))
+            self.placed.block.pool.is_some() || activation == Activation::HardSwish || overwritten;
+        apart.then(|| Pooling::new(self.placed.block, self.placed.sums))
     }
 }
 
@@ -70,8 +70,8 @@ impl Stage<'_> {
 pub(super) fn largest_buffer(architecture: &Architecture, rows: usize) -> usize {
     let of_stage = |stage: &Stage<'_>| {
         let shared =
-            stage.place.block.window.map_or(0, |_| stage.convolution().shared_values(rows));
-        shared.max(stage.place.sums.len() * rows)
+            stage.placed.block.window.map_or(0, |_| stage.convolution().shared_values(rows));
+        shared.max(stage.placed.sums.len() * rows)
     };
     Stage::all(architecture).iter().map(of_stage).max().unwrap_or(0)
 }
@@ -104,13 +104,13 @@ impl Activations {
         let blocks = stages.iter().map(|stage| Maps {
             sums: stage
                 .pooling()
-                .map(|own| (buffer(stage.place.sums.len()), buffer(own.windows()))),
-            out: buffer(stage.place.output.len()),
-            skipped: stage.is_skipped_to.then(|| buffer(stage.place.output.len())),
+                .map(|own| (buffer(stage.placed.sums.len()), buffer(own.windows()))),
+            out: buffer(stage.placed.output.len()),
+            skipped: stage.is_skipped_to.then(|| buffer(stage.placed.output.len())),
         });
         let hidden = stages.iter().filter(|stage| !stage.is_last || stage.pooling().is_some());
-        let widest = hidden.map(|stage| stage.place.sums.len()).max().unwrap_or(0);
-        let convolutions = stages.iter().filter(|stage| stage.place.block.window.is_some());
+        let widest = hidden.map(|stage| stage.placed.sums.len()).max().unwrap_or(0);
+        let convolutions = stages.iter().filter(|stage| stage.placed.block.window.is_some());
         let shared = convolutions.map(|stage| stage.convolution().shared_values(rows));
         Self {
             count,
@@ -162,7 +162,7 @@ impl<'a> Pass<'a> {
         match index.checked_sub(1) {
             Some(previous) => {
                 let out = &self.activations.blocks[previous].out;
-                map(out, stages[previous].place.output, self.batch_rows())
+                map(out, stages[previous].placed.output, self.batch_rows())
             }
             None => self.input,
         }
@@ -179,15 +179,15 @@ impl Gpu {
         for (index, (stage, maps)) in stages.iter().zip(&activations.blocks).enumerate() {
             let (out, activation) = match &maps.sums {
                 Some((sums, _)) => (sums, Activation::Identity),
-                None => (&maps.out, stage.place.block.activation),
+                None => (&maps.out, stage.placed.block.activation),
             };
-            let (input, out) = (pass.input_of(index, &stages), map(out, stage.place.sums, rows));
-            let skip = stage.place.block.skip.map(|skip| &activations.blocks[skip].out);
-            program.push(if stage.place.block.window.is_some() || skip.is_some() {
+            let (input, out) = (pass.input_of(index, &stages), map(out, stage.placed.sums, rows));
+            let skip = stage.placed.block.skip.map(|skip| &activations.blocks[skip].out);
+            program.push(if stage.placed.block.window.is_some() || skip.is_some() {
                 stage.convolution().forward(self, count, theta, input, skip, out, activation)
             } else {
-                let epilogue = Epilogue::Bias(theta.biases(stage.place.layer, rows), activation);
-                self.product(count, theta.weights(stage.place.layer), input, out, false, epilogue)
+                let epilogue = Epilogue::Bias(theta.biases(stage.placed.layer, rows), activation);
+                self.product(count, theta.weights(stage.placed.layer), input, out, false, epilogue)
             });
             if let (Some(pooling), Some((sums, largest))) = (stage.pooling(), &maps.sums) {
                 // No gradient is written.
@@ -222,16 +222,16 @@ impl Gpu {
                 program.push(pooling.backward(self, count, rows, &maps));
                 delta = d_sums;
             }
-            if let Some(skip) = stage.place.block.skip
+            if let Some(skip) = stage.placed.block.skip
                 && let Some(skipped) = &activations.blocks[skip].skipped
             {
-                let len = count * stage.place.sums.len() * rows;
+                let len = count * stage.placed.sums.len() * rows;
                 program.push(self.add(delta, skipped, len, waiting[skip]));
                 waiting[skip] = true;
             }
-            let own = map(delta, stage.place.sums, rows);
+            let own = map(delta, stage.placed.sums, rows);
             let input = pass.input_of(index, &stages);
-            if stage.place.block.window.is_some() {
+            if stage.placed.block.window.is_some() {
                 let shares = &activations.shares;
                 let convolution = stage.convolution();
                 program.extend(
@@ -239,7 +239,7 @@ impl Gpu {
                         .weight_gradient(self, count, own, input, shares, gradient, accumulate),
                 );
             } else {
-                let (weights, none) = (gradient.weights(stage.place.layer), Epilogue::None);
+                let (weights, none) = (gradient.weights(stage.placed.layer), Epilogue::None);
                 program.push(self.product(
                     count,
                     own,
@@ -251,7 +251,7 @@ impl Gpu {
                 program.push(self.row_sums(
                     count,
                     delta,
-                    stage.place.layer,
+                    stage.placed.layer,
                     rows,
                     gradient,
                     accumulate,
@@ -264,18 +264,18 @@ impl Gpu {
                         Some(skipped) => skipped,
                         None => activations.other_delta(delta),
                     };
-                    let activation = before.place.block.activation;
+                    let activation = before.placed.block.activation;
                     let derivative = maps.sums.is_none().then_some((input, activation));
-                    (map(out, before.place.output, rows), waiting[previous], derivative)
+                    (map(out, before.placed.output, rows), waiting[previous], derivative)
                 }
                 (None, Some(d_inputs)) => (d_inputs, false, None),
                 (None, None) => return,
             };
-            program.push(if stage.place.block.window.is_some() {
+            program.push(if stage.placed.block.window.is_some() {
                 let convolution = stage.convolution();
                 convolution.input_gradient(self, count, theta, own, out, adds, derivative)
             } else {
-                let weights = theta.weights(stage.place.layer).transposed();
+                let weights = theta.weights(stage.placed.layer).transposed();
                 let derivative = derivative.map_or(Epilogue::None, |(at, activation)| {
                     Epilogue::Derivative(at, activation)
                 });
