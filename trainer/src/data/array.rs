@@ -25,7 +25,7 @@ pub(super) const MOST_AXES: usize = 64;
 pub(super) struct Array {
     /// Lengths of the axes.
     pub shape: Vec<usize>,
-    /// As many as the shape says.
+    /// Elements, as many as the shape says.
     pub elements: Elements,
     /// Whether the first axis is the fastest instead.
     pub fortran: bool,
@@ -47,7 +47,7 @@ pub(super) enum Elements {
 }
 
 impl Elements {
-    /// As fields of a table.
+    /// Returns them as fields of a table.
     fn into_fields(self) -> Vec<String> {
         fn fields<T: ToString>(elements: &[T]) -> Vec<String> {
             elements.iter().map(T::to_string).collect()
@@ -61,7 +61,7 @@ impl Elements {
         }
     }
 
-    /// What is wrong with columns of which 32-bit floats hold too little, in an array of these rows and columns
+    /// Message about columns of which 32-bit floats hold too little, in an array of these rows and columns
     /// with these distances of neighbours.
     fn blurred(&self, [rows, columns]: [usize; 2], strides: [usize; 2]) -> Option<String> {
         let mut spreads = vec![Spread::default(); columns];
@@ -95,7 +95,7 @@ impl Elements {
     }
 }
 
-/// How many elements an array of this shape has.
+/// Number of elements of an array of this shape.
 ///
 /// # Errors
 /// More than can be counted, or more axes than arrays have.

@@ -14,9 +14,9 @@ use crate::task::Targets;
 
 /// Features, targets and groups of the rows of a file, or of windows cut from them.
 pub struct Dataset {
-    /// What was read.
+    /// Table that was read.
     pub table: Table,
-    /// What a row is.
+    /// Layout of a row.
     pub layout: Layout,
     /// Features, original units, row-major `[n, features]`.
     pub raw: Arc<Values>,
@@ -30,7 +30,7 @@ pub struct Dataset {
     pub groups: Option<Vec<u32>>,
     /// The rows of the file, or its windows, that these are; none for all.
     pub chosen: Option<Vec<usize>>,
-    /// What was decided or left out, for the user.
+    /// Notes for the user of what was decided or left out.
     pub notes: Vec<String>,
 }
 
@@ -95,7 +95,7 @@ impl Dataset {
         (raw.collect::<Vec<_>>().concat(), self.target.targets().subset(rows))
     }
 
-    /// What reads the named rows of these from the file again.
+    /// Selection that reads the named rows of these from the file again.
     pub fn selection(&self, rows: &[usize]) -> Selection {
         Selection::These(match &self.chosen {
             None => rows.to_vec(),

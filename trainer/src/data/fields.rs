@@ -9,9 +9,9 @@ use crate::store::{Store, Writer};
 /// Fields of text, row by row.
 #[derive(Debug)]
 pub(super) struct Fields {
-    /// All of them in UTF-8, one after another.
+    /// All fields in UTF-8, one after another.
     text: Store<u8>,
-    /// Where each ends.
+    /// End of each field.
     ends: Store<u64>,
     /// Line of the file that each row starts in; empty where there are no lines.
     lines: Store<u64>,

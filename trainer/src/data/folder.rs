@@ -113,7 +113,7 @@ fn decode(bytes: &[u8]) -> Result<(Shape, Vec<u8>), String> {
     Ok((shape, pixels))
 }
 
-/// What a folder holds, by name, without hidden files.
+/// Entries of a folder by name, without hidden files.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, TableError> {
     let unreadable = |error| unreadable(folder, error);
     let entries = fs::read_dir(folder).map_err(unreadable)?;

@@ -42,7 +42,7 @@ impl Data {
         Self::of(path.into().into())
     }
 
-    /// What a source says.
+    /// Data that a source leads to.
     pub(crate) const fn of(source: Source) -> Self {
         Self { source, target: None, task: TaskKind::Auto }
     }
@@ -73,7 +73,7 @@ impl Data {
         self
     }
 
-    /// What to learn: classes or numbers, instead of what the target looks like.
+    /// Says what to learn: classes or numbers, instead of what the target looks like.
     #[must_use]
     pub const fn task(mut self, task: TaskKind) -> Self {
         self.task = task;

@@ -31,14 +31,14 @@ struct Normalisation {
 }
 
 impl Inputs {
-    /// Of raw `values: [n, features]`, each feature with its mean and standard deviation.
+    /// Inputs of raw `values: [n, features]`, each feature with its mean and standard deviation.
     pub fn of_raw(values: Arc<Values>, mean: &[f32], std: &[f32]) -> Self {
         let normalisation = Normalisation { mean: mean.to_vec(), std: std.to_vec() };
         let normalisation = Some(Arc::new(normalisation));
         Self { values, features: mean.len(), normalisation, chosen: None }
     }
 
-    /// Of `x: [n, features]` that is standardised already.
+    /// Inputs of `x: [n, features]`, which is standardised already.
     pub fn standardised(x: impl Into<Store<f32>>, features: usize) -> Self {
         let values = Arc::new(Values::Floats(x.into()));
         Self { values, features, normalisation: None, chosen: None }

@@ -52,7 +52,7 @@ impl<const N: usize> From<[f64; N]> for ColumnValues {
 }
 
 impl ColumnValues {
-    /// As fields of a table.
+    /// Returns them as fields of a table.
     fn fields(&self) -> Vec<String> {
         match self {
             // A missing value is an empty field.
@@ -73,7 +73,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Whatever they hold; reading checks it.
+    /// Holds them as they are; reading checks them.
     pub fn new<'n>(
         array: Option<(Vec<f32>, Vec<usize>)>,
         columns: impl IntoIterator<Item = (&'n str, ColumnValues)>,

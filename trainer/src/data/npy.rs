@@ -5,7 +5,7 @@ use std::io::Read;
 use super::array::{Array, Elements, count, elements, end};
 use crate::excerpt::excerpt;
 
-/// What a file begins with; the format's version follows.
+/// First bytes of a file; the format's version follows.
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Most bytes of a header. NumPy itself reads at most 10,000.
 const LONGEST_HEADER: usize = 1 << 16;
@@ -14,7 +14,7 @@ const LONGEST_TEXT: usize = 1 << 12;
 /// Bytes of a character.
 const CHARACTER: usize = 4;
 
-/// What a header says.
+/// Contents of a header.
 #[derive(Debug, PartialEq)]
 struct Header {
     /// Letter of the type and bytes of an element; characters of a text.
@@ -125,7 +125,7 @@ fn header(file: &mut impl Read) -> Result<Header, String> {
 }
 
 impl Header {
-    /// From a dictionary such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+    /// Reads a dictionary such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
     fn parse(text: &str) -> Option<Self> {
         let (mut kind, mut fortran, mut shape) = (None, None, None);
         let mut rest = text.strip_prefix('{')?.strip_suffix('}')?.trim();
@@ -172,7 +172,7 @@ impl Header {
     }
 }
 
-/// What the text has between its first quotes, and what follows.
+/// Text between the first quotes, and what follows.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let quote = text.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
     text[1..].split_once(quote)

@@ -61,7 +61,7 @@ impl Record<'_> {
 }
 
 impl<R: BufRead> Records<R> {
-    /// Of a file from its first line on.
+    /// Records of a file from its first line on.
     pub fn new(file: R) -> Self {
         let parser = csv_core::Reader::new();
         let (text, fields, ends) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! What the columns of a data file mean, and their normalisation.
+//! Meaning of a data file's columns, and their normalisation.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const SMALLEST_STD: f32 = 1e-36;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Schema {
-    /// What an input is.
+    /// Layout of an input.
     pub layout: Layout,
     /// Mean of each input value over the training rows; the channels of a map have one mean each.
     pub mean: Vec<f32>,
@@ -33,7 +33,7 @@ pub struct Schema {
     pub std: Vec<f32>,
     /// Name of the target column.
     pub target: String,
-    /// What is predicted.
+    /// The task.
     pub task: AnyTask,
     /// Groups and windows of rows.
     #[serde(default, skip_serializing_if = "Series::is_empty")]
@@ -198,10 +198,10 @@ impl Schema {
         self.layout.read(&table, &series.besides(target))
     }
 
-    /// The same with the targets of a file to evaluate on, original units.
+    /// Reads the raw features and the targets of a file to evaluate on, original units.
     ///
     /// # Errors
-    /// Those of [`Self::read`]; no column `target`, a class that training did not see, or a field that is no
+    /// The errors of [`Self::read`]; no column `target`, a class that training did not see, or a field that is no
     /// number.
     pub fn read_labelled(
         &self,
@@ -218,8 +218,8 @@ impl Schema {
         Ok((self.layout.read(&table, &series.besides(target))?, targets))
     }
 
-    /// What a file holds, cut into windows if those are what was trained on, and the groups and windows it was
-    /// read by: the source's own, else the remembered ones.
+    /// Table of a file, cut into windows if those were trained on, and the groups and windows that it was read by:
+    /// the source's own, else the remembered ones.
     fn table(
         &self,
         source: &Source,

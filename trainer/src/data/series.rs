@@ -33,7 +33,7 @@ impl Series {
         *self == Self::default()
     }
 
-    /// What is given here, and of the rest what `other` says.
+    /// Settings that are given here, and the rest from `other`.
     pub(super) fn or(&self, other: &Self) -> Self {
         Self {
             window: self.window.or(other.window),
@@ -47,7 +47,7 @@ impl Series {
         self.group.iter().map(String::as_str).chain([target]).collect()
     }
 
-    /// What is wrong with the settings.
+    /// Refuses settings that do not fit together.
     pub(super) fn check(&self, target: &str) -> Result<(), String> {
         match self {
             Self { window: Some(0), .. } => Err("`window`: found 0, expected at least 1".into()),

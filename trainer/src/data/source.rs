@@ -36,7 +36,7 @@ pub struct Source {
     pub series: Series,
     /// Which rows, or windows, to take.
     pub selection: Selection,
-    /// What a program holds in memory instead of a file; the path is what messages call it.
+    /// Data that a program holds in memory instead of a file; messages call it by the path.
     pub memory: Option<Arc<Memory>>,
 }
 
@@ -64,7 +64,7 @@ pub enum Selection {
     These(Vec<usize>),
 }
 
-/// What a path leads to.
+/// Kind of data that a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Csv,
@@ -283,7 +283,7 @@ fn open(path: &Path) -> Result<BufReader<File>, TableError> {
     files::open(path).map(BufReader::new).map_err(|error| unreadable(path, error))
 }
 
-/// What `read` makes of the bytes of a file, without the gzip that may be round them.
+/// Reads the bytes of a file by `read`, without the gzip that may be round them.
 fn unzipped<T>(
     path: &Path,
     hash: &mut Sha256,
@@ -315,7 +315,7 @@ pub(super) struct Unpacked<R> {
 }
 
 impl<R> Unpacked<R> {
-    /// From the start on.
+    /// Reads what is unpacked from its start on.
     pub const fn new(file: R) -> Self {
         Self { file, left: MOST_UNPACKED }
     }

@@ -4,7 +4,7 @@
 const FARTHEST: f64 = (1 << 14) as f64;
 /// Relative deviation up to which doubles differ by rounding alone.
 const DOUBLE_ROUNDING: f64 = 1e-12;
-/// The same of floats of 32 bits.
+/// Relative deviation up to which floats of 32 bits differ by rounding alone.
 const FLOAT_ROUNDING: f32 = 1e-6;
 
 /// Mean and deviation of numbers that come one after another, without cancellation.

@@ -1,4 +1,4 @@
-//! What a data file holds: fields of text, checked for shape, and numbers beside them.
+//! Contents of a data file: fields of text, checked for shape, and numbers beside them.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader};
@@ -15,7 +15,7 @@ use super::value::{LARGEST, is_missing, number};
 use crate::excerpt::{excerpt, list, nearest};
 use crate::files;
 
-/// What is wrong with a data file. Rows are counted from 1, the header not counted.
+/// Error about a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
 pub enum TableError {
     /// The file cannot be read.
@@ -58,7 +58,7 @@ pub enum TableError {
     Malformed {
         /// File.
         path: PathBuf,
-        /// What and where.
+        /// What is wrong, and where.
         message: String,
     },
     /// A field is empty or stands for a missing value.
@@ -97,7 +97,7 @@ pub enum TableError {
         column: String,
         /// Field.
         found: String,
-        /// What a field of the column is.
+        /// Kind of field that the column holds.
         expected: String,
     },
     /// The file lacks a column.
@@ -115,12 +115,12 @@ pub enum TableError {
     Unusable {
         /// File.
         path: PathBuf,
-        /// What, where, and what to do.
+        /// What is wrong, where, and what to do.
         message: String,
     },
 }
 
-/// What the fields of a column are.
+/// Kind of a column's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// Finite numbers.
@@ -286,7 +286,7 @@ impl Table {
         (0..self.len()).map(move |row| self.field(row, column))
     }
 
-    /// Whether a column holds numbers or text.
+    /// Kind of a column's fields.
     ///
     /// # Errors
     /// Most fields are numbers: the first that is none is named.
@@ -418,7 +418,7 @@ impl Counts {
         self.other
     }
 
-    /// What the column holds, once all rows were met. Few fields among many numbers are mistakes: a sensor that
+    /// Kind of the column's fields, once all rows were met. Few texts among many numbers are mistakes: a sensor that
     /// overflowed, units below the header.
     pub fn held(&self, table: &Table, column: usize) -> Result<Held, TableError> {
         let Some(row) = self.other else { return Ok(Held::Numbers) };

@@ -10,7 +10,7 @@ use super::value::Value;
 use crate::excerpt::{excerpt, list};
 use crate::task::Targets;
 
-/// Whole numbers with at most this many distinct values are taken for classes by `--task auto`.
+/// Whole numbers with at most this many distinct values are taken for classes by [`TaskKind::Auto`].
 const MAX_AUTO_CLASSES: usize = 20;
 
 /// The task asked for.

@@ -19,7 +19,7 @@ pub(super) enum Value<'t> {
 }
 
 impl<'t> Value<'t> {
-    /// Of a field.
+    /// Value of a field.
     pub fn of(field: &'t str) -> Self {
         let Some(number) = number(field) else { return Self::Text(field) };
         // What is no whole number of 64 bits is told apart by the double; 0 has no sign.

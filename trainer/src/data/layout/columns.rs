@@ -14,7 +14,7 @@ use crate::store::Writer;
 /// A text column with more categories than this is no feature but an identifier.
 const MAX_CATEGORIES: usize = 32;
 
-/// What was met in a column of a training file.
+/// Fields that were met in a column of a training file.
 struct Met<'t> {
     index: usize,
     counts: Counts,
@@ -98,9 +98,9 @@ struct Reading<'c> {
 }
 
 enum Becomes<'c> {
-    /// This input value, less an offset.
+    /// The number becomes this input value, less an offset.
     Number(usize, f64),
-    /// The input value of each category.
+    /// A category becomes 1 in its input value.
     Categories(Vec<(&'c str, usize)>),
 }
 

@@ -1,4 +1,4 @@
-//! What the inputs of a network are: columns of a table, an image, or a window of a series.
+//! Layouts of a network's inputs: columns of a table, an image, or a window of a series.
 
 mod columns;
 mod names;
@@ -12,7 +12,7 @@ pub(super) use columns::read_columns;
 use super::{Shape, Table, TableError, Values};
 use crate::excerpt::{LISTED, excerpt};
 
-/// What an input is, in the order of the network's input values.
+/// Layout of an input, in the order of the network's input values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -40,7 +40,7 @@ pub enum Column {
     Shifted {
         /// Name of the column.
         name: String,
-        /// What is taken off in double precision.
+        /// Number that is subtracted in double precision.
         offset: f64,
     },
     /// A value a category: 1 where the column holds it, else 0.
@@ -128,8 +128,8 @@ impl Layout {
         self.columns().iter().filter_map(note).take(LISTED).collect()
     }
 
-    /// A name for every input value, to show and to write: `column`, `column-offset`, `column=category`, `y3x5` of a pixel,
-    /// `y3x5c0` of one of its channels, `column@7` of a window's eighth row. Two values can have the same one,
+    /// A name for every input value, to show and to write: `column`, `column-offset`, `column=category`, `y3x5` of a
+    /// pixel, `y3x5c0` of one of its channels, `column@7` of a window's eighth row. Two values can have the same one,
     /// and nothing is read back from them where the layout is known.
     pub fn names(&self) -> Vec<String> {
         match self {

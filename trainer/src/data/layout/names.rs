@@ -1,4 +1,4 @@
-//! What the names of input values say where nothing else is known: an artifact has them alone, and so had the
+//! Layouts by the names of input values, where nothing else is known: an artifact has names alone, and so had the
 //! records of versions up to 0.1.
 
 use std::collections::{HashMap, HashSet};
