@@ -16,7 +16,7 @@ use crate::task::{Calibration, NoiseStd, Temperature};
 /// Name of the text in the file that describes the networks.
 const NOTE: &str = "fiberwalk";
 
-/// What the tensors do not say.
+/// Description of the networks, beside their tensors.
 #[derive(Serialize)]
 struct About<'a> {
     /// Names of the inputs, of a series those of its channels; none of images.
@@ -24,8 +24,8 @@ struct About<'a> {
     /// Channels, height and width of an image, channels and length of a series; none of features.
     #[serde(skip_serializing_if = "Option::is_none")]
     shape: Option<Vec<usize>>,
-    /// What is subtracted from the channels of the input before the first layer: where that has padding,
-    /// it is no part of the biases.
+    /// Values subtracted from the channels of the input before the first layer: where that has padding,
+    /// they are no part of the biases.
     #[serde(skip_serializing_if = "Option::is_none")]
     mean: Option<&'a [f64]>,
     /// Name of what is predicted.

@@ -1,4 +1,4 @@
-//! What the weights of a network do not say: a TOML file beside them.
+//! Description of a network beside its weights: a TOML file.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ pub struct Description {
     pub hidden: Option<Vec<LayerSpec>>,
     /// The layers with weights, in order.
     pub layers: Vec<LayerName>,
-    /// What the network was fed.
+    /// Units and names of the inputs.
     pub inputs: Inputs,
-    /// What it gives.
+    /// Names or units of the outputs.
     pub outputs: Outputs,
     /// Reference outputs.
     pub check: Option<Check>,
@@ -97,7 +97,7 @@ pub struct Inputs {
     pub names: Option<Vec<String>>,
     /// Subtracted from the features, one for all, or one for each or for each channel.
     pub mean: Option<PerFeature>,
-    /// Then divided by, one for all, or one for each or for each channel.
+    /// Divisor of the features less `mean`, one for all, or one for each or for each channel.
     pub std: Option<PerFeature>,
 }
 
@@ -109,7 +109,7 @@ pub struct Outputs {
     pub classes: Option<Vec<String>>,
     /// Added to a regressor's output times `std`.
     pub mean: Option<f64>,
-    /// What a regressor's output is multiplied by.
+    /// Factor of a regressor's output.
     pub std: Option<f64>,
 }
 
@@ -123,7 +123,7 @@ pub struct Check {
     pub inputs: String,
     /// The network's outputs, `[n, outputs]`: logits, or the target in original units.
     pub outputs: Option<String>,
-    /// Or the probabilities of its classes, `[n, classes]`.
+    /// Probabilities of its classes, `[n, classes]`, in place of `outputs`.
     pub probabilities: Option<String>,
 }
 
@@ -131,9 +131,9 @@ pub struct Check {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum PerFeature {
-    /// The same for all.
+    /// One value for all features.
     Same(f64),
-    /// One each.
+    /// One value a feature.
     Each(Vec<f64>),
 }
 

@@ -11,7 +11,7 @@ use crate::network::{Activation, Architecture, Block, Shape};
 /// A layer with its weights, and what follows it.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// What the source calls it.
+    /// Its name in the source.
     pub name: String,
     /// Its shape.
     pub block: Block,
@@ -26,11 +26,11 @@ pub struct Layer {
 pub struct Layers {
     /// Shape of the input.
     pub input: Shape,
-    /// What the source has first of a map, for whoever gives it rows.
+    /// Order of the source's maps, for whoever gives it rows.
     pub order: Order,
     /// Sides of a row of the source's input, as it has them.
     pub dimensions: Vec<usize>,
-    /// From the input to the output.
+    /// Layers from the input to the output.
     pub layers: Vec<Layer>,
     /// The input, one value a channel, that the padding of the first layer stands for: the layer reads
     /// x − zero. All 0 where it has no padding, since then any shift is a part of the biases.
@@ -92,7 +92,7 @@ impl Layer {
         self.weights.chunks_exact_mut(fan_in).zip(&mut self.biases)
     }
 
-    /// For a layer of y, that of scale · y + shift; a scale and shift for each output, or one for all.
+    /// Makes a layer of y that of scale · y + shift; a scale and shift for each output, or one for all.
     pub fn rescale(&mut self, scale: &[f64], shift: &[f64]) {
         let units = scale.iter().cycle().zip(shift.iter().cycle());
         for ((row, bias), (scale, shift)) in self.rows_mut().zip(units) {
@@ -140,7 +140,7 @@ impl Layers {
         self.layers[self.layers.len() - 1].biases.len()
     }
 
-    /// What the padding of the first layer stands for; none without padding.
+    /// Input that the padding of the first layer stands for; none without padding.
     pub fn padding(&self) -> Option<&[f64]> {
         self.layers[0].pads().then_some(&self.zero)
     }
@@ -233,7 +233,7 @@ impl Layers {
         values.map(|&value| value as f32).collect()
     }
 
-    /// For each weight of the first layer the channel that it reads, with bias and output.
+    /// Changes each weight of the first layer, given the channel that it reads, with the bias of its output.
     fn first_weights(&mut self, mut change: impl FnMut(usize, &mut f64, &mut f64)) {
         let channels = self.input.channels;
         let first = &mut self.layers[0];
@@ -248,7 +248,7 @@ impl Layers {
         }
     }
 
-    /// For a network of u = shift + factor · x, that of x; a shift and factor for each channel.
+    /// Makes a network of u = shift + factor · x that of x; a shift and factor for each channel.
     fn substitute(&mut self, units: &[(f64, f64)]) {
         let pads = self.layers[0].pads();
         self.first_weights(|channel, weight, bias| {
@@ -265,19 +265,19 @@ impl Layers {
         }
     }
 
-    /// For a network of u = mean + std · x, that of x; a mean and deviation for each channel.
+    /// Makes a network of u = mean + std · x that of x; a mean and deviation for each channel.
     pub fn scale_inputs(&mut self, mean: &[f32], std: &[f32]) {
         let units = mean.iter().zip(std).map(|(&mean, &std)| (mean.into(), std.into()));
         self.substitute(&units.collect::<Vec<_>>());
     }
 
-    /// For a network of u = (x − offset) · factor, that of x.
+    /// Makes a network of u = (x − offset) · factor that of x.
     pub fn take_raw_inputs(&mut self, offset: &[f64], factor: &[f64]) {
         let units = offset.iter().zip(factor).map(|(o, &factor)| (-factor * o, factor));
         self.substitute(&units.collect::<Vec<_>>());
     }
 
-    /// The network without the inputs that `cut` names, which are 0.
+    /// Cuts the inputs that `cut` names, which are 0.
     pub fn cut_inputs(&mut self, cut: impl Fn(usize) -> bool) {
         self.first_weights(|input, weight, _| {
             if cut(input) {
@@ -286,20 +286,20 @@ impl Layers {
         });
     }
 
-    /// For a network of f, that of mean + std · f.
+    /// Makes a network of f that of mean + std · f.
     pub fn rescale_output(&mut self, mean: f64, std: f64) {
         if let Some(last) = self.layers.last_mut() {
             last.rescale(&[std], &[mean]);
         }
     }
 
-    /// For a network of y, that of (y − mean) / std.
+    /// Makes a network of y that of (y − mean) / std.
     pub fn standardise_output(&mut self, mean: f32, std: f32) {
         let (mean, std) = (f64::from(mean), f64::from(std));
         self.rescale_output(-mean / std, 1.0 / std);
     }
 
-    /// Channel `i` of the input becomes what `places[i]` was.
+    /// Makes channel `i` of the input what `places[i]` was.
     ///
     /// # Errors
     /// The first layer has groups of channels.
@@ -321,7 +321,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Output `i` becomes what `places[i]` was.
+    /// Makes output `i` what `places[i]` was.
     pub fn reorder_outputs(&mut self, places: &[usize]) {
         if let Some(last) = self.layers.last_mut() {
             let inputs = last.fan_in();
@@ -332,7 +332,7 @@ impl Layers {
         }
     }
 
-    /// From the log odds of the second of two classes to logits of both.
+    /// Makes logits of two classes of the log odds of the second.
     pub fn split_logit(&mut self) {
         if let Some(last) = self.layers.last_mut() {
             let half = |values: &[f64], sign: f64| {

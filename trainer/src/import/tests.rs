@@ -28,7 +28,7 @@ fn original(widths: &[usize]) -> Vec<(Vec<f32>, Vec<f32>)> {
     widths.windows(2).map(layer).collect()
 }
 
-/// What the original gives for features in original units, sum by sum.
+/// Outputs of the original for features in original units, sum by sum.
 fn forward(layers: &[(Vec<f32>, Vec<f32>)], x: &[f32]) -> Vec<f64> {
     let mut values: Vec<f64> =
         x.iter().zip(MEAN).zip(STD).map(|((&x, mean), std)| (f64::from(x) - mean) / std).collect();
@@ -108,7 +108,7 @@ fn imported(files: &[(&str, &[u8])]) -> anyhow::Result<Import> {
     import(&folder.path().join(files[0].0), arch.as_deref())
 }
 
-/// As PyTorch and Keras would save it, with reference rows.
+/// The network as PyTorch and Keras would save it, with reference rows.
 fn weights(transposed: bool) -> Vec<u8> {
     let mut tensors = Vec::new();
     for ((name, bias), (weights, biases)) in
@@ -142,7 +142,7 @@ fn close(found: &[Vec<f64>], expected: &[Vec<f64>]) {
     }
 }
 
-/// What the original gives for [`rows`].
+/// Outputs of the original for [`rows`].
 fn reference(widths: &[usize]) -> Vec<Vec<f64>> {
     rows().chunks_exact(3).map(|x| forward(&original(widths), x)).collect()
 }
@@ -581,7 +581,7 @@ fn convolved(image: &[f32]) -> Vec<f64> {
     of("c.weight").chunks_exact(24).zip(of("c.bias")).map(row).collect()
 }
 
-/// The same network as ONNX.
+/// The network of [`convolutions`] as ONNX.
 fn convolutions_in_onnx(pads: &[i64]) -> Vec<u8> {
     let mut initializer: Vec<TensorProto<'static>> = convolutions()
         .into_iter()

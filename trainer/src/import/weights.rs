@@ -182,7 +182,7 @@ pub struct Norm {
     pub mean: Vec<f64>,
     /// Running variance.
     pub variance: Vec<f64>,
-    /// What is added to the variance.
+    /// Number that is added to the variance.
     pub epsilon: f64,
 }
 

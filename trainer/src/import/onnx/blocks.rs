@@ -25,7 +25,7 @@ impl<'a> Tracer<'_, 'a> {
         self.stage = Stage::Sums;
     }
 
-    /// What a layer gives.
+    /// Output of the last layer so far.
     fn output(&self, map: Shape, rank: usize, value: &Value) -> Value {
         Value { place: [self.layers.len(), 0], ..Value::of_map(map, rank, value.rows) }
     }

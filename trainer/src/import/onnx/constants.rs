@@ -12,13 +12,13 @@ use crate::files;
 
 /// `TensorProto.DataType` of single precision.
 pub const FLOAT: i64 = 1;
-/// Of 32-bit whole numbers.
+/// `TensorProto.DataType` of 32-bit whole numbers.
 pub const INT32: i64 = 6;
-/// Of 64-bit whole numbers.
+/// `TensorProto.DataType` of 64-bit whole numbers.
 pub const INT64: i64 = 7;
-/// Of truth values.
+/// `TensorProto.DataType` of truth values.
 const BOOL: i64 = 9;
-/// Of double precision.
+/// `TensorProto.DataType` of double precision.
 pub const DOUBLE: i64 = 11;
 
 /// The values of a tensor of numbers; those that are not in the model's file are read from `folder`.
@@ -36,7 +36,7 @@ pub fn tensor(tensor: &proto::Tensor<'_>, folder: &Path) -> anyhow::Result<Tenso
 /// The values of a tensor that the model's file holds.
 ///
 /// # Errors
-/// Those of [`tensor`].
+/// The errors of [`tensor`].
 pub fn tensor_of(tensor: &proto::Tensor<'_>) -> anyhow::Result<Tensor> {
     ensure!(!tensor.segment, "found a piece of a tensor, expected a whole one");
     let shape = shape(tensor)?;

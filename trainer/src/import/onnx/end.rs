@@ -1,4 +1,4 @@
-//! What follows the logits: probabilities, labels, and the names of the classes.
+//! The end of a graph, after the logits: probabilities, labels, and the names of the classes.
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use super::operator::Operator;
 use super::value::Value;
 use crate::import::layers::Layers;
 
-/// What a model makes of its network's outputs.
+/// Function that a model applies to its network's outputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
@@ -33,7 +33,7 @@ impl End {
     }
 }
 
-/// What is made of the logits.
+/// Probabilities or labels that are made of the logits.
 #[derive(Clone, Debug)]
 pub struct Head<'a> {
     /// The logits.
@@ -42,7 +42,7 @@ pub struct Head<'a> {
     pub logits: &'a str,
     /// The node that reads them, for the user.
     pub shown: String,
-    /// What that node makes of them.
+    /// Function that the node computes.
     pub end: End,
     /// Whether these are labels, which are not numbers to compare.
     pub labels: bool,
@@ -54,7 +54,7 @@ pub struct Traced<'a> {
     pub layers: Layers,
     /// u = (x − offset) · factor of the input, one of each a channel, which is a part of the first layer.
     pub units: [Vec<f64>; 2],
-    /// What is made of their outputs.
+    /// Function that the model applies to their outputs.
     pub end: End,
     /// Name of the tensor of the outputs.
     pub logits: &'a str,
@@ -67,7 +67,7 @@ pub struct Traced<'a> {
 /// Names of classes that a model holds.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// In the order of the outputs.
+    /// Names in the order of the outputs.
     pub classes: Option<Vec<String>>,
     /// Tensors of probabilities whose columns are in that order, if the model is what it seems.
     pub named: Vec<String>,
@@ -132,7 +132,7 @@ impl<'a> Tracer<'_, 'a> {
         Head { value: value.clone(), logits, shown: node.shown.clone(), end, labels }
     }
 
-    /// What comes after probabilities or labels: other forms of them, and no layers.
+    /// Follows a node after probabilities or labels: it gives other forms of them, and no layers.
     pub fn after_head(
         &mut self,
         node: &Node<'a>,

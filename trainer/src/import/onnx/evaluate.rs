@@ -10,17 +10,17 @@ use super::operator::{Arithmetic, Each, Operator, Window};
 use super::tensor::{Tensor, axes, axis, broadcast, broadcast_index, count};
 use crate::network::PoolKind;
 
-/// What evaluation may cost: values that are written and products that are summed.
+/// Steps that evaluation may take: values that are written and products that are summed.
 #[derive(Debug)]
 pub struct Budget(Cell<u64>);
 
-/// What a budget allows is spent.
+/// Error where a budget is spent.
 #[derive(Debug, thiserror::Error)]
 #[error("it takes too many steps to compute")]
 pub struct TooManySteps;
 
 impl Budget {
-    /// So many steps.
+    /// Allows so many steps.
     pub const fn new(steps: u64) -> Self {
         Self(Cell::new(steps))
     }

@@ -44,7 +44,7 @@ impl Obstacles {
 /// A node, and what it computes if that is supported.
 #[derive(Debug)]
 pub struct Node<'a> {
-    /// What its messages begin with.
+    /// Start of its messages.
     pub shown: String,
     /// Its name, or its output's where it has none.
     pub name: &'a str,
@@ -63,9 +63,9 @@ pub struct Node<'a> {
 pub struct Graph<'a> {
     /// The nodes that compute something of the input, and that lead to an output.
     pub nodes: Vec<Node<'a>>,
-    /// What it reads.
+    /// Its input.
     pub input: proto::Input<'a>,
-    /// Names of what it gives.
+    /// Names of its outputs.
     pub outputs: Vec<&'a str>,
     held: HashMap<&'a str, proto::Tensor<'a>>,
     computed: HashMap<&'a str, Tensor>,

@@ -42,20 +42,20 @@ const KEEP_SHAPES: [&str; 20] = [
 /// Steps that computing shapes may take.
 const SHAPES: u64 = 1 << 20;
 
-/// What is known of a tensor.
+/// A tensor, as far as it is known.
 #[derive(Clone, Debug)]
 pub enum Known<'a> {
     /// The input, or what layers make of it.
     Row(Value),
     /// Lengths of axes; no number for that of rows.
     Lengths(Tensor),
-    /// What is made of the logits.
+    /// Probabilities or labels that are made of the logits.
     Head(Head<'a>),
     /// Nothing, since it comes after an obstacle.
     Nothing,
 }
 
-/// What the last layer so far is followed by.
+/// Steps that follow the last layer so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Stage {
     Sums,
@@ -63,7 +63,7 @@ pub enum Stage {
     Pooled,
 }
 
-/// What is read of the network so far.
+/// The network as far as it is read.
 pub struct Tracer<'g, 'a> {
     pub graph: &'g Graph<'a>,
     pub obstacles: Obstacles,
@@ -120,12 +120,12 @@ impl<'g, 'a> Tracer<'g, 'a> {
         }
     }
 
-    /// What is known of an input; none of a value that the model holds or that is left out.
+    /// Returns what is known of an input; none of a value that the model holds or that is left out.
     pub fn input(&self, node: &Node<'a>, index: usize) -> Option<&Known<'a>> {
         self.known.get(*node.inputs.get(index)?)
     }
 
-    /// What is known of a node's output.
+    /// Follows a node, and returns what is known of its output.
     fn node(&mut self, node: &Node<'a>) -> anyhow::Result<Known<'a>> {
         let known: Vec<Known<'a>> =
             (0..node.inputs.len()).filter_map(|index| self.input(node, index).cloned()).collect();
@@ -202,7 +202,7 @@ impl<'g, 'a> Tracer<'g, 'a> {
         apply(operator, &inputs, &Budget::new(SHAPES))
     }
 
-    /// What a node makes of one value that the input leads to.
+    /// Follows a node that reads one value that the input leads to.
     fn row(
         &mut self,
         node: &Node<'a>,
@@ -321,7 +321,7 @@ impl<'g, 'a> Tracer<'g, 'a> {
         self.layers.last_mut().with_context(|| format!("found {what} before the first layer"))
     }
 
-    /// Before the first layer, what the move of a map's channels says of the input.
+    /// Notes, before the first layer, what the move of a map's channels says of the input.
     fn note_order(&mut self, before: &Value, after: &Value) {
         if !self.layers.is_empty() || self.order.is_some() || before.axes.len() < 3 {
             return;
@@ -548,7 +548,7 @@ impl<'g, 'a> Tracer<'g, 'a> {
     }
 }
 
-/// One value a channel out of one for each of a map, where they do not vary over its positions.
+/// Returns one value a channel from those of a map, which must not vary over its positions.
 fn per_channel(values: &[f64], channels: usize) -> anyhow::Result<Vec<f64>> {
     let (first, _) = values.split_at_checked(channels).context("found no channels")?;
     let same = values.chunks(channels).all(|position| position == first);

@@ -50,7 +50,7 @@ pub struct Network<'a> {
 struct Outputs {
     /// Number of rows.
     rows: usize,
-    /// What the layers give, `[rows, outputs]`.
+    /// Outputs of the layers, `[rows, outputs]`.
     logits: Vec<f64>,
     /// Names and values of what are probabilities, as many a row as there are columns.
     probabilities: Vec<(String, Vec<f64>)>,
@@ -159,7 +159,7 @@ fn inputs(graph: &Graph<'_>, said: Option<Shape>) -> anyhow::Result<Vec<Vec<usiz
 }
 
 impl Network<'_> {
-    /// What the graph gives for rows of its input, in its own order and units: for the first of `x`, whole passes,
+    /// Computes the graph for rows of its input, in its own order and units: for the first of `x`, whole passes,
     /// that `steps` suffice for.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a node of a graph computes, with its attributes. Every attribute is honoured here or refused.
+//! Operators of a graph's nodes, with their attributes. Every attribute is honoured here or refused.
 
 use anyhow::{bail, ensure};
 
@@ -101,16 +101,16 @@ pub struct Window {
     pub size: Option<Vec<usize>>,
     /// Its steps; none for 1.
     pub stride: Option<Vec<usize>>,
-    /// What stands round the map.
+    /// Padding round the map.
     pub padding: Padding,
 }
 
-/// What stands round a map.
+/// Padding round a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// Places before and after, of all dimensions before first; none for 0.
     Sides(Option<Vec<usize>>),
-    /// As many as make ⌈length / stride⌉ outputs; where that is odd, one more after or before.
+    /// Places for ⌈length / stride⌉ outputs; where their number is odd, one more after or before.
     Same { more_after: bool },
 }
 

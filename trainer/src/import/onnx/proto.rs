@@ -57,7 +57,7 @@ pub struct Attribute<'a> {
     pub value: AttributeValue<'a>,
 }
 
-/// What an attribute holds.
+/// Value of an attribute.
 #[derive(Debug, Default)]
 pub enum AttributeValue<'a> {
     Float(f32),

@@ -10,7 +10,7 @@ pub const MAX_VALUES: usize = 2 * fiberwalk_formats::MAX_WIDTH * fiberwalk_forma
 pub struct Tensor {
     /// Length of every axis.
     pub shape: Vec<usize>,
-    /// As many values as the shape has.
+    /// Values, as many as the shape has.
     pub values: Vec<f64>,
 }
 
@@ -54,7 +54,7 @@ impl Tensor {
         self.values[broadcast_index(&self.shape, place)]
     }
 
-    /// The same values in another shape of as many.
+    /// Returns the same values in another shape of as many.
     pub fn reshaped(&self, shape: Vec<usize>) -> anyhow::Result<Self> {
         let (found, expected) = (self.values.len(), count(&shape)?);
         ensure!(

@@ -135,14 +135,14 @@ fn convolution(last: &'static str, values: i64) -> Built {
         .node("MatMul", &["flat", "w1"], "y", vec![])
 }
 
-/// With the last nodes, which are built first, behind the others.
+/// Puts the last nodes, which are built first, behind the others.
 fn in_order(mut built: Built, first: usize) -> Built {
     let moved: Vec<_> = built.graph.node.drain(1..first).collect();
     built.graph.node.extend(moved);
     built
 }
 
-/// What stands between a convolution and the end.
+/// A graph with an operator between a convolution and the end.
 fn between(
     values: i64,
     operator: &'static str,

@@ -1,4 +1,4 @@
-//! What is known of a tensor that the input leads to: the full shape, and where its values lie in a map.
+//! Full shape of a tensor that the input leads to, and where its values lie in a map.
 //!
 //! A row of such a tensor is made of *parts*: the sides of a map, or of the input. An axis of the tensor counts
 //! the rows, or it runs over some parts, the last one fastest: `[n, c, h, w]` has an axis a part, flattening
@@ -19,9 +19,9 @@ pub const CHANNELS: usize = 2;
 /// An axis of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Axis {
-    /// One of it a row.
+    /// The axis of the rows.
     Rows,
-    /// Over these parts.
+    /// An axis over these parts.
     Over(Vec<usize>),
 }
 
@@ -88,7 +88,7 @@ impl Value {
         parts.collect::<Option<_>>().filter(|_| first).context("rows are not its first axis")
     }
 
-    /// For each value of a row, as the tensor has them, its place in the map.
+    /// Place in the map of each value of a row, as the tensor has them.
     pub fn places(&self) -> Vec<usize> {
         let parts: Vec<usize> = self
             .axes
@@ -129,7 +129,7 @@ impl Value {
         Ok(spread)
     }
 
-    /// With the axes in another order.
+    /// Returns it with the axes in another order.
     pub fn transpose(&self, order: &Option<Vec<i64>>) -> anyhow::Result<Self> {
         let rank = self.axes.len();
         let order = match order {
@@ -147,7 +147,7 @@ impl Value {
         Ok(Self { axes, ..self.clone() })
     }
 
-    /// Without these axes of length 1.
+    /// Returns it without these axes of length 1.
     pub fn squeeze(&self, given: Option<&[i64]>) -> anyhow::Result<Self> {
         let given =
             given.context("it names no axes: how many go would depend on the number of rows")?;
@@ -158,7 +158,7 @@ impl Value {
         Ok(Self { axes: kept.map(|(_, axis)| axis.clone()).collect(), ..self.clone() })
     }
 
-    /// With new axes of length 1 at these places.
+    /// Returns it with new axes of length 1 at these places.
     pub fn unsqueeze(&self, given: Option<&[i64]>) -> anyhow::Result<Self> {
         let given = given.context("it names no axes")?;
         let new = axes(given, self.axes.len() + given.len())?;
@@ -167,7 +167,7 @@ impl Value {
         Ok(own)
     }
 
-    /// As a matrix of rows: the axes before `at` are one, and the others another.
+    /// Flattens it to a matrix of rows: the axes before `at` become one, and the others another.
     pub fn flatten(&self, at: i64) -> anyhow::Result<Self> {
         let rank = self.axes.len();
         let at = if at == rank as i64 { rank } else { axis(at, rank)? };
@@ -180,7 +180,7 @@ impl Value {
         Ok(Self { axes: vec![Axis::Rows, Axis::Over(parts)], ..self.clone() })
     }
 
-    /// In another shape: lengths, where −1 is what is left, 0 the length of the same axis unless
+    /// Returns it in another shape: lengths, where −1 is what is left, 0 the length of the same axis unless
     /// `zero_is_length`, and a value that is no number the number of rows. Before the first layer a row may be
     /// cut into other parts, in the order of the input's values: `free`.
     pub fn reshape(

@@ -13,7 +13,7 @@ pub const MAX_FIELDS: usize = 200_000;
 /// Most bits of a varint.
 const VARINT_BITS: u32 = 64;
 
-/// What a field holds.
+/// Value of a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
     /// A whole number.
