@@ -14,7 +14,7 @@ use crate::task::{Classification, Predictions, Regression, Thresholds};
 /// Decoder draws of the float engine unless told otherwise.
 pub const FLOAT_SAMPLES: usize = 256;
 
-/// What predicts.
+/// Engine that predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum EngineKind {
@@ -63,7 +63,7 @@ pub enum Engine {
 pub struct Predictor {
     /// Columns and classes.
     pub schema: Schema,
-    /// What predicts.
+    /// Engine that predicts.
     pub engine: Engine,
 }
 
@@ -88,7 +88,7 @@ impl Predictor {
     /// Predicts all of `values: [n, features]`, original units, some thousand rows at a time.
     ///
     /// # Errors
-    /// Those of [`Self::predict`].
+    /// The errors of [`Self::predict`].
     pub fn predict_all(&self, values: &Values) -> anyhow::Result<Predictions> {
         let mut all = Predictions::empty(self.schema.task.names().map(<[String]>::len));
         for part in self.predict_in_parts(values) {
@@ -97,7 +97,7 @@ impl Predictor {
         Ok(all)
     }
 
-    /// The same, one part of some thousand rows after another.
+    /// Predicts as [`Self::predict_all`] does, one part of some thousand rows after another.
     pub fn predict_in_parts(
         &self,
         values: &Values,
@@ -127,7 +127,7 @@ impl Predictor {
     }
 }
 
-/// What an artifact says of its columns.
+/// Schema of an artifact's columns, as far as it knows them.
 fn schema_of(artifact: &Artifact<'_>) -> Schema {
     let (target, task) = match artifact.output {
         Output::Classification { target, classes, .. } => {

@@ -66,7 +66,7 @@ pub fn held_out_targets(folds: &[Fold]) -> Targets {
 /// Predictives of all folds' held-out rows, in order.
 ///
 /// # Errors
-/// Those of `predict`.
+/// The errors of `predict`.
 pub fn predict_held_out(
     folds: &[Fold],
     predict: impl Fn(usize, &Fold) -> anyhow::Result<Predictive>,

@@ -1,4 +1,4 @@
-//! What a run is made from: `data.json` and, once MAP is trained, `rows.safetensors`. With them a
+//! Data that a run is made from: `data.json` and, once MAP is trained, `rows.safetensors`. With them a
 //! walk needs the run's directory and no data file.
 
 use std::path::Path;
@@ -86,7 +86,7 @@ impl DataRecord {
             .map_err(|message| anyhow!("network.hidden: {message}"))
     }
 
-    /// Of each layer of `network` whether it is walked.
+    /// Tells whether each layer of `network` is walked.
     ///
     /// # Errors
     /// A configured layer that is not there, or one that walks behind a sum with one that does not.

@@ -16,7 +16,7 @@ pub struct Validation<'a> {
 }
 
 impl<'a> Validation<'a> {
-    /// Of the named `rows`, which no stage is fitted to.
+    /// Takes the named `rows`, which no stage is fitted to.
     pub fn new(architecture: &'a Architecture, rows: &Rows, named: &[usize]) -> Self {
         let places = evenly(named.len(), MOST_ROWS);
         let rows = rows.subset(&places.into_iter().map(|place| named[place]).collect::<Vec<_>>());
@@ -48,7 +48,7 @@ pub struct Finished<'a> {
 }
 
 impl<'a> Finished<'a> {
-    /// None so far.
+    /// A mixture of no networks so far.
     pub const fn new(validation: &'a Validation<'a>, calibration: Calibration) -> Self {
         Self { validation, calibration, count: 0, predictive: None }
     }

@@ -1,4 +1,4 @@
-//! What a search has found so far, kept for one that goes on from there.
+//! Findings of a search so far, kept for one that goes on from there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,7 +58,7 @@ impl Batch<'_> {
     /// what was tried diverged.
     ///
     /// # Errors
-    /// Those of `find`, or a file that cannot be read or written.
+    /// The errors of `find`, or a file that cannot be read or written.
     pub(super) fn finding<T: Serialize + DeserializeOwned>(
         &self,
         index: usize,

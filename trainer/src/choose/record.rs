@@ -1,4 +1,4 @@
-//! What was chosen, and from what.
+//! Hyper-parameters that were chosen, and the candidates.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ impl Candidate {
     }
 }
 
-/// What was chosen, and from what.
+/// Hyper-parameters that were chosen, and the candidates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choices {
     /// The setting that the model is trained with.

@@ -54,7 +54,7 @@ const NOISE_ROUNDS: usize = 2;
 /// Noise is never assumed smaller than this, standardised target units.
 const SMALLEST_NOISE_STD: f32 = 0.01;
 
-/// What the user fixed; `None` is chosen here.
+/// Settings that the user fixed; `None` is chosen here.
 #[derive(Clone, Debug)]
 pub struct Fixed {
     /// Prior precision of every layer.
@@ -99,15 +99,15 @@ pub struct Search<'a> {
     pub walk_schedule: Schedule,
     /// Rows of a gradient step.
     pub batch_rows: usize,
-    /// Of each layer whether it is walked.
+    /// Whether each layer is walked.
     pub walked: &'a [bool],
     /// Seed of folds, initial weights and drifts.
     pub seed: u64,
-    /// What computes.
+    /// Device that computes.
     pub device: &'a Device,
     /// Tells the user what diverged.
     pub note: &'a (dyn Fn(&str) + Sync),
-    /// What an interrupted search has found already.
+    /// Findings of an interrupted search.
     pub kept: Kept,
 }
 
@@ -121,7 +121,7 @@ struct Scored {
     rmse: Option<f64>,
 }
 
-/// What a candidate's walk says of held-out rows.
+/// Scores of a candidate's walk on held-out rows.
 #[derive(Serialize, Deserialize)]
 struct Score {
     nll: f64,
@@ -129,7 +129,7 @@ struct Score {
     rmse: Option<f64>,
 }
 
-/// The same of a full walk.
+/// Scores of a full walk on held-out rows.
 #[derive(Serialize, Deserialize)]
 struct FullScore {
     calibration: Calibration,
@@ -139,14 +139,14 @@ struct FullScore {
 
 /// Full walks that were compared.
 struct FullWalks {
-    /// Those that did not diverge.
+    /// The walks that did not diverge.
     walks: Vec<FullWalk>,
-    /// Place of the one taken, among all.
+    /// Index of the one taken, among all.
     best: usize,
     score: FullScore,
 }
 
-/// What a search came to.
+/// Result of a search.
 struct Searched {
     chosen: Candidate,
     /// Everything that was tried, in order.
@@ -155,7 +155,7 @@ struct Searched {
     drift_candidates: Vec<FullWalk>,
 }
 
-/// What every part of the search needs.
+/// Data that every part of the search needs.
 struct Context<'a> {
     folds: Vec<Fold>,
     held_out: Targets,
@@ -432,7 +432,7 @@ impl Search<'_> {
         Ok(FullWalks { walks, best, score })
     }
 
-    /// What is said where nothing is left to choose from.
+    /// Message where nothing is left to choose from.
     fn all_diverged(&self) -> String {
         format!(
             "choose: all that was tried diverged: lower map.learning_rate, found {:?}, or walk.learning_rate, \
@@ -621,7 +621,7 @@ fn clearly_better(row_nll: &[&[f64]]) -> usize {
     (1..row_nll.len()).fold(0, |best, other| if gain(other) > gain(best) { other } else { best })
 }
 
-/// What every row gains over `first`.
+/// Gain of every row over `first`.
 fn gains(first: &[f64], other: &[f64]) -> Vec<f64> {
     first.iter().zip(other).map(|(first, other)| first - other).collect()
 }
@@ -651,7 +651,7 @@ mod tests {
 
     const FOLDER: &str = "choose";
 
-    /// What is chosen for a class by the side of a line, going on from what `root` holds.
+    /// Chooses for a class by the side of a line, going on from what `root` holds.
     fn chosen(root: &Path) -> anyhow::Result<Choices> {
         let x: Vec<f32> = (0..120).map(|value| 1.5 * (value as f32 * 0.77).sin()).collect();
         let labels = x.chunks_exact(2).map(|x| u32::from(x[0] > x[1])).collect();

@@ -1,4 +1,4 @@
-//! What other artifacts would have given: any of the decoders that were fitted, with fewer or more
+//! Scores and costs of other artifacts: any of the decoders that were fitted, with fewer or more
 //! codes. Measured once a model is chosen, for people to judge it by; nothing is chosen by it.
 
 use serde::{Deserialize, Serialize};

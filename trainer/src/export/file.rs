@@ -167,7 +167,7 @@ enum NormalisationBytes {
 }
 
 impl NormalisationBytes {
-    /// Of the first `count` features.
+    /// Normalisation of the first `count` features.
     ///
     /// # Errors
     /// The features' scales differ too much for raw readings.
@@ -236,7 +236,7 @@ impl NormalisationBytes {
     }
 }
 
-/// Where a step of one reading goes beyond the clip either way.
+/// Scale with which a step of one reading goes beyond the clip either way.
 const LARGEST_SCALE: f64 = 2.0 * INPUT_UNITS as f64;
 /// A multiplier this small is precise to 0.4%.
 const SMALLEST_MULTIPLIER: f64 = 128.0;

@@ -46,14 +46,14 @@ struct Exportable<'a> {
     decoder: Vec<f32>,
     /// Modulations of the codes to store, of which the first are a good set too.
     stored: Vec<Vec<f32>>,
-    /// Those of random codes, for ranges.
+    /// Modulations of random codes, for ranges.
     sampled: Vec<Vec<f32>>,
     /// Inputs, for ranges.
     batch: &'a Batch,
     ranges: Ranges,
 }
 
-/// What may differ between the files of one decoder.
+/// Options by which the files of one decoder differ.
 struct Variant<'a> {
     precision: &'a Precision,
     thresholds: Thresholds,
@@ -294,8 +294,8 @@ impl Training<'_> {
         Engine::Runtime { bytes, draws: Draws { seed: self.seed, ..Draws::default() } }
     }
 
-    /// What every decoder that was fitted would have given with any number of codes, calibrated to
-    /// the particles' predictive of the calibration rows, `reference`.
+    /// Measures every decoder that was fitted with any number of codes, calibrated to the particles'
+    /// predictive of the calibration rows, `reference`.
     fn cost_curve(
         &self,
         chosen: &Exportable<'_>,

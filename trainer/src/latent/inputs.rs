@@ -11,7 +11,7 @@ use crate::network::Shape;
 /// Foreign inputs lie away from the training rows by up to this many standard deviations.
 const MAX_SPREAD: f32 = 3.0;
 
-/// Those near the training rows are up to this many standard deviations away: without them the decoder
+/// Inputs near the training rows are up to this many standard deviations away: without them the decoder
 /// is right at the training rows alone.
 const NEAR_SPREAD: f32 = 0.7;
 
@@ -109,7 +109,7 @@ impl TrainingRows<'_> {
         })
     }
 
-    /// Between two rows (Zhang et al. 2018, mixup).
+    /// A row between two (Zhang et al. 2018, mixup).
     fn blended(&self, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
         let (one, other) = (self.shifted(rng), self.shifted(rng));
         let share = Uniform::new(0.0, 1.0f32).expect("0 < 1").sample(rng);

@@ -24,7 +24,7 @@ pub(super) struct KeptFit<'s> {
     last: Mutex<Instant>,
 }
 
-/// What a fit that is done came to besides its parameters.
+/// Result of a finished fit besides its parameters.
 #[derive(Serialize, Deserialize)]
 struct Done {
     score: f64,
@@ -32,7 +32,7 @@ struct Done {
 }
 
 impl<'s> KeptFit<'s> {
-    /// That of the structure of this place.
+    /// The fit of the structure of this index.
     pub(super) fn new(scratch: &'s Scratch, index: usize) -> Self {
         Self { scratch, index, last: Mutex::new(Instant::now()) }
     }

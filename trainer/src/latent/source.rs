@@ -33,7 +33,7 @@ impl PoolRole {
     }
 }
 
-/// Where probes are drawn, and whose functions are evaluated there.
+/// Training inputs that probes are drawn round, and particles that are evaluated there.
 pub struct ProbeSource<'a> {
     /// Device that evaluates them.
     pub device: &'a Device,

@@ -29,7 +29,7 @@ use crate::walk;
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
-/// The same of maps, which differ in more ways; fewer where their inputs have more bytes than those after it.
+/// Such probes of maps, which differ in more ways; fewer where their inputs have more than [`POOL_BYTES`].
 const POOL_OF_MAPS: usize = 65_536;
 const POOL_BYTES: usize = 256 << 20;
 /// How often a probe of a map is met, on average, before others take its place.

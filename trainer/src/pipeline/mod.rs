@@ -29,7 +29,7 @@ pub struct TrainOptions {
     pub config: Config,
     /// Seed of everything random: the same one gives the same bytes on one kind of device.
     pub seed: u64,
-    /// What computes.
+    /// Device that computes.
     pub device: Arc<Device>,
     /// A network trained elsewhere, as its import wrote it: the walk starts from it.
     pub network: Option<PathBuf>,
@@ -64,10 +64,10 @@ pub fn train(data: &Data, out: &Path, options: &TrainOptions) -> anyhow::Result<
     train_with(data, out, options, &mut |_| ControlFlow::Continue(()))
 }
 
-/// Like [`train`], for as long as `after`, which meets every stage that is done or was there, says so.
+/// Trains like [`train`], for as long as `after` says so, which meets every stage that is done or was there.
 ///
 /// # Errors
-/// Those of [`train`].
+/// The errors of [`train`].
 pub fn train_with(
     data: &Data,
     out: &Path,

@@ -115,7 +115,7 @@ fn risk(judged: &Judged, targets: &Targets) -> Vec<(f64, f64)> {
     (1..=COVERAGES).map(at).map(|count| (count as f64 / rows as f64, risks[count - 1])).collect()
 }
 
-/// What refusing the rows in most doubt gains.
+/// Error rate that is left where the rows in most doubt are refused.
 pub fn risk_coverage(evidence: &Evidence) -> Figure {
     let targets = &evidence.held_out.targets;
     let curves = [(2, &evidence.map), (1, &evidence.particles), (0, &evidence.exported)]

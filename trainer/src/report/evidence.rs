@@ -1,4 +1,4 @@
-//! What a report shows: every engine's predictions of the held-out and of the foreign rows.
+//! Evidence that a report shows: every engine's predictions of the held-out and of the foreign rows.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub struct Foreign {
 
 /// One engine's predictions.
 pub struct Judged {
-    /// What it is, as the table says.
+    /// Its name in the report's tables.
     pub name: String,
     /// Predictions of the held-out rows.
     pub own: Predictions,
@@ -162,8 +162,8 @@ impl Judged {
         Self { name: name.to_owned(), own, foreign, scores }
     }
 
-    /// The same engine before it was calibrated: class probabilities at temperature 1, or the noise
-    /// that the network was trained with.
+    /// Predictions of the engine before it was calibrated: class probabilities at temperature 1, or the
+    /// noise that the network was trained with.
     fn before(
         &self,
         calibration: Calibration,

@@ -31,13 +31,13 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From `low` to `high`.
+    /// An axis from `low` to `high`.
     pub fn new(label: impl Into<String>, low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { label: label.into(), low, high, doubling: false }
     }
 
-    /// Round all finite `values`, with a little space at both ends.
+    /// An axis round all finite `values`, with a little space at both ends.
     pub fn round(label: impl Into<String>, values: impl IntoIterator<Item = f64>) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -50,7 +50,7 @@ impl Axis {
         Self::new(label, low - room, high + room)
     }
 
-    /// From 1 to `most`, equal steps for equal ratios.
+    /// An axis from 1 to `most`, equal steps for equal ratios.
     pub fn doubling(label: impl Into<String>, most: f64) -> Self {
         Self { label: label.into(), low: 0.9, high: 1.1 * most.max(2.0), doubling: true }
     }

@@ -1,4 +1,4 @@
-//! What more codes gain and what they cost, for every decoder that was fitted.
+//! Gain and cost of more codes, for every decoder that was fitted.
 
 use super::evidence::Evidence;
 use super::figure::Figure;

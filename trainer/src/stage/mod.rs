@@ -16,7 +16,7 @@ use crate::run_dir::RunDir;
 pub struct Stage {
     /// Its name for users.
     pub name: &'static str,
-    /// What comes of it.
+    /// Its result, for users.
     pub about: &'static str,
     /// Files that it always leaves; the last is written last, and has to be there where it is done.
     pub files: &'static [&'static str],
@@ -49,7 +49,7 @@ impl Stage {
     /// Does it unless it is done, and leaves nothing of the way.
     ///
     /// # Errors
-    /// Those of the stage.
+    /// The errors of the stage.
     pub fn complete(&self, training: &Training<'_>) -> anyhow::Result<()> {
         if !self.is_done(&training.dir)? {
             (self.run)(training)?;

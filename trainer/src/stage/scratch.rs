@@ -1,4 +1,4 @@
-//! What a stage that is under way has done so far.
+//! Files of a stage that is under way, with what it has done so far.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// That of a stage with this `folder`.
+    /// Scratch of a stage with this `folder`.
     pub(crate) fn new(dir: &RunDir, folder: &'static str) -> Self {
         Self { dir: dir.clone(), folder }
     }

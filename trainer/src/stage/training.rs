@@ -17,7 +17,7 @@ use crate::validation::Validation;
 pub struct Training<'a> {
     /// Settings as the user gave them.
     pub config: &'a Config,
-    /// What computes.
+    /// Device that computes.
     pub device: &'a Device,
     /// How to show progress.
     pub progress: &'a Progress,
@@ -25,7 +25,7 @@ pub struct Training<'a> {
     pub seed: u64,
     /// The run's directory.
     pub dir: RunDir,
-    /// What the run is made from.
+    /// Record of the data that the run is made from.
     pub record: DataRecord,
     /// Features of all rows, original units, `[n, features]`.
     pub raw: Arc<Values>,
@@ -35,7 +35,7 @@ pub struct Training<'a> {
     pub rows: Rows,
     /// The network that walks.
     pub architecture: Architecture,
-    /// Of each of its layers whether it is walked.
+    /// Whether each of its layers is walked.
     pub walked: Vec<bool>,
     /// The network that the decoder makes.
     pub decoded: Architecture,
@@ -49,7 +49,7 @@ impl Training<'_> {
         self.rows.subset(&self.record.split.training)
     }
 
-    /// Those `rows` in mini-batches.
+    /// Cuts `rows` into mini-batches.
     pub fn training_set(&self, rows: &Rows) -> TrainingSet {
         TrainingSet::new(&rows.x, &rows.targets, self.config.walk.batch_rows, self.seed)
     }

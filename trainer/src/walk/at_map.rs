@@ -18,11 +18,11 @@ pub struct RunAtMap {
     pub dir: RunDir,
     /// Settings as the user gave them.
     pub config: Config,
-    /// What the run was made from.
+    /// Record of the data that the run was made from.
     pub record: DataRecord,
     /// Network.
     pub architecture: Architecture,
-    /// Of each of its layers whether it is walked.
+    /// Whether each of its layers is walked.
     pub walked: Vec<bool>,
     /// Hash of all that its particles depend on, hexadecimal.
     pub identity: String,

@@ -67,7 +67,7 @@ impl Group {
     }
 }
 
-/// What was measured of `walked` particles, in the order of [`CURVES`].
+/// Measurements of `walked` particles, in the order of [`CURVES`].
 pub(super) fn curves(walked: &[Descended]) -> [Vec<Vec<f32>>; 2] {
     let traces = || walked.iter().map(|one| one.trace.as_slice());
     [trace::curves(traces(), |now| now.nll), trace::curves(traces(), |now| now.distance)]

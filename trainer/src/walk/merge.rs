@@ -111,7 +111,7 @@ fn complete(shards: &[ShardFile], particles: usize) -> anyhow::Result<()> {
     bail!("{} are missing: {noun} {shown} {verb} not been merged", named(&missing))
 }
 
-/// What two ranges have in common.
+/// Intersection of two ranges.
 fn common(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
     one.start.max(other.start)..one.end.min(other.end)
 }

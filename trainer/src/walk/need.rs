@@ -1,4 +1,4 @@
-//! What a walk needs in time and memory, told before it starts.
+//! Time and memory that a walk needs, told before it starts.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub struct Need {
     pub gpu_bytes: usize,
 }
 
-/// What the memory of a walk depends on besides the network and the particles.
+/// Numbers that the memory of a walk depends on besides the network and the particles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     /// Parameters that are walked: of those of the layers from the first one on, Q, some may stay.
@@ -55,7 +55,7 @@ pub(super) struct Setting {
 }
 
 impl Need {
-    /// Of `particles` particles. The memory is 16 MiB, 4 MiB a thread and, in numbers of four bytes,
+    /// The need of `particles` particles. The memory is 16 MiB, 4 MiB a thread and, in numbers of four bytes,
     ///
     /// - P (1 + 2M + h) + Q d: the prior, the MAPs while they are read, finished particles; drifts;
     /// - with B > 1 mini-batches, Q M (B + 1), their gradients at the MAPs, of which up to 256 MiB a MAP are in

@@ -20,9 +20,9 @@ use crate::trace::Checkpoints;
 
 /// Note in the file that says what it is.
 const NOTE: &str = "fiberwalk-shard";
-/// The same in the folder of a shard under way.
+/// Name of the same record in the folder of a shard under way.
 const RECORD: &str = "shard.json";
-/// The shard before it has its own name.
+/// Name of the shard's file in that folder, before it is renamed.
 const WHOLE: &str = "whole";
 /// Digits of a hash that are shown.
 pub(super) const SHOWN: usize = 12;
@@ -30,9 +30,9 @@ pub(super) const SHOWN: usize = 12;
 /// One of several equal parts of a walk, as `3/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which, from 1.
+    /// Its number, from 1.
     pub index: usize,
-    /// Of how many.
+    /// Number of shards.
     pub count: usize,
 }
 
@@ -52,7 +52,7 @@ impl Shard {
         bound(self.index - 1)..bound(self.index)
     }
 
-    /// The one of `count` that has a particle.
+    /// The shard of `count` that has a particle.
     pub(super) fn with(particle: usize, particles: usize, count: usize) -> Self {
         let share = (particle as u128 + 1) * count as u128;
         Self { index: share.div_ceil(particles as u128) as usize, count }
@@ -85,7 +85,7 @@ impl std::fmt::Display for Shard {
     }
 }
 
-/// What a shard's file belongs to.
+/// The run, the shard and the particles of a shard's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ShardRecord {
     /// Hash of all that the particles depend on.
@@ -176,7 +176,7 @@ impl ShardFile {
         each.map(finite).collect()
     }
 
-    /// What was measured of some of its particles at so many checkpoints, in the order of [`CURVES`].
+    /// Measurements of some of its particles at so many checkpoints, in the order of [`CURVES`].
     pub(super) fn curves(
         &self,
         range: Range<usize>,

@@ -242,7 +242,7 @@ impl WalkStage {
     }
 }
 
-/// What a walk took; nothing to show where there was none.
+/// Time and memory that a walk took; shows nothing where nothing was walked.
 pub(super) struct Walked {
     need: Need,
     elapsed: Duration,
