@@ -129,7 +129,7 @@ impl TrainingSet {
         Self::keeping(KEPT, x, targets, batch_rows, seed)
     }
 
-    /// The same, keeping mini-batches of up to so many bytes.
+    /// Cuts the rows as [`Self::new`] does, keeping mini-batches of up to so many bytes.
     fn keeping(most: usize, x: &Inputs, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
         let rows = targets.len();
         let count = rows.div_ceil(batch_rows.max(1)).max(1);
@@ -155,7 +155,7 @@ impl TrainingSet {
         self
     }
 
-    /// The same rows and mini-batches behind the layers of `before` with the parameters `theta`.
+    /// Returns the same rows and mini-batches behind the layers of `before` with the parameters `theta`.
     ///
     /// # Errors
     /// There are too many for memory, and no room elsewhere.

@@ -94,7 +94,7 @@ impl Walk<'_> {
         Ok(ends.into_iter().map(|end| end.theta).collect())
     }
 
-    /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
+    /// Walks to the same ends as [`Self::run`], and measures every particle at the checkpoints.
     ///
     /// # Errors
     /// The device fails.

@@ -75,7 +75,7 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// What the runtime predicts at every row of `batch`, averaged over the files.
+    /// The runtime's predictive at every row of `batch`, averaged over the files.
     pub(super) fn predictive(&self, batch: &Batch) -> anyhow::Result<Predictive> {
         let raw = self.schema.original(&batch.to_rows());
         let predict = |file: &Vec<u8>| -> anyhow::Result<Predictive> {

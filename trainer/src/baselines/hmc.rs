@@ -49,7 +49,7 @@ pub struct Hmc {
     pub draws: usize,
 }
 
-/// What became of a chain after its warm-up.
+/// Draws and trajectories of a chain after its warm-up.
 struct Chain {
     /// `[draws][P]`.
     draws: Vec<Vec<f32>>,

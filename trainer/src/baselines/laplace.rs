@@ -39,7 +39,7 @@ const FACTOR_BYTES: usize = 4;
 pub enum Laplace {
     /// All of them.
     Full,
-    /// Those of the output layer.
+    /// The weights of the output layer.
     LastLayer,
 }
 
@@ -72,7 +72,7 @@ impl Baseline for Laplace {
     }
 }
 
-/// What is known of the posterior at θ*, whatever the prior precision.
+/// Parts of the posterior at θ* that no prior precision changes.
 pub(super) struct Curvature {
     /// θ*, `[P]`.
     pub(super) theta: Vec<f32>,
@@ -169,7 +169,7 @@ impl Curvature {
 pub struct Linearised {
     pub(super) theta: Vec<f32>,
     pub(super) range: Range<usize>,
-    /// Of the posterior's precision.
+    /// Factor of the posterior's precision.
     pub(super) factor: LowerFactor,
     pub(super) seed: u64,
 }

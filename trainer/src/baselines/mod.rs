@@ -33,7 +33,7 @@ use crate::metrics::mean;
 use crate::network::{Architecture, Batch, outputs_of_each};
 use crate::task::{Calibration, Likelihood, Predictive, Targets};
 
-/// What a method is fitted to, and under which model.
+/// Rows that a method is fitted to, and the model.
 #[derive(Clone, Copy)]
 pub struct Problem<'a> {
     /// Network.
@@ -48,7 +48,7 @@ pub struct Problem<'a> {
     pub schedule: Schedule,
     /// Seed of everything random.
     pub seed: u64,
-    /// What descends.
+    /// Device that descends.
     pub device: &'a Device,
 }
 
@@ -85,7 +85,7 @@ pub trait Baseline: Sync {
     }
 }
 
-/// What came out of a fit.
+/// Result of a fit.
 pub enum Fitted {
     /// An equal mixture of networks, `[N][P]`.
     Networks(Vec<Vec<f32>>),
@@ -189,7 +189,7 @@ fn mini_batches(
 /// fold of the training rows and calibrated on what the folds held out, as MAP and the particles are.
 ///
 /// # Errors
-/// Those of the fit.
+/// The errors of the fit.
 pub fn calibrate<'b>(
     settings: &'b [Box<dyn Baseline>],
     problem: &Problem<'_>,

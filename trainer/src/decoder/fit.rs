@@ -35,7 +35,7 @@ pub struct Fit<'a> {
     pub shape: &'a DecoderShape,
     /// Probes and the particles' functions there, the first that the decoder meets.
     pub pool: &'a ProbePool,
-    /// Where others are drawn, if any are.
+    /// Source of further probes, if any are drawn.
     pub refresh: Option<Refresh<'a>>,
     /// Weight of the divergence from the particles' predictive, against 1 for the energy score.
     pub predictive: f32,
@@ -383,7 +383,7 @@ pub trait Keeper: Sync {
 pub(crate) struct Observer<'a> {
     fit: &'a Fit<'a>,
     watch: &'a mut dyn FnMut(&[f32]),
-    /// What the objective is measured at.
+    /// Draws that the objective is measured at.
     draws: StepDraws,
     trace: Vec<FitObjective>,
 }
@@ -423,7 +423,7 @@ impl Pools<'_> {
 /// The probes of a step.
 struct Met<'a> {
     pool: &'a ProbePool,
-    /// Which of the pool's they are.
+    /// Their indices in the pool.
     indices: &'a [usize],
     probes: Probes,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// One adapter, as `fiberwalk devices` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AdapterReport {
-    /// N of `--device gpu:N`.
+    /// N of the device `gpu:N`.
     pub index: usize,
     /// The driver's name of it.
     pub name: String,

@@ -40,7 +40,7 @@ impl Descent<'_> {
         self.run(device, &particles, report)
     }
 
-    /// As [`Self::run`], to the same ends, and measures every particle at the checkpoints.
+    /// Descends to the same ends as [`Self::run`], and measures every particle at the checkpoints.
     ///
     /// # Errors
     /// The device fails.

@@ -14,7 +14,7 @@ use super::window::{Pool, PoolKind, Shape, Window};
 pub struct Architecture {
     /// Shape of the input.
     pub input: Shape,
-    /// From the input to the output, at least one.
+    /// Blocks from the input to the output, at least one.
     pub blocks: Vec<Block>,
 }
 

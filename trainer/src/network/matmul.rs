@@ -93,7 +93,7 @@ fn check(out: &[f32], base: Base, left: Matrix, right: Matrix) {
     }
 }
 
-/// The same, always by the `gemm-f32` crate.
+/// Writes what [`multiply`] writes, always by the `gemm-f32` crate.
 pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
     check(out, base, left, right);
     let row_length = right.columns;

@@ -59,7 +59,7 @@ pub enum LayerSpec {
 /// One number for both dimensions of a map (of a series, for its length), or one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The same down and to the right.
+    /// One number, down and to the right.
     Both(usize),
     /// Down, and to the right.
     Each(usize, usize),
@@ -68,7 +68,7 @@ pub enum Extent {
 /// Zeros round a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// As many on opposite sides.
+    /// Equally many zeros on opposite sides.
     Sides(Extent),
     /// An output at every step of the stride.
     Same,

@@ -31,7 +31,7 @@ pub struct Tape {
 struct Values {
     /// Sums before the activation, where the block pools or the derivative needs them.
     sums: Vec<f32>,
-    /// Where the block pools: the activated sums, or the pooled ones if pooling comes first.
+    /// Activated sums where the block pools, or the pooled ones if pooling comes first.
     between: Vec<f32>,
     out: Vec<f32>,
 }
@@ -66,7 +66,7 @@ impl PlacedBlock<'_> {
         self.block.pool.is_some() || self.block.activation.needs_sums()
     }
 
-    /// From the sums, in `values.sums` if kept and else in `values.out`, to the output.
+    /// Computes the output from the sums, in `values.sums` if kept and else in `values.out`.
     fn finish(&self, values: &mut Values, rows: usize) {
         let Values { sums, between, out } = values;
         let activation = self.block.activation;
@@ -93,7 +93,7 @@ impl PlacedBlock<'_> {
         }
     }
 
-    /// From the gradient with respect to the output, in `delta`, to that with respect to the sums.
+    /// Turns the gradient with respect to the output, in `delta`, into that with respect to the sums.
     fn pull_back(&self, values: &Values, delta: &mut Vec<f32>, other: &mut Vec<f32>, rows: usize) {
         let Values { sums, between, out } = values;
         let activation = self.block.activation;

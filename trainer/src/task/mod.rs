@@ -52,7 +52,7 @@ pub struct Verdicts {
     pub ood_auroc: Option<f64>,
     /// Share of the test rows judged out of distribution.
     pub flagged: f64,
-    /// The same of the foreign rows.
+    /// Share of the foreign rows judged out of distribution.
     pub ood_flagged: Option<f64>,
 }
 
@@ -188,8 +188,7 @@ pub trait Task: Sized {
     /// The predictive behind predictions that were made at the [neutral](Self::neutral) calibration.
     fn uncalibrated(&self, predictions: &Self::Predictions) -> Self::Predictive;
 
-    /// What was predicted under `calibration` as networks predict it that were trained with `likelihood` and not
-    /// calibrated, with open thresholds.
+    /// Undoes `calibration`: returns what networks trained with `likelihood` predict without it, with open thresholds.
     fn undo(
         &self,
         predictions: &Self::Predictions,
@@ -205,7 +204,7 @@ pub trait Task: Sized {
         coverage: f64,
     ) -> Thresholds<Self::Calibration>;
 
-    /// By what out-of-distribution rows are told, `[n]`: the larger, the more doubtful is the row.
+    /// Figure that tells out-of-distribution rows, `[n]`: the larger, the more doubtful is the row.
     fn doubt(predictions: &Self::Predictions) -> &[f32];
 
     /// Out-of-distribution verdicts, `[n]`.

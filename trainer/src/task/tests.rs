@@ -1,4 +1,4 @@
-//! What all tasks have to do alike.
+//! Properties that all tasks have.
 
 use rand_distr::{Distribution, StandardNormal};
 

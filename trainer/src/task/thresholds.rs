@@ -38,7 +38,7 @@ impl<K> Thresholds<K> {
         }
     }
 
-    /// The same thresholds under another calibration.
+    /// Returns the same thresholds under another calibration.
     pub fn under<L>(self, calibration: L) -> Thresholds<L> {
         Thresholds { calibration, conformal: self.conformal, epistemic: self.epistemic }
     }

@@ -3,7 +3,7 @@
 use super::{Gpu, GpuError};
 use crate::device::AdapterReport;
 
-/// Every adapter there is, in the order of `--device gpu:N`; none at all is known of where fiberwalk was built
+/// Every adapter there is, in the order of the devices `gpu:N`; none at all is known of where fiberwalk was built
 /// without GPUs.
 pub fn adapters() -> Option<Vec<AdapterReport>> {
     Some(all().iter().enumerate().map(|(index, adapter)| report(index, adapter)).collect())

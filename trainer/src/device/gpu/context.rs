@@ -412,7 +412,7 @@ impl Gpu {
         self.queue.submit([encoder.finish()]);
     }
 
-    /// As if the driver had lost the device.
+    /// Destroys the device, as if the driver had lost it.
     #[cfg(test)]
     pub(super) fn lose(&self) {
         self.device.destroy();

@@ -34,7 +34,7 @@ impl Gpu {
         self.descend_by(fused.as_ref(), descent, particles, checkpoints, report)
     }
 
-    /// As [`Self::descend`], by the fused step or, without one, by products one after another.
+    /// Descends as [`Self::descend`] does, by the fused step or, without one, by products one after another.
     pub(super) fn descend_by(
         &self,
         fused: Option<&FusedStep>,

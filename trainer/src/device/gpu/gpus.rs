@@ -89,7 +89,7 @@ impl Compute for Gpus {
         self.0[0].fit(fit, start, checkpoints, observer, report)
     }
 
-    /// Those of the first GPU times their number.
+    /// Peaks of the first GPU times their number.
     fn peaks(&self, seconds: f64) -> anyhow::Result<Peaks> {
         let (gpu, count) = (&self.0[0], self.0.len() as f64);
         let rate = |(operations, time): (f64, f64)| count * operations / time;

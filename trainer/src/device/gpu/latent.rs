@@ -516,7 +516,7 @@ pub(super) struct Sets {
     pub particles: usize,
     /// Values from one draw, and from one class, to the next.
     pub draw_strides: [usize; 2],
-    /// The same of the particles.
+    /// Values from one particle, and from one class, to the next.
     pub particle_strides: [usize; 2],
     pub particle_offset: usize,
 }

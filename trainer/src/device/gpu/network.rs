@@ -56,7 +56,7 @@ impl Stage<'_> {
         Convolution::new(self.placed.block, self.placed.layer, self.placed.input)
     }
 
-    /// From the sums to the output, where the output does not tell the derivative; the sums are kept then.
+    /// Pooling from the sums to the output, where the output does not tell the derivative; the sums are kept then.
     fn pooling(&self) -> Option<Pooling> {
         let activation = self.placed.block.activation;
         let overwritten = self.is_last && activation != Activation::Identity;

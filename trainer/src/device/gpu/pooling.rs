@@ -11,7 +11,7 @@ const MOST_WORKGROUPS: usize = 1 << 12;
 /// The pooling of a block that does not pool.
 const NONE: Pool = Pool { kind: PoolKind::Average, size: [1, 1], stride: [1, 1] };
 
-/// From a block's sums to its output.
+/// Pooling and activation, from a block's sums to its output.
 #[derive(Clone, Copy)]
 pub(super) struct Pooling {
     block: Block,

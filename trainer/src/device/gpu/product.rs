@@ -42,7 +42,7 @@ impl<'a> View<'a> {
         Self::strided(buffer, [rows, columns], offset, batch, [columns, 1])
     }
 
-    /// As [`Self::new`], with the distances between rows and between columns.
+    /// Matrices as in [`Self::new`], with the distances between rows and between columns.
     pub fn strided(
         buffer: &'a Buffer,
         [rows, columns]: [usize; 2],

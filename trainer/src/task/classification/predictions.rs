@@ -65,7 +65,7 @@ impl Predictions {
         all
     }
 
-    /// What the runtime predicts of one row.
+    /// The runtime's prediction of one row.
     pub(in crate::task) fn of_row(prediction: &Classification<'_>) -> Self {
         Self {
             classes: prediction.probabilities.len(),

@@ -20,11 +20,11 @@ pub struct Scores {
     pub ece: f64,
     /// Mean squared distance of the probabilities from the one-hot label.
     pub brier: f64,
-    /// Area under the ROC curve of predictive entropy, test rows against `--ood` rows.
+    /// Area under the ROC curve of predictive entropy, test rows against foreign rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_auroc: Option<f64>,
-    /// The same of the mutual information of label and weights, which verdicts go by; none of a single
-    /// network, which has none.
+    /// Area under that of the mutual information of label and weights, which verdicts go by; none of a single
+    /// network, which has no such information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_auroc_mi: Option<f64>,
     /// Share of rows whose prediction set holds the label.
@@ -35,7 +35,7 @@ pub struct Scores {
     pub empty_sets: f64,
     /// Share of rows judged out of distribution.
     pub flagged: f64,
-    /// The same of the `--ood` rows.
+    /// Share of the foreign rows judged out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_flagged: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! What networks learn: targets of a task under its likelihood.
+//! Targets that networks learn, under the likelihood of their task.
 
 use std::ops::Range;
 
@@ -61,8 +61,7 @@ impl AnyTask {
             T::uncalibrated(task, predictions).into())
     }
 
-    /// What was predicted under `calibration` as networks predict it that were trained with `likelihood` and not
-    /// calibrated, with open thresholds.
+    /// Undoes `calibration`: returns what networks trained with `likelihood` predict without it, with open thresholds.
     pub fn undo(
         &self,
         predictions: &Predictions,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::classification::{self, Categorical, Classes, Classification, Temperature};
 use super::regression::{self, Gaussian, NoiseStd, Regression};
 
-/// What is predicted.
+/// A task of any kind: what is predicted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnyTask {
@@ -59,9 +59,9 @@ pub enum Calibration {
 /// Calibrated predictions of `n` rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Predictions {
-    /// Of a class.
+    /// Predictions of a class.
     Classification(classification::Predictions),
-    /// Of a number.
+    /// Predictions of a number.
     Regression(regression::Predictions),
 }
 
@@ -69,9 +69,9 @@ pub enum Predictions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Scores {
-    /// Of a classifier.
+    /// Scores of a classifier.
     Classification(classification::Scores),
-    /// Of a regressor.
+    /// Scores of a regressor.
     Regression(regression::Scores),
 }
 

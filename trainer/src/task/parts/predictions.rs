@@ -20,7 +20,7 @@ impl Predictions {
         }
     }
 
-    /// What the runtime predicts of one row.
+    /// The runtime's prediction of one row.
     pub fn of_row(prediction: &Prediction<'_>) -> Self {
         match prediction {
             Prediction::Classification(prediction) => {
@@ -48,7 +48,7 @@ impl Predictions {
         self.len() == 0
     }
 
-    /// By what out-of-distribution rows are told: predictive entropy, or epistemic deviation, `[n]`.
+    /// Figure that tells out-of-distribution rows: predictive entropy, or epistemic deviation, `[n]`.
     pub fn doubt(&self) -> &[f32] {
         of_one_task!(T; own: Self = self => T::doubt(own))
     }

@@ -153,7 +153,7 @@ impl Thresholds {
         }
     }
 
-    /// Before any row was seen: every class is in the set and nothing is out of distribution.
+    /// Thresholds before any row was seen: every class is in the set and nothing is out of distribution.
     pub fn open(calibration: Calibration) -> Self {
         let conformal = of_one_task!(T; _calibration: Calibration = calibration => T::OPEN);
         Self { calibration, conformal, epistemic: f32::MAX }

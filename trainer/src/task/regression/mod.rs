@@ -152,7 +152,7 @@ impl Task for Regression {
         NoiseStd(f64::from(noise_std))
     }
 
-    /// Any: mean and epistemic deviation do not depend on the noise.
+    /// Any is neutral: mean and epistemic deviation do not depend on the noise.
     fn neutral(noise: NoiseStd) -> NoiseStd {
         noise
     }
@@ -221,7 +221,7 @@ impl Task for Regression {
         Scores::of(predictions, values, verdicts)
     }
 
-    /// Between the two normals of every row.
+    /// Mean total variation between the two normals of a row.
     fn total_variation(left: &Predictions, right: &Predictions) -> f64 {
         let both = left.normals().zip(right.normals());
         let each: Vec<f64> = both.map(|(l, r)| normal::total_variation(l, r)).collect();

@@ -64,7 +64,7 @@ impl Predictions {
         all
     }
 
-    /// What the runtime predicts of one row.
+    /// The runtime's prediction of one row.
     pub(in crate::task) fn of_row(prediction: &Regression) -> Self {
         Self {
             mean: vec![prediction.mean],

@@ -15,7 +15,7 @@ pub struct Scores {
     pub rmse: f64,
     /// Mean continuous ranked probability score of that normal.
     pub crps: f64,
-    /// Area under the ROC curve of the epistemic deviation, test rows against `--ood` rows.
+    /// Area under the ROC curve of the epistemic deviation, test rows against foreign rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_auroc: Option<f64>,
     /// Share of rows within the conformal interval.
@@ -24,7 +24,7 @@ pub struct Scores {
     pub mean_width: f64,
     /// Share of rows judged out of distribution.
     pub flagged: f64,
-    /// The same of the `--ood` rows.
+    /// Share of the foreign rows judged out of distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ood_flagged: Option<f64>,
 }
