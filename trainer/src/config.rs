@@ -116,9 +116,9 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Choice<T> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected \"auto\", a number, or a list of one number per layer")]
 pub enum PerLayer {
-    /// The same for all layers.
+    /// One number for all layers.
     Same(f32),
-    /// From the input to the output.
+    /// Numbers from the input to the output.
     Each(Vec<f32>),
 }
 
@@ -134,7 +134,7 @@ pub struct Config {
     pub walk: Walk,
     /// The latent posterior.
     pub latent: Latent,
-    /// Calibration.
+    /// Settings of the calibration.
     pub calibration: Calibration,
     /// The exported artifact.
     pub export: Export,
@@ -173,7 +173,7 @@ pub enum WalkedLayers {
     All,
     /// So many of the last ones.
     Last(usize),
-    /// Those whose names match one of these patterns, in which `*` is any text and `?` any letter.
+    /// Layers whose names match one of these patterns, in which `*` is any text and `?` any letter.
     Named(Vec<String>),
 }
 
@@ -317,7 +317,7 @@ pub struct Latent {
     pub learning_rate: f32,
 }
 
-/// Calibration.
+/// Settings of the calibration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Calibration {

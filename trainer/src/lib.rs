@@ -91,7 +91,7 @@ pub use task::classification::{Predictions as ClassPredictions, Scores as ClassS
 pub use task::regression::{Predictions as ValuePredictions, Scores as ValueScores};
 pub use task::{Predictions, Scores};
 
-/// What the fields of a [`Config`] hold.
+/// Types of the fields of a [`Config`].
 pub mod settings {
     pub use crate::config::{
         Calibration, Choice, CodesChoice, Export, InputChoice, Latent, Map, Network, PerLayer,
@@ -102,7 +102,7 @@ pub mod settings {
     pub use crate::network::{Activation, LayerSpec};
 }
 
-/// What an artifact costs on a board.
+/// Costs of an artifact on a board.
 pub mod cost {
     pub use crate::api::Costs;
     pub use crate::costs::footprint::{Flash, Work};

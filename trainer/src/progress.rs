@@ -1,4 +1,4 @@
-//! What is told of long work while it goes on, to whoever watches it.
+//! Progress of long work, told to whoever watches it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ pub struct Stage {
     said: Mutex<Said>,
 }
 
-/// What a stage says of itself.
+/// Parts of the line that a stage says of itself.
 #[derive(Default)]
 struct Said {
     part: Option<String>,

@@ -4,7 +4,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
-/// What a random stream is drawn for. Adding a purpose leaves the other streams as they were.
+/// Purpose of a random stream. Adding a purpose leaves the other streams as they were.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     /// Rows set aside for calibration.

@@ -32,12 +32,12 @@ pub(crate) fn fields() -> [(&'static str, String); 2] {
     [(WRITER, VERSION.to_owned()), (MARK, "0".repeat(DIGITS))]
 }
 
-/// The same as the first lines of a JSON object.
+/// These fields as the first lines of a JSON object.
 pub(crate) fn json_lines() -> String {
     fields().map(|(name, value)| format!("  \"{name}\": \"{value}\",\n")).concat()
 }
 
-/// The same as a comment in TOML.
+/// These fields as a comment in TOML.
 pub(crate) fn toml_line() -> String {
     let [version, hash] = fields().map(|(name, value)| format!("{name} {value}"));
     format!("# {version}, {hash}\n")

@@ -78,7 +78,7 @@ impl<T: Pod> Default for Writer<T> {
 }
 
 impl<T: Pod> Writer<T> {
-    /// Of which at most so many bytes stay in memory.
+    /// Writer that keeps at most so many bytes in memory.
     pub(crate) fn keeping(most: usize) -> Self {
         Self { memory: Vec::new(), file: None, most }
     }

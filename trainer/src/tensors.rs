@@ -125,7 +125,7 @@ impl TensorFile {
         }
     }
 
-    /// The same of numbers that need not be finite, as the loss of a descent that diverged.
+    /// Some rows of a matrix of numbers that need not be finite, such as the loss of a descent that diverged.
     ///
     /// # Errors
     /// There is no such matrix, it has fewer rows, or the file cannot be read.
@@ -156,7 +156,7 @@ impl TensorFile {
     /// All values of a matrix, in memory unless they are many.
     ///
     /// # Errors
-    /// As [`Self::values`].
+    /// The errors of [`Self::values`].
     pub fn store(&self, tensor: &str) -> anyhow::Result<Store<f32>> {
         let ([rows, columns], first) = self.matrix(tensor)?;
         let bytes = rows * columns * size_of::<f32>();
@@ -172,7 +172,7 @@ impl TensorFile {
     /// Some rows of a matrix, each apart.
     ///
     /// # Errors
-    /// As [`Self::values`].
+    /// The errors of [`Self::values`].
     pub fn rows(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
         Ok(apart(self.values(tensor, rows)?, self.shape(tensor)?))
     }
@@ -180,7 +180,7 @@ impl TensorFile {
     /// Some rows of [`Self::measurements`], each apart.
     ///
     /// # Errors
-    /// As [`Self::measurements`].
+    /// The errors of [`Self::measurements`].
     pub fn curves(&self, tensor: &str, rows: Range<usize>) -> anyhow::Result<Vec<Vec<f32>>> {
         Ok(apart(self.measurements(tensor, rows)?, self.shape(tensor)?))
     }

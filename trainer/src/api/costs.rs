@@ -1,4 +1,4 @@
-//! What a prediction costs on a board.
+//! Costs of a prediction on a board.
 
 use fiberwalk_formats::decode;
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub struct Costs {
 }
 
 impl Costs {
-    /// Of the bytes of a `.fwk` file.
+    /// Counts the costs of an artifact, the bytes of a `.fwk` file.
     ///
     /// # Errors
     /// The bytes are no valid artifact.

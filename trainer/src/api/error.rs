@@ -18,7 +18,7 @@ pub struct Error {
     message: String,
 }
 
-/// What an [`Error`] is about.
+/// Subject of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -30,11 +30,11 @@ pub enum ErrorKind {
     Other,
 }
 
-/// What the library returns.
+/// Result of the library's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// What it is about.
+    /// Subject of the error.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }

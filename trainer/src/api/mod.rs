@@ -1,5 +1,4 @@
-//! What other programs use of the library: a few types over the modules behind them, one error, and nothing of the
-//! command.
+//! The façade for other programs: a few types over the modules behind them, one error, and nothing of the command.
 
 mod config;
 mod costs;

@@ -79,7 +79,7 @@ impl Predictor {
     /// time; `-` is standard output.
     ///
     /// # Errors
-    /// Those of [`Self::predict_data`], told before anything is written; a file that cannot be written.
+    /// The errors of [`Self::predict_data`], told before anything is written; a file that cannot be written.
     pub fn write_predictions(&self, data: &Data, path: impl AsRef<Path>) -> Result<()> {
         Ok(write_predictions(&self.0, data, path.as_ref())?)
     }

@@ -41,7 +41,7 @@ impl Run {
         Ok(rust_module(&self.0.artifact()?, file)?)
     }
 
-    /// What predicts: the artifact as on the board, or what it was made from.
+    /// Opens what predicts: the artifact as on the board, or what it was made from.
     ///
     /// # Errors
     /// A file of the run is missing or damaged.

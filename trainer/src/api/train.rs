@@ -27,7 +27,7 @@ pub fn train(data: &Data, out: impl AsRef<Path>, options: &TrainOptions) -> Resu
 /// [`TrainOptions::resume`], [`train`] goes on from there.
 ///
 /// # Errors
-/// Those of [`train`]; another stage.
+/// The errors of [`train`]; no such stage.
 pub fn train_until(
     data: &Data,
     out: impl AsRef<Path>,

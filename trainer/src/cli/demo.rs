@@ -34,7 +34,7 @@ const SIDE: usize = 8;
 const INK: f32 = 16.0;
 /// Seed of the demo.
 const SEED: u64 = 0;
-/// Of ten rows this many are trained on.
+/// Tenths of the rows that are trained on.
 const TRAINING_TENTHS: usize = 7;
 /// Pixels from paper to ink, two characters a pixel.
 const SHADES: [&str; 5] = ["  ", "░░", "▒▒", "▓▓", "██"];
@@ -135,7 +135,7 @@ fn split_lines() -> (String, String) {
     (file(training), file(test))
 }
 
-/// The same rows with the pixels of each in a random order.
+/// Puts the pixels of each row in a random order.
 fn shuffled_pixels(csv: &str) -> anyhow::Result<String> {
     let (header, rows) = csv.split_once('\n').context("the digits have a header")?;
     let mut rng = stream(SEED, Purpose::Foreign, 0);

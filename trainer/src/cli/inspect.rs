@@ -27,7 +27,7 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// What is shown of an artifact.
+/// Figures that are shown of an artifact.
 #[derive(Serialize)]
 struct Report<'a> {
     format_version: u16,
@@ -59,7 +59,7 @@ struct Report<'a> {
 struct LayerReport {
     inputs: u16,
     outputs: u16,
-    /// What a convolution does to its map, and pooling after it.
+    /// A convolution and the pooling after it, with their maps.
     #[serde(skip_serializing_if = "Option::is_none")]
     convolution: Option<String>,
     activation: &'static str,

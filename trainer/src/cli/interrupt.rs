@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use super::terminal;
 use crate::run_dir::hold_writes;
 
-/// What an interrupted command can be gone on with.
+/// Way to go on with an interrupted command.
 pub struct Resumption {
-    /// What lies on the disk once there is something to go on with.
+    /// Path that is there once there is something to go on with.
     pub begun: PathBuf,
     /// A flag that the command needs besides the user's own arguments.
     pub flag: Option<&'static str>,

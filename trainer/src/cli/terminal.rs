@@ -19,7 +19,7 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// meanwhile.
 pub struct Terminal;
 
-/// What is shown of a stage.
+/// A stage as it is shown.
 struct Shown {
     bar: ProgressBar,
     name: String,

@@ -86,7 +86,7 @@ impl Arguments {
     }
 }
 
-/// What to do with the run in `out` that stopped after `stage`.
+/// Tells how to go on with the run in `out`, which stopped after `stage`.
 fn how_to_go_on(out: &Path, stage: &Stage) -> String {
     let out = out.display();
     let all = format!("stopped; train with --resume and without --until goes on with {out}");

@@ -47,7 +47,7 @@ pub fn open_precisions(config: &Export, depth: usize) -> Vec<Precision> {
 /// precision costs against int8, nats a row. Returns what was chosen and everything that was tried.
 ///
 /// # Errors
-/// Those of `loss`.
+/// The errors of `loss`.
 pub fn choose_precision(
     config: &Export,
     layer_sizes: &[usize],

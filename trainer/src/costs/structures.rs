@@ -15,9 +15,9 @@ const PRICED_ON: Core = Core::M4f;
 /// The network that walked, and that which the decoder makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Networks<'a> {
-    /// Whose deterministic pass costs are counted in.
+    /// Network whose deterministic pass costs are counted in.
     pub walked: &'a Architecture,
-    /// Whose layers are decoded.
+    /// Network whose layers are decoded.
     pub decoded: &'a Architecture,
 }
 
@@ -61,11 +61,11 @@ fn dearest(
 /// A way to count what samples cost, in deterministic passes.
 type Cost = fn(Networks<'_>, &[LayerDecoder], &Export) -> f64;
 
-/// For every first stochastic layer, from index `first_walked` of the network that walked on, the decoder of
-/// the highest rank whose samples cost at most [`Export::cost`] deterministic passes and whose file takes at
-/// most [`Export::flash`] times `network_bytes`, those of the network alone. Where the network is so small that what every sample costs
-/// exceeds the budget, that is left out of account; where the flash is short even so, the flash is too.
-/// Empty where that does not help either.
+/// Returns, for every first stochastic layer from index `first_walked` of the network that walked on, the decoder of
+/// the highest rank whose samples cost at most [`Export::cost`] deterministic passes and whose file takes at most
+/// [`Export::flash`] times `network_bytes`, those of the network alone. Where the network is so small that what
+/// every sample costs exceeds the budget, that is left out of account; where the flash is short even so, the flash
+/// is too. Empty where that does not help either.
 pub fn affordable_structures(
     networks: Networks<'_>,
     latent_dim: usize,

@@ -43,7 +43,7 @@ impl QuantisedSkip {
 /// Input and blocks of a network with convolutions.
 pub struct QuantisedGeometry {
     input: QuantisedShape,
-    /// As [`Blocks`] views them.
+    /// Bytes that [`Blocks`] views.
     blocks: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ pub struct QuantisedGeometry {
 const BLOCK: usize = 64;
 
 impl QuantisedGeometry {
-    /// None of dense layers alone. `skips` is one a layer.
+    /// Geometry of a network with convolutions; none of dense layers alone. `skips` is one a layer.
     pub fn new(architecture: &Architecture, skips: &[Option<QuantisedSkip>]) -> Option<Self> {
         if !architecture.convolves() {
             return None;
@@ -69,7 +69,7 @@ impl QuantisedGeometry {
         Some(Self { input: shape(architecture.input), blocks: bytes })
     }
 
-    /// As the artifact holds it.
+    /// Returns it as the artifact holds it.
     pub fn view(&self) -> Geometry<'_> {
         Geometry { input: self.input, layers: Blocks::new(&self.blocks) }
     }

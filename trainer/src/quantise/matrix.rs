@@ -45,7 +45,7 @@ pub struct QuantisedDense {
     bits: Bits,
     /// Row-major, as the artifact packs them.
     packed: Vec<u8>,
-    /// In accumulator units.
+    /// Biases in accumulator units.
     bias: Vec<i32>,
     /// Little-endian bytes of the biases in units of 2^`bias_shift`.
     bias_bytes: Vec<u8>,
@@ -98,7 +98,7 @@ impl QuantisedDense {
             .finished()
     }
 
-    /// With int8 weights in the order of a convolution with groups: `[inputs, outputs]`.
+    /// Puts int8 weights into the order of a convolution with groups: `[inputs, outputs]`.
     pub fn grouped(mut self) -> Self {
         let dense = self.view();
         let (inputs, outputs) = (self.inputs, self.units.len());
@@ -127,7 +127,7 @@ impl QuantisedDense {
         self
     }
 
-    /// As the artifact holds it.
+    /// Returns it as the artifact holds it.
     pub fn view(&self) -> Dense<'_> {
         Dense {
             inputs: self.inputs as u16,
@@ -206,7 +206,7 @@ impl QuantisedRescale {
         self.before
     }
 
-    /// As the artifact holds it.
+    /// Returns it as the artifact holds it.
     pub fn view(&self) -> Rescale<'_> {
         Rescale { before: self.before, multiplier: I16s::new(&self.multiplier), after: self.after }
     }

@@ -55,7 +55,7 @@ enum QuantisedOutput {
     Tanh(QuantisedRescale),
     Relu(QuantisedRescale),
     Linear(QuantisedRescale),
-    /// To r, from h to the byte, and the byte of 0.
+    /// Rescaling to r, rescaling from h to the byte, and the byte of 0.
     HardSwish(QuantisedRescale, QuantisedRescale, u8),
     Logits(QuantisedRescale),
     Value(f32),
@@ -98,7 +98,7 @@ pub struct Unquantised<'a> {
 pub struct Ranges {
     /// Largest magnitude of every layer's output, after the activation.
     activations: Vec<f32>,
-    /// The same of every layer's projection B̃x, `[rank]`; empty where the layer has none.
+    /// Largest magnitudes of every layer's projection B̃x, `[rank]`; empty where the layer has none.
     projections: Vec<Vec<f32>>,
 }
 

@@ -26,8 +26,8 @@ pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
 }
 
 /// Writes a file under a temporary name beside it, then renames it: a reader sees the old file or
-/// the new one. A link stays a link to the file written. `-` is standard output. A device, a pipe or a name of an open file, such as
-/// `/dev/stdout`, is written to as it is, since a rename would put a file in its place.
+/// the new one. A link stays a link to the file written. `-` is standard output. A device, a pipe or a name of an
+/// open file, such as `/dev/stdout`, is written to as it is, since a rename would put a file in its place.
 ///
 /// # Errors
 /// The file cannot be written; then nothing is left of it.
@@ -35,8 +35,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write(path, &mut |file| file.write_all(bytes))
 }
 
-/// As [`write_atomically`], of bytes that come one after another. What is written in place is not held in memory
-/// before.
+/// Writes as [`write_atomically`] does, bytes that come one after another. What is written in place is not held in
+/// memory before.
 ///
 /// # Errors
 /// The file cannot be written; then nothing is left of it.
@@ -56,8 +56,8 @@ pub fn write_in_parts(path: &Path, fill: Fill<'_>) -> anyhow::Result<()> {
 /// Writes a file's bytes.
 pub type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> io::Result<()>;
 
-/// As [`write_atomically`], of bytes that come one after another; the file is sealed where it starts with a
-/// place for its hash.
+/// Writes as [`write_atomically`] does, bytes that come one after another; the file is sealed where it starts with
+/// a place for its hash.
 pub(super) fn write(path: &Path, fill: Fill<'_>) -> anyhow::Result<()> {
     filled(path, fill).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -133,7 +133,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// What is to be written to as it is; none for a file, which is replaced.
+/// Opens what is written to as it is; none for a file, which is replaced.
 fn in_place(path: &Path) -> io::Result<Option<Box<dyn Write>>> {
     let name = followed(path);
     match name.to_str() {

@@ -264,7 +264,7 @@ impl RunDir {
         self.write_measurements(name, tensors)
     }
 
-    /// The same of numbers that need not be finite, as the loss of a descent that diverged.
+    /// Writes tensors of numbers that need not be finite, such as the loss of a descent that diverged.
     ///
     /// # Errors
     /// The file cannot be written.

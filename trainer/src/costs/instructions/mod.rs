@@ -83,7 +83,7 @@ pub fn worst_error(convolves: bool) -> f64 {
 pub struct Row {
     /// Kind of the prediction, for the user.
     pub prediction: String,
-    /// On every kind of core.
+    /// Number of instructions on every kind of core.
     pub instructions: BTreeMap<Core, u64>,
 }
 
