@@ -2,9 +2,9 @@
 //! particles in a run's directory or shards of them that many machines walk apart, since particles are
 //! independent given θ*.
 //!
-//! [`crate::drift`] is the algorithm. A run whose MAP is trained ([`RunAtMap`]) is all that it needs. [`WalkStage`]
-//! walks groups and keeps how they walked beside them; [`walk_shard`] leaves those of one shard in one file;
-//! [`merge`] makes of the shards what a walk in one place would have left.
+//! [`crate::drift`] is the algorithm. A run whose MAP is trained ([`RunAtMap`]) is all that it needs. The
+//! [stage](STAGE) walks groups and keeps how they walked beside them; [`walk_shard`] leaves those of one shard in one file;
+//! [`merge()`] makes of the shards what a walk in one place would have left.
 
 mod at_map;
 mod groups;

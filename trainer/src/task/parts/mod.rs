@@ -76,7 +76,7 @@ pub enum Scores {
 }
 
 /// Evaluates an expression with parts as those of the kind of task that all of them are of; the expression
-/// names that [`Task`] as the macro's caller does before the semicolon.
+/// names that [`Task`](super::Task) as the macro's caller does before the semicolon.
 macro_rules! of_one_task {
     ($task:ident; $($part:ident: $enum:ident = $value:expr),+ => $result:expr) => {
         match ($($value,)+) {
