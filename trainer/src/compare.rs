@@ -134,7 +134,7 @@ pub enum Column {
     FlashBytes,
     /// Multiply-accumulates of a prediction.
     MultiplyAccumulates,
-    /// Executed instructions of a prediction on a Cortex-M4F, by the model of [`crate::costs::instructions`];
+    /// Executed instructions of a prediction on a Cortex-M4F, by the model in `costs`;
     /// none where there is no int8 implementation.
     Instructions,
 }

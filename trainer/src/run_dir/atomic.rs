@@ -19,8 +19,7 @@ const MOST_LINKS: usize = 40;
 /// Read while a file is written, so that whoever writes to it waits for files to be whole.
 static WRITES: RwLock<()> = RwLock::new(());
 
-/// Waits until no file is being written by [`write_atomically`]; none is begun while the guard
-/// lives. A program that exits then leaves no temporary file.
+/// Waits until no file is being written; none is begun while the guard lives. A program that exits then leaves no temporary file.
 pub fn hold_writes() -> RwLockWriteGuard<'static, ()> {
     WRITES.write().unwrap_or_else(PoisonError::into_inner)
 }
