@@ -66,7 +66,8 @@ pub(crate) fn writer(head: &[u8]) -> Option<String> {
     String::from_utf8(version).ok().filter(|version| !version.is_empty())
 }
 
-fn hexadecimal(hash: Sha256) -> String {
+/// A hash in hexadecimal digits.
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

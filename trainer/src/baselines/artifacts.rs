@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use fiberwalk_formats::{Artifact, CodeSource, Reading, decode};
 
-use super::{Baseline, Ensemble, Fitted, Problem};
+use super::{Baseline, Ensemble, Fitted, Problem, Sizes};
 use crate::costs::footprint::Work;
 use crate::costs::instructions::{Core, Operations};
 use crate::data::Schema;
@@ -55,6 +55,11 @@ impl EnsembleArtifact {
 }
 
 impl Baseline for EnsembleArtifact {
+    /// The rest is the run's.
+    fn sizes(&self) -> Sizes {
+        self.ensemble.sizes()
+    }
+
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         let thetas = problem.maps(self.ensemble.members)?;
         let Problem { architecture, set, likelihood, device, seed, .. } = *problem;
@@ -113,17 +118,22 @@ impl Artifacts {
         decoded.map(|artifact| of(&artifact.expect("the format's own encoder wrote it"))).sum()
     }
 
-    /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by.
+    /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by. Returns the
+    /// files' names.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn write(&self, folder: &Path, calibration: Calibration) -> anyhow::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        for (index, file) in self.files.iter().enumerate() {
-            write_atomically(&folder.join(format!("member-{}.fwk", index + 1)), file)?;
-        }
+    pub fn write(&self, folder: &Path, calibration: Calibration) -> anyhow::Result<Vec<String>> {
         let text = serde_json::to_vec_pretty(&calibration)?;
-        write_atomically(&folder.join("calibration.json"), &text)
+        let members = self.files.iter().enumerate();
+        let mut files: Vec<(String, &Vec<u8>)> =
+            members.map(|(index, file)| (format!("member-{}.fwk", index + 1), file)).collect();
+        files.push(("calibration.json".to_owned(), &text));
+        std::fs::create_dir_all(folder)?;
+        for (name, bytes) in &files {
+            write_atomically(&folder.join(name), bytes)?;
+        }
+        Ok(files.into_iter().map(|(name, _)| name).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::{Baseline, Fitted, Problem, mini_batches};
+use super::{Baseline, Fitted, Problem, Sizes, mini_batches, sizes};
 use crate::descent::Adam;
 use crate::network::{Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
@@ -97,6 +97,10 @@ fn shares(batch: &Batch) -> impl Iterator<Item = Vec<usize>> {
 }
 
 impl Baseline for Dropout {
+    fn sizes(&self) -> Sizes {
+        sizes([("rate", self.rate.into()), ("draws", Self::DRAWS as f64)])
+    }
+
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         let theta = self.train(problem);
         Ok(Fitted::Networks(self.draws(problem.architecture, &theta, Self::DRAWS, problem.seed)))

@@ -1,6 +1,6 @@
 //! Deep ensembles (Lakshminarayanan, Pritzel & Blundell 2017): MAP from several initialisations.
 
-use super::{Baseline, Fitted, Problem};
+use super::{Baseline, Fitted, Problem, Sizes, sizes};
 
 /// An ensemble under the problem's own prior, without adversarial training.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,10 @@ pub struct Ensemble {
 }
 
 impl Baseline for Ensemble {
+    fn sizes(&self) -> Sizes {
+        sizes([("members", self.members as f64)])
+    }
+
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         Ok(Fitted::Networks(problem.maps(self.members)?))
     }

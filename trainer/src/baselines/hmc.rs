@@ -13,7 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::convergence::{Convergence, convergence};
-use super::{Baseline, Fitted, Problem};
+use super::{Baseline, Fitted, Problem, Sizes, sizes};
 use crate::network::{Tape, outputs};
 use crate::random::{Purpose, stream};
 use crate::task::Likelihood;
@@ -264,6 +264,12 @@ impl Hmc {
 }
 
 impl Baseline for Hmc {
+    fn sizes(&self) -> Sizes {
+        let Self { chains, warm_up, draws } = *self;
+        let counts = [("chains", chains), ("warm_up", warm_up), ("draws", draws)];
+        sizes(counts.map(|(name, count)| (name, count as f64)))
+    }
+
     fn most_parameters(&self) -> Option<usize> {
         Some(MOST_PARAMETERS)
     }

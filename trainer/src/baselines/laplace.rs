@@ -13,7 +13,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 use super::cholesky::LowerFactor;
-use super::{Baseline, Fitted, Problem};
+use super::{Baseline, Fitted, Problem, Sizes, sizes};
 use crate::costs::footprint::{int8_bytes, pass_products};
 use crate::network::{Architecture, Batch, Tape, outputs, softmax};
 use crate::random::{Purpose, stream};
@@ -55,6 +55,10 @@ impl Laplace {
 }
 
 impl Baseline for Laplace {
+    fn sizes(&self) -> Sizes {
+        sizes([])
+    }
+
     fn most_parameters(&self) -> Option<usize> {
         (*self == Self::Full).then_some(MOST_PARAMETERS)
     }

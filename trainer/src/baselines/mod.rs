@@ -20,6 +20,8 @@ pub use hmc::Hmc;
 pub use laplace::{Laplace, Linearised};
 pub use swag::Swag;
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -71,8 +73,19 @@ impl Problem<'_> {
     }
 }
 
+/// Sizes and rates of a method, by name.
+pub type Sizes = BTreeMap<String, f64>;
+
+/// Sizes by these names.
+fn sizes<const N: usize>(named: [(&str, f64); N]) -> Sizes {
+    named.map(|(name, size)| (name.to_owned(), size)).into()
+}
+
 /// A method that makes a posterior predictive.
 pub trait Baseline: Sync {
+    /// All numbers that tell it from others of its kind, on the same problem.
+    fn sizes(&self) -> Sizes;
+
     /// Fits the method.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::{Baseline, Fitted, Problem, mini_batches};
+use super::{Baseline, Fitted, Problem, Sizes, mini_batches, sizes};
 use crate::network::Tape;
 use crate::random::{Purpose, stream};
 use crate::task::Objective;
@@ -108,6 +108,10 @@ impl Swag {
 }
 
 impl Baseline for Swag {
+    fn sizes(&self) -> Sizes {
+        sizes([("learning_rate", self.learning_rate.into()), ("draws", Self::DRAWS as f64)])
+    }
+
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         let map = problem.maps(1)?.remove(0);
         let moments = self.moments(problem, map);

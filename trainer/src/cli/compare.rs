@@ -17,8 +17,8 @@ use super::{DeviceArgument, TableArguments};
 pub struct Arguments {
     #[command(flatten)]
     table: TableArguments,
-    /// Folder for splits and runs, gone on with where they are there [default: the data file's name
-    /// with `-compare`].
+    /// Folder for splits, runs and what was measured of baselines, gone on with where they are there
+    /// [default: the data file's name with `-compare`].
     #[arg(long)]
     out: Option<PathBuf>,
     /// Splits, 70 to 30, by seeds from `--seed` on; with `--test` trainings by these seeds.

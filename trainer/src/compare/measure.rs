@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use fiberwalk_formats::CodeSource;
 
+use super::kept::{Kept, OfBaseline};
 use super::method::{STAGE_METHODS, baseline};
 use super::split::Split;
 use super::{Column, CompareOptions, Measured, Method};
@@ -60,11 +61,19 @@ impl Split {
                     return Ok(None);
                 }
                 let stage = options.progress.stage(&name, 1);
-                let outcome = self.measure_baseline(name, &settings, options)?;
-                let nll = outcome.figures[&Column::Nll];
-                let mixed = outcome.convergence.map(|c| format!("; {c}")).unwrap_or_default();
-                stage.finish(&format!("NLL {nll:.4}{mixed}"));
-                outcome
+                let kept = Kept::new(self, method, &settings, &options.device);
+                let before = kept.read()?;
+                let when = if before.is_some() { ", measured before" } else { "" };
+                let measured = match before {
+                    Some(measured) => measured,
+                    None => kept.keep(self.measure_baseline(name, &settings, options)?)?,
+                };
+                let nll = measured.figures[&Column::Nll];
+                let mixed = measured.convergence.map(|c| format!("; {c}")).unwrap_or_default();
+                stage.finish(&format!("NLL {nll:.4}{mixed}{when}"));
+                let predictions = measured.predictions(&self.schema().task);
+                let OfBaseline { name, figures, convergence, .. } = measured;
+                Outcome { name, predictions, figures, convergence }
             }
             (None, Some(stage)) => self.measure_stage(stage)?,
             (None, None) => unreachable!("a method is a baseline or a stage"),
@@ -77,7 +86,8 @@ impl Split {
     /// One stage of fiberwalk, by its place in [`crate::run::Run::stages`].
     fn measure_stage(&self, stage: usize) -> anyhow::Result<Outcome> {
         let (name, predictor) = self.run.stages()?.into_iter().nth(stage).expect("one of five");
-        let (predictions, mut figures) = self.score(|raw| predictor.predict(raw))?;
+        let [predictions, foreign] = self.at_rows(|raw| predictor.predict(raw))?;
+        let mut figures = self.score(&predictions, &foreign);
         let (method, last) = STAGE_METHODS[stage];
         figures.insert(Column::FitSeconds, self.seconds_to_fit(last));
         let StageCost { size, flash, products, instructions } = self.cost(&predictor, method)?;
@@ -126,7 +136,7 @@ impl Split {
         name: String,
         settings: &[Box<dyn Baseline>],
         options: &CompareOptions,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<OfBaseline> {
         let (architecture, config) = (&self.at_map.architecture, &self.at_map.config);
         let (features, batch_rows) = (architecture.inputs(), config.walk.batch_rows);
         let Rows { x, targets, .. } = &self.rows;
@@ -146,30 +156,36 @@ impl Split {
         let fitted = baseline.fit(&problem)?;
         let fit_seconds = started.elapsed().as_secs_f64();
         let thresholds = Thresholds::open(calibration);
-        let (predictions, mut figures) = self.score(|raw| {
+        let [predictive, foreign] = self.at_rows(|raw| {
             let x = self.schema().standardise(raw);
-            let batch = Batch::from_rows(&x, features);
-            Ok(thresholds.apply(&fitted.predictive(&problem, &batch)?, &self.schema().task))
+            fitted.predictive(&problem, &Batch::from_rows(&x, features))
         })?;
-        if let Fitted::Artifacts(artifacts) = &fitted {
-            artifacts.write(&self.folder.join(ENSEMBLE), calibration)?;
-        }
+        let calibrated = |predictive| thresholds.apply(predictive, &self.schema().task);
+        let mut figures = self.score(&calibrated(&predictive), &calibrated(&foreign));
+        let files = match &fitted {
+            Fitted::Artifacts(artifacts) => {
+                let names = artifacts.write(&self.folder.join(ENSEMBLE), calibration)?;
+                names.iter().map(|name| format!("{ENSEMBLE}/{name}")).collect()
+            }
+            _ => Vec::new(),
+        };
         figures.insert(Column::FitSeconds, fit_seconds);
         figures.insert(Column::FlashBytes, fitted.flash_bytes(architecture) as f64);
         figures.insert(Column::MultiplyAccumulates, fitted.products(architecture) as f64);
         figures
             .extend(fitted.instructions(architecture).map(|count| (Column::Instructions, count)));
-        Ok(Outcome { name, predictions, figures, convergence: fitted.convergence() })
+        let convergence = fitted.convergence();
+        Ok(OfBaseline { name, figures, convergence, calibration, predictive, files })
+    }
+
+    /// What is predicted of the test rows and of the foreign ones.
+    fn at_rows<P>(&self, predict: impl Fn(&[f32]) -> anyhow::Result<P>) -> anyhow::Result<[P; 2]> {
+        Ok([predict(&self.test)?, predict(&self.foreign)?])
     }
 
     /// Scores on the test rows, and against the foreign ones.
-    fn score(
-        &self,
-        predict: impl Fn(&[f32]) -> anyhow::Result<Predictions>,
-    ) -> anyhow::Result<(Predictions, BTreeMap<Column, f64>)> {
-        let (test, foreign) = (predict(&self.test)?, predict(&self.foreign)?);
-        let figures = figures(&Scores::of(&test, &self.truth, Some(&foreign)));
-        Ok((test, figures))
+    fn score(&self, test: &Predictions, foreign: &Predictions) -> BTreeMap<Column, f64> {
+        figures(&Scores::of(test, &self.truth, Some(foreign)))
     }
 }
 

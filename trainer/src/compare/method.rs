@@ -72,6 +72,12 @@ pub(super) const STAGE_METHODS: [(Method, &Stage); 5] = [
 ];
 
 impl Method {
+    /// Its name in files.
+    pub(super) fn word(self) -> String {
+        let word = serde_json::to_value(self).ok();
+        word.and_then(|word| word.as_str().map(str::to_owned)).expect("a word without contents")
+    }
+
     pub(super) fn stage(self) -> Option<usize> {
         STAGE_METHODS.iter().position(|(method, _)| *method == self)
     }

@@ -5,6 +5,7 @@
 //! network, prior precision and noise from that run. Every method is calibrated on what the folds of the
 //! training rows held out, and scored on the rows that none has seen.
 
+mod kept;
 mod measure;
 mod method;
 mod split;
@@ -41,7 +42,7 @@ pub struct CompareOptions {
     pub ood: Option<PathBuf>,
     /// Settings of fiberwalk.
     pub config: Config,
-    /// Folder for splits and runs.
+    /// Folder for splits, runs and what was measured of baselines, gone on with where they are there.
     pub out: PathBuf,
     /// Number of splits.
     pub repeats: u64,

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use sha2::{Digest, Sha256};
+
 use super::CompareOptions;
 use crate::choose::{self, Choices};
 use crate::data::{Data, Dataset, Rows, Schema, Selection, Source, Target, TaskKind, test_split};
@@ -13,6 +15,7 @@ use crate::pipeline::{STAGES, TrainOptions, train_with};
 use crate::random::{Purpose, stream};
 use crate::run::Run;
 use crate::run_dir::{DATA, RunDir, write_atomically};
+use crate::seal::hexadecimal;
 use crate::stage::Stage;
 use crate::task::Targets;
 use crate::walk::RunAtMap;
@@ -35,6 +38,8 @@ pub(super) struct Split {
     pub(super) test: Vec<f32>,
     pub(super) truth: Targets,
     pub(super) foreign: Vec<f32>,
+    /// Hash of these three.
+    pub(super) scored_rows: String,
 }
 
 /// Where the test rows of a split are.
@@ -111,6 +116,7 @@ impl Split {
             seed,
             choices: Choices::read(&at_map.dir, at_map.architecture.depth(), &schema.task)?,
             rows: at_map.record.read_rows(&at_map.dir)?,
+            scored_rows: hash([&test, &truth.to_values(), &foreign]),
             foreign,
             test,
             truth,
@@ -136,6 +142,16 @@ impl Split {
         let chosen = |stage: &&&Stage| stage.name != choose::STAGE.name;
         STAGES[..=end].iter().filter(chosen).map(|stage| self.seconds(stage)).sum()
     }
+}
+
+/// Hash of numbers in several parts, hexadecimal.
+fn hash(parts: [&[f32]; 3]) -> String {
+    let mut hash = Sha256::new();
+    for values in parts {
+        hash.update((values.len() as u64).to_le_bytes());
+        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    hexadecimal(hash)
 }
 
 /// Trains; returns the seconds of every stage. Those of a stage that was there are in `path`, where

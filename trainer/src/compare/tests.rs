@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::fs;
 
+use super::kept::{Kept, Record};
 use super::*;
 use crate::data::TaskKind;
+use crate::run_dir::RunDir;
 
 #[test]
 fn means_and_standard_errors_by_hand() {
@@ -99,8 +101,7 @@ fn all_methods_are_measured_on_every_split_alike_for_any_number_of_threads() {
         let pool = pool.expect("threads");
         let first = pool.install(|| compare(&options)).expect("compared");
         let again = pool.install(|| compare(&options)).expect("compared again");
-        assert_eq!(lasting(&first), lasting(&again), "a finished run is read");
-        assert_eq!(first.choose_seconds, again.choose_seconds);
+        assert_eq!(first, again, "what was measured is read, seconds too");
         let parts = [5, 6].map(|seed| {
             let one = CompareOptions { repeats: 1, seed, ..options.clone() };
             pool.install(|| compare(&one)).expect("compared one by one")
@@ -143,4 +144,113 @@ fn all_methods_are_measured_on_every_split_alike_for_any_number_of_threads() {
     assert!(shown.contains("| deep ensemble, 3"), "{shown}");
     assert!(shown.contains("R-hat at most"), "{shown}");
     assert!(shown.contains(" ± "), "{shown}");
+}
+
+/// One split of a quick comparison.
+fn one_split(folder: &Path, methods: &[Method]) -> CompareOptions {
+    CompareOptions { repeats: 1, ..options(folder, methods.to_vec()) }
+}
+
+/// Where that split keeps what was measured of a method.
+fn record(options: &CompareOptions, method: Method) -> (RunDir, String) {
+    let dir = RunDir::at(&options.out.join(format!("split-{}", options.seed)));
+    (dir, format!("baselines/{}.json", method.word()))
+}
+
+/// Changes what is kept of a method.
+fn change(options: &CompareOptions, method: Method, change: impl FnOnce(&mut Record)) {
+    let (dir, file) = record(options, method);
+    let mut record: Record = dir.read_json(&file, |_| Ok(())).expect("kept");
+    change(&mut record);
+    dir.write_json(&file, &record).expect("writable");
+}
+
+#[test]
+fn what_was_measured_is_read_under_the_same_settings_alone() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let methods = [Method::Ensemble, Method::LaplaceLastLayer];
+    let options = one_split(folder.path(), &methods);
+    let first = compare(&options).expect("compared");
+    // More seconds than any of these fits takes.
+    let (long, seconds) = (1e6, Column::FitSeconds);
+    let mark = || {
+        let mark = |kept: &mut Record| _ = kept.measured.figures.insert(seconds, long);
+        methods.iter().for_each(|&method| change(&options, method, mark));
+    };
+    let is_read = |comparison: &Comparison| -> Vec<bool> {
+        comparison.splits.iter().map(|one| one.figures[&seconds] == long).collect()
+    };
+    assert_eq!(is_read(&first), [false, false]);
+    mark();
+    let again = compare(&options).expect("read");
+    assert_eq!(is_read(&again), [true, true]);
+    assert_eq!(lasting(&again), lasting(&first));
+
+    let other = |change: &dyn Fn(&mut CompareOptions)| {
+        let mut options = options.clone();
+        change(&mut options);
+        is_read(&compare(&options).expect("compared"))
+    };
+    assert_eq!(other(&|options| options.members = 2), [false, true]);
+    mark();
+    let foreign = folder.path().join("data.csv");
+    assert_eq!(other(&|options| options.ood = Some(foreign.clone())), [false, false]);
+    compare(&options).expect("fitted again");
+    mark();
+    // A run under another prior is none to be fitted beside.
+    fs::remove_dir_all(options.out.join("split-5/run")).expect("a run");
+    let prior = "prior_precision = [3, 1]";
+    let settings = CONFIG.replace(prior, "prior_precision = [3, 2]");
+    let config: Config = toml::from_str(&settings).expect("settings");
+    assert_eq!(other(&|options| options.config = config.clone()), [false, false]);
+}
+
+#[test]
+fn a_damaged_record_is_told_and_a_lost_file_is_made_again() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let method = Method::EnsembleArtifact;
+    let options = one_split(folder.path(), &[method]);
+    let first = compare(&options).expect("compared");
+    let (dir, file) = record(&options, method);
+    let member = dir.path("ensemble/member-2.fwk");
+    let bytes = fs::read(&member).expect("an artifact");
+    fs::remove_file(&member).expect("there");
+    assert_eq!(lasting(&compare(&options).expect("fitted again")), lasting(&first));
+    assert_eq!(fs::read(&member).expect("made again"), bytes);
+
+    let message = || compare(&options).expect_err("damaged").to_string();
+    change(&options, method, |kept| {
+        kept.measured.predictive = kept.measured.predictive.select(&[0]);
+    });
+    let found = message();
+    assert!(found.contains(&file) && found.contains("found another predictive"), "{found}");
+    let path = dir.path(&file);
+    let mut bytes = fs::read(&path).expect("a record");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).expect("writable");
+    let found = message();
+    assert!(found.contains(&format!("{file} was changed or damaged")), "{found}");
+    fs::remove_file(&path).expect("there");
+    assert_eq!(lasting(&compare(&options).expect("fitted again")), lasting(&first));
+}
+
+#[test]
+fn what_diverged_is_not_kept() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let method = Method::LaplaceLastLayer;
+    let options = one_split(folder.path(), &[method]);
+    compare(&options).expect("compared");
+    let (dir, file) = record(&options, method);
+    let Record { measured, .. } = dir.read_json(&file, |_| Ok(())).expect("kept");
+    let data = Dataset::read(&options.data, options.seed).expect("data");
+    let split = Split::prepare(&options, &data, options.seed).expect("a run");
+    let kept = Kept::new(&split, method, &[], &options.device);
+    fs::remove_file(dir.path(&file)).expect("there");
+    for (nll, is_kept) in [(f64::NAN, false), (f64::INFINITY, false), (0.5, true)] {
+        let mut measured = measured.clone();
+        measured.figures.insert(Column::Nll, nll);
+        kept.keep(measured).expect("writable");
+        assert_eq!(dir.has(&file), is_kept, "{nll}");
+    }
 }

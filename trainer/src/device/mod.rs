@@ -18,6 +18,7 @@ mod runs;
 use std::fmt;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::network::{Architecture, Batch};
 pub use adapter::AdapterReport;
@@ -37,6 +38,16 @@ pub enum Device {
     Gpu(OpenGpus),
 }
 
+/// A kind of device, whichever it is and however many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// The processor.
+    Cpu,
+    /// GPUs.
+    Gpu,
+}
+
 /// GPUs that were opened.
 pub struct OpenGpus(Box<dyn Compute>);
 
@@ -51,6 +62,14 @@ impl Device {
         match self {
             Self::Cpu => &Cpu,
             Self::Gpu(OpenGpus(gpus)) => gpus.as_ref(),
+        }
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> DeviceKind {
+        match self {
+            Self::Cpu => DeviceKind::Cpu,
+            Self::Gpu(_) => DeviceKind::Gpu,
         }
     }
 

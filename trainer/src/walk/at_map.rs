@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::network::Architecture;
 use crate::run_data::{DataRecord, ROWS};
 use crate::run_dir::{DATA, REQUESTED, RunDir};
+use crate::seal::hexadecimal;
 use crate::trace::Checkpoints;
 use crate::{choose, map};
 
@@ -56,7 +57,7 @@ impl RunAtMap {
             hash.update((bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         }
-        let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let identity = hexadecimal(hash);
         Ok(Self { dir, config, record, architecture, walked, identity })
     }
 

@@ -13,7 +13,7 @@ const TEMPERATURES: (f64, f64) = (0.05, 5.0);
 const LOG_TEMPERATURE_STD: f64 = 0.7;
 
 /// An equal mixture of classifiers, at some inputs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Predictive {
     /// Number of classes C.
     pub classes: usize,
@@ -50,6 +50,14 @@ impl Select for Predictive {
 }
 
 impl Predictive {
+    /// Whether it is one of so many rows and classes, with probabilities that can be some.
+    pub(in crate::task) fn is_sound(&self, rows: usize, classes: usize) -> bool {
+        let sizes = [self.classes, self.probabilities.len(), self.expected_entropy.len()];
+        sizes == [classes, rows * classes, rows]
+            && self.probabilities.iter().all(|&p| p.is_finite() && p >= 0.0)
+            && self.expected_entropy.iter().all(|entropy| entropy.is_finite())
+    }
+
     /// The mixture of networks with these outputs, `[N][C, rows]`.
     pub(super) fn of(members: Vec<Vec<f32>>, rows: usize) -> Self {
         let classes = members[0].len() / rows;

@@ -37,7 +37,8 @@ pub enum Likelihood {
 }
 
 /// An equal mixture of networks, at some inputs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Predictive {
     /// Mean class probabilities.
     Classification(classification::Predictive),

@@ -30,6 +30,22 @@ impl Predictive {
         of_one_task!(T; own: Self = self => T::is_finite(own))
     }
 
+    /// Checks that this is a predictive of a task, of so many rows and in range.
+    ///
+    /// # Errors
+    /// A message that says what was expected.
+    pub fn check(&self, task: &AnyTask, rows: usize) -> Result<(), String> {
+        let is_sound = match (self, task) {
+            (Self::Classification(own), AnyTask::Classification(Classification { classes })) => {
+                own.is_sound(rows, classes.len())
+            }
+            (Self::Regression(own), AnyTask::Regression(_)) => own.is_sound(rows),
+            _ => false,
+        };
+        let expected = || format!("found another predictive than one of the task and {rows} rows");
+        is_sound.then_some(()).ok_or_else(expected)
+    }
+
     /// The rows of the named indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         of_one_task!(T; own: Self = self => Select::subset(own, indices).into())

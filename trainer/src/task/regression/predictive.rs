@@ -10,7 +10,7 @@ const MOST_CHANGE: f64 = 2.0;
 
 /// An equal mixture of regressors, at some inputs: moments of the networks' outputs, in standardised target
 /// units.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Predictive {
     /// Mean, `[n]`.
     pub mean: Vec<f32>,
@@ -40,6 +40,13 @@ impl Select for Predictive {
 }
 
 impl Predictive {
+    /// Whether it is one of so many rows, with moments that can be some.
+    pub(in crate::task) fn is_sound(&self, rows: usize) -> bool {
+        [self.mean.len(), self.variance.len()] == [rows; 2]
+            && self.mean.iter().all(|mean| mean.is_finite())
+            && self.variance.iter().all(|&variance| variance.is_finite() && variance >= 0.0)
+    }
+
     /// The mixture of networks with these outputs, `[N][1, rows]`.
     pub(super) fn of(members: &[Vec<f32>], rows: usize) -> Self {
         let count = members.len() as f32;
