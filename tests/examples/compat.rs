@@ -1,13 +1,13 @@
-//! Trains and exports the files of the format's current version for `tests/compat`; see
+//! Trains and exports the files of the format's current version for `tests/compat`, or those named; see
 //! `tests/compat/make`.
 
 use std::path::Path;
-use std::{fs, io};
+use std::{env, fs, io};
 
 use fiberwalk_formats::{Factors, I8s, VERSION, decode, encode};
-use fiberwalk_tests::{Finished, digits, root, waves};
+use fiberwalk_tests::{Finished, colourful, digits, npy, root, waves};
 
-/// A file: its name, data, target and what its settings add to [`SETTINGS`].
+/// A file: its name, data with how to read them, target and what its settings add to [`SETTINGS`].
 struct Kind {
     name: &'static str,
     data: &'static str,
@@ -17,7 +17,7 @@ struct Kind {
     export: &'static str,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind {
         name: "tanh-low-rank-int8",
         data: "waves.csv",
@@ -58,7 +58,18 @@ const KINDS: [Kind; 5] = [
         decoder: r#"["frozen", "low-rank:3"]"#,
         export: "weight_bits = [4, 8]\nfactor_bits = 8\ncodes = \"normal\"\ninput = \"u8\"",
     },
+    Kind {
+        name: "colour-convolutions",
+        data: "colour.npy --labels brightest.npy",
+        target: "brightest",
+        network: "hidden = [\"conv 2x2x4\", \"max 3\", 6]",
+        decoder: r#"["low-rank:2", "frozen", "low-rank:2"]"#,
+        export: "weight_bits = [8, 4, 8]\nfactor_bits = 8\ncodes = \"stored\"\ninput = \"u8\"",
+    },
 ];
+
+/// The mean weights of one of them.
+const FROZEN: &str = "frozen";
 
 /// Settings of all kinds: training is short, and nothing is chosen.
 fn settings(kind: &Kind) -> String {
@@ -76,7 +87,12 @@ fn main() -> io::Result<()> {
     fs::create_dir_all(&folder)?;
     fs::write(work.path().join("waves.csv"), waves(0..400))?;
     fs::write(work.path().join("digits.csv"), digits((0..1200).step_by(3)))?;
-    for kind in &KINDS {
+    let (pixels, brightest) = colourful();
+    fs::write(work.path().join("colour.npy"), npy("240, 4, 4, 3", &pixels))?;
+    fs::write(work.path().join("brightest.npy"), npy("240,", &brightest))?;
+    let named: Vec<String> = env::args().skip(1).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
+    for kind in KINDS.iter().filter(|kind| wanted(kind.name)) {
         let Kind { name, data, target, .. } = kind;
         let run = work.path().join(name);
         fs::write(run.with_extension("toml"), settings(kind))?;
@@ -84,8 +100,11 @@ fn main() -> io::Result<()> {
         Finished::success(work.path(), command.split(' ').chain(["--quiet"]));
         write(&folder, name, &fs::read(run.join("model.fwk"))?)?;
     }
-    let tanh = fs::read(folder.join("tanh-low-rank-int8.fwk"))?;
-    write(&folder, "frozen", &frozen(&tanh))
+    if wanted(FROZEN) {
+        let tanh = fs::read(folder.join("tanh-low-rank-int8.fwk"))?;
+        write(&folder, FROZEN, &frozen(&tanh))?;
+    }
+    Ok(())
 }
 
 /// The network of mean weights in `file`: training makes none without a stochastic layer.

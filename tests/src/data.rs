@@ -77,3 +77,26 @@ pub fn waves(rows: Range<usize>) -> String {
     }
     csv
 }
+
+/// Side of the colourful images, and their number.
+pub const SIDE: usize = 4;
+const IMAGES: usize = 240;
+
+/// Pixels of colourful images, `[240, 4, 4, 3]`, and which channel of each is brighter than the others, `[240]`.
+pub fn colourful() -> (Vec<u8>, Vec<u8>) {
+    let value = |index: usize| {
+        let (image, channel) = (index / (SIDE * SIDE * 3), index % 3);
+        let noise = (index * index * 31 + index * 17) % 97;
+        (noise + if image % 3 == channel { 90 } else { 20 }) as u8
+    };
+    let labels = (0..IMAGES as u8).map(|image| image % 3).collect();
+    ((0..IMAGES * SIDE * SIDE * 3).map(value).collect(), labels)
+}
+
+/// An `.npy` file of bytes with this shape, as Python writes the insides of a tuple.
+pub fn npy(shape: &str, elements: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
+    let header = format!("{header:117}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), elements]
+        .concat()
+}

@@ -5,5 +5,5 @@ mod data;
 mod folder;
 
 pub use command::{Finished, fiberwalk, root, sensor};
-pub use data::{DIGITS_CONFIG, REGRESSION_CONFIG, digits, waves};
+pub use data::{DIGITS_CONFIG, REGRESSION_CONFIG, SIDE, colourful, digits, npy, waves};
 pub use folder::{Contents, contents, difference};

@@ -14,7 +14,7 @@ use fiberwalk_tests::root;
 /// Version 1 was never released.
 const FIRST_VERSION: u16 = 2;
 /// Fewest files of a version: one of a kind.
-const KINDS: usize = 6;
+const KINDS: usize = 7;
 /// Inputs to a file.
 const INPUTS: usize = 8;
 /// Number and seed of drawn codes.
@@ -77,12 +77,14 @@ fn inputs(model: &Model<'_>) -> Vec<Vec<f32>> {
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     let reach = |index| if index + 1 < INPUTS { 2.0 } else { 20.0 };
+    // Of a map there is one normalisation a channel.
+    let inputs = model.input_len();
     let mut row = |index| -> Vec<f32> {
         // In steps of the standardised input.
         let mut step = || reach(index) * INPUT_UNITS / INPUT_CLIP * uniform();
         match &model.artifact().inputs.normalisation {
             Normalisation::Float { mean, scale } => {
-                let features = mean.iter().zip(scale.iter());
+                let features = mean.iter().zip(scale.iter()).cycle().take(inputs);
                 features.map(|(mean, scale)| mean + step() / scale).collect()
             }
             Normalisation::Whole { reading, multiplier, offset, offset_shift, shift } => {
@@ -91,7 +93,7 @@ fn inputs(model: &Model<'_>) -> Vec<Vec<f32>> {
                     Reading::I8 => (i8::MIN.into(), i8::MAX.into()),
                     Reading::I16 => (i16::MIN.into(), i16::MAX.into()),
                 };
-                let features = multiplier.iter().zip(offset.iter());
+                let features = multiplier.iter().zip(offset.iter()).cycle().take(inputs);
                 let reading = |(multiplier, offset): (i16, i16)| {
                     let offset = (i32::from(offset) << offset_shift) as f32;
                     let scaled = (1u32 << shift) as f32 * step() - offset;

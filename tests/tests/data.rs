@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use fiberwalk_tests::{DIGITS_CONFIG, Finished, contents, difference, digits, sensor};
+use fiberwalk_tests::{
+    DIGITS_CONFIG, Finished, SIDE, colourful, contents, difference, digits, npy, sensor,
+};
 
 /// Pixels and labels of some of the bundled digits.
 fn images(rows: impl Iterator<Item = usize>) -> (Vec<u8>, Vec<u8>) {
@@ -38,13 +40,6 @@ fn write_digits(folder: &Path) -> (Vec<u8>, Vec<u8>) {
     write("t10k-images-idx3-ubyte", &idx(&[200, 8, 8], &test));
     write("t10k-labels-idx1-ubyte", &idx(&[200], &truth));
     (test, truth)
-}
-
-fn npy(shape: &str, elements: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}");
-    let header = format!("{header:117}\n");
-    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), elements]
-        .concat()
 }
 
 fn run(folder: &Path, arguments: &str) -> String {
@@ -261,21 +256,8 @@ fraction = 0.2
 [network]
 ";
 
-/// Side of the colourful images, and their number.
-const SIDE: usize = 4;
-const IMAGES: usize = 240;
 /// Their classes, in the order of the channel that is brightest.
 const COLOURS: [&str; 3] = ["red", "green", "blue"];
-
-/// Pixels of the colourful images, `[n, 4, 4, 3]`, each with one channel brighter than the others.
-fn colourful() -> Vec<u8> {
-    let value = |index: usize| {
-        let (image, channel) = (index / (SIDE * SIDE * 3), index % 3);
-        let noise = (index * index * 31 + index * 17) % 97;
-        (noise + if image % 3 == channel { 90 } else { 20 }) as u8
-    };
-    (0..IMAGES * SIDE * SIDE * 3).map(value).collect()
-}
 
 fn write_png(path: &Path, pixels: &[u8]) {
     fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("writable");
@@ -310,14 +292,13 @@ fn sensed(model: &Path, rows: &[u8], width: usize) -> Vec<String> {
 fn channels_without_names_are_predicted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();
-    let (pixels, width) = (colourful(), SIDE * SIDE * 3);
+    let ((pixels, labels), width) = (colourful(), SIDE * SIDE * 3);
     let images = || pixels.chunks_exact(width).enumerate();
     for (index, image) in images() {
         let name = format!("png/{}/{index:03}.png", COLOURS[index % 3]);
         write_png(&folder.join(name), image);
     }
     let write = |name: &str, bytes: &[u8]| fs::write(folder.join(name), bytes).expect("writable");
-    let labels: Vec<u8> = (0..IMAGES as u8).map(|index| index % 3).collect();
     write("labels.npy", &npy("240,", &labels));
     write("images.npy", &npy("240, 4, 4, 3", &pixels));
     write("last.npy", &npy("240, 16, 3", &pixels));

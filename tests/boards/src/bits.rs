@@ -10,7 +10,8 @@ macro_rules! file {
 }
 
 /// Models of every kind, small ones and wide ones.
-pub const FILES: [(&str, &[u8]); 10] = [
+pub const FILES: [(&str, &[u8]); 11] = [
+    file!("compat/v2/colour-convolutions"),
     file!("compat/v2/frozen"),
     file!("compat/v2/number-dense"),
     file!("compat/v2/number-drawn"),
