@@ -3,8 +3,8 @@
 //! independent given θ*.
 //!
 //! [`crate::drift`] is the algorithm. A run whose MAP is trained ([`RunAtMap`]) is all that it needs. The
-//! [stage](STAGE) walks groups and keeps how they walked beside them; [`walk_shard`] leaves those of one shard in one file;
-//! [`merge()`] makes of the shards what a walk in one place would have left.
+//! [stage](STAGE) walks groups and keeps how they walked beside them; [`walk_shard`] leaves those of one shard in
+//! one file; [`merge()`] makes of the shards what a walk in one place would have left.
 
 mod at_map;
 mod groups;
