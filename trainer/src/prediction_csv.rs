@@ -15,7 +15,7 @@ use crate::task::{AnyTask, Predictions};
 /// Other features than the model's, a prediction that fails, or a file that cannot be written.
 pub fn write_predictions(predictor: &Predictor, data: &Data, path: &Path) -> anyhow::Result<()> {
     let Predictor { schema, .. } = predictor;
-    let raw = schema.read(&data.source, data.target.as_deref().unwrap_or(&schema.target))?;
+    let raw = schema.read(&data.source, data.target_or(&schema.target))?;
     let mut parts = predictor.predict_in_parts(&raw);
     let mut first = parts.next().transpose()?;
     write_in_parts(path, &mut |file| {

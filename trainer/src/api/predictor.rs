@@ -71,7 +71,7 @@ impl Predictor {
     /// # Errors
     /// Other features than the model was trained with; those of [`Self::predict`].
     pub fn predict_data(&self, data: &Data) -> Result<Predictions> {
-        let raw = self.0.schema.read(&data.source, self.target_in(data))?;
+        let raw = self.0.schema.read(&data.source, data.target_or(self.target()))?;
         Ok(self.0.predict_all(&raw)?)
     }
 
@@ -89,7 +89,7 @@ impl Predictor {
     /// # Errors
     /// No target, or a class that training did not see; those of [`Self::predict_data`].
     pub fn evaluate(&self, data: &Data, foreign: Option<&Data>) -> Result<Scores> {
-        let target = self.target_in(data);
+        let target = data.target_or(self.target());
         let (raw, targets) = self.0.schema.read_labelled(&data.source, target)?;
         let predictions = self.0.predict_all(&raw)?;
         let foreign = foreign.map(|foreign| {
@@ -107,9 +107,5 @@ impl Predictor {
     /// The runtime's engine, or a file that cannot be written.
     pub fn write_networks(&self, path: impl AsRef<Path>) -> Result<()> {
         Ok(ensemble::write(&self.0, path.as_ref())?)
-    }
-
-    fn target_in<'s>(&'s self, data: &'s Data) -> &'s str {
-        data.target.as_deref().unwrap_or(self.target())
     }
 }

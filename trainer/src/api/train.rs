@@ -1,6 +1,5 @@
 //! Training, on one machine or several.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -34,16 +33,12 @@ pub fn train_until(
     options: &TrainOptions,
     stage: &str,
 ) -> Result<()> {
-    let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
-    if !names.contains(&stage) {
+    let Some(until) = STAGES.iter().find(|known| known.name == stage) else {
+        let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         let (found, expected) = (excerpt(stage), list(&names));
         return Err(anyhow!("stage: found `{found}`, expected one of {expected}").into());
-    }
-    pipeline::train_with(data, out.as_ref(), options, &mut |done| match done.name == stage {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    })?;
-    Ok(())
+    };
+    Ok(pipeline::train_until(data, out.as_ref(), options, Some(until))?)
 }
 
 /// Names of the stages of a run, in order, each with what comes of it.

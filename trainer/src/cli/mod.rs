@@ -31,14 +31,10 @@ use crate::config::{Config, ConfigError};
 use crate::data::{ChannelAxis, Data, Selection, Series, Source, TaskKind};
 use crate::device::{Device, DeviceChoice};
 use crate::engine::{Draws, EngineKind};
-use crate::excerpt::cut;
 use crate::progress::Progress;
 use fiberwalk_runtime::CodeSource;
 use terminal::BesideBars;
 pub use terminal::Terminal;
-
-/// Characters of an error that are shown; names and fields in it are cut before.
-const LONGEST_ERROR: usize = 4000;
 
 /// Runs the command that this process was started as.
 pub fn main() -> ExitCode {
@@ -47,9 +43,7 @@ pub fn main() -> ExitCode {
         // Whoever reads has had enough.
         Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, causes included, that does nothing to a terminal, whatever a file or its name holds.
-            let line = format!("{error:#}").replace(['\n', '\r'], " ");
-            eprintln!("error: {}", cut(&line, LONGEST_ERROR));
+            eprintln!("error: {}", crate::Error::from(error));
             ExitCode::FAILURE
         }
     }

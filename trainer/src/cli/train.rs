@@ -1,6 +1,5 @@
 //! `fiberwalk train`.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::config::WalkedLayers;
 use crate::map;
-use crate::pipeline::{STAGES, TrainOptions, train_with};
+use crate::pipeline::{STAGES, TrainOptions, train_until};
 use crate::progress::Progress;
 use crate::run_dir::REQUESTED;
 use crate::stage::Stage;
@@ -74,11 +73,7 @@ impl Arguments {
             from: self.from,
             progress,
         };
-        let until = self.until.map(|stage| stage.name);
-        train_with(&data, &out, &options, &mut |done| match until == Some(done.name) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        })?;
+        train_until(&data, &out, &options, self.until)?;
         if let Some(stage) = self.until {
             options.progress.note(&how_to_go_on(&out, stage));
         }

@@ -130,6 +130,11 @@ impl Data {
         self
     }
 
+    /// Name of the column to predict, where it was given; else that which the model knows.
+    pub(crate) fn target_or<'s>(&'s self, known: &'s str) -> &'s str {
+        self.target.as_deref().unwrap_or(known)
+    }
+
     /// Name of the column to learn to predict.
     ///
     /// # Errors

@@ -5,9 +5,9 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::array::{Array, Elements};
-use super::table::hexadecimal;
 use super::{ChannelAxis, Table, TableError};
 use crate::excerpt::excerpt;
+use crate::seal::hexadecimal;
 
 /// Where an array's labels come from, for a message.
 const LABELS: &str = "add a column of labels";

@@ -13,10 +13,11 @@ use super::array::{Array, LABELS_OPTION};
 use super::fields::Hashing;
 use super::memory::Memory;
 use super::numbers::Numbers;
-use super::table::{hexadecimal, unreadable};
+use super::table::unreadable;
 use super::{Series, Table, TableError, folder, idx, npy, numpy};
 use crate::excerpt::{excerpt, list};
 use crate::files;
+use crate::seal::hexadecimal;
 
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];

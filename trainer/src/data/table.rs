@@ -14,6 +14,7 @@ use super::records::{Record, RecordError, Records};
 use super::value::{LARGEST, is_missing, number};
 use crate::excerpt::{excerpt, list, nearest};
 use crate::files;
+use crate::seal::hexadecimal;
 
 /// Error about a data file. Rows are counted from 1, the header not counted.
 #[derive(Debug, Error)]
@@ -446,11 +447,6 @@ pub(super) fn unreadable(path: &Path, error: io::Error) -> TableError {
 /// The line behind a row, for a message.
 fn at(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(" (line {line})"))
-}
-
-/// A hash as text.
-pub(super) fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Refuses a header that names no columns.

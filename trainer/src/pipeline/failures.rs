@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{TrainOptions, train_with};
+use super::{TrainOptions, train_until};
 use crate::config::Config;
 use crate::data::{Data, TaskKind};
 use crate::device::Device;
@@ -69,10 +68,7 @@ fn trained(folder: &Path, resume: bool, until: Option<&'static Stage>) -> anyhow
     let data = Data::file(data(folder)).target("class").task(TaskKind::Classification);
     let config = Config::parse(Path::new("settings"), SETTINGS)?;
     let options = TrainOptions { config, seed: 5, resume, ..TrainOptions::default() };
-    train_with(&data, &folder.join("run"), &options, &mut |stage| match until {
-        Some(until) if until.name == stage.name => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    })
+    train_until(&data, &folder.join("run"), &options, until)
 }
 
 fn folder() -> TempDir {

@@ -61,7 +61,23 @@ impl Default for TrainOptions {
 /// # Errors
 /// Bad data or configuration, another run in the directory, or a full disk; each names the cause.
 pub fn train(data: &Data, out: &Path, options: &TrainOptions) -> anyhow::Result<()> {
-    train_with(data, out, options, &mut |_| ControlFlow::Continue(()))
+    train_until(data, out, options, None)
+}
+
+/// Trains like [`train`], up to the stage `until` where there is one.
+///
+/// # Errors
+/// The errors of [`train`].
+pub fn train_until(
+    data: &Data,
+    out: &Path,
+    options: &TrainOptions,
+    until: Option<&Stage>,
+) -> anyhow::Result<()> {
+    train_with(data, out, options, &mut |done| match until {
+        Some(until) if until.name == done.name => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
 }
 
 /// Trains like [`train`], for as long as `after` says so, which meets every stage that is done or was there.
