@@ -97,6 +97,11 @@ impl TensorFile {
         self.metadata.metadata().as_ref()?.get(name).map(String::as_str)
     }
 
+    /// Whether there is a matrix of this name.
+    pub fn has(&self, tensor: &str) -> bool {
+        self.metadata.info(tensor).is_some()
+    }
+
     /// Rows and columns of a matrix.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Writes the files that fuzzing starts from: a network of every kind, of random numbers; the files of a small
-//! run; settings; a matrix.
+//! run; settings; a matrix; an imported network.
 //!
 //!     cargo run --manifest-path tests/fuzz/Cargo.toml --example seeds
 
@@ -10,6 +10,8 @@ mod finished;
 
 use std::fs;
 use std::path::Path;
+
+use fiberwalk::internals::import::import;
 
 use example::{Shape, Structure, convolutional, random, random_maps, tiny, to_bytes};
 
@@ -26,7 +28,7 @@ fn main() -> std::io::Result<()> {
 }
 
 /// Every file of a small run behind a line with its name, the settings that it was made with and those with
-/// every choice filled in, and its best network as a matrix.
+/// every choice filled in, its best network as a matrix, and a network of another library with reference rows.
 fn run(corpora: &Path) -> std::io::Result<()> {
     let folder = tempfile::tempdir()?;
     let run = folder.path().join("run");
@@ -40,7 +42,11 @@ fn run(corpora: &Path) -> std::io::Result<()> {
     }
     fs::write(corpora.join("settings/some"), finished::SETTINGS)?;
     fs::copy(run.join("config.toml"), corpora.join("settings/all"))?;
-    fs::copy(run.join("map.safetensors"), corpora.join("network/matrix")).map(drop)
+    fs::copy(run.join("map.safetensors"), corpora.join("network/matrix"))?;
+    let model = folder.path().join("model.onnx");
+    fs::copy(corpora.join("onnx/graph00"), &model)?;
+    let imported = import(&model, None).expect("a graph that import accepts");
+    imported.network.write(&corpora.join("network/imported")).map_err(std::io::Error::other)
 }
 
 fn artifacts(corpus: &Path) -> std::io::Result<()> {

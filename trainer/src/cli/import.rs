@@ -32,16 +32,19 @@ impl Arguments {
         let architecture = imported.network.architecture();
         let mut shown = std::io::stdout().lock();
         writeln!(shown, "{}, {} parameters", summary(architecture), architecture.parameters())?;
+        let written = format!("; reference rows written: {}", imported.network.reference_rows());
         if let Some((rows, difference)) = imported.computed {
+            let written = if imported.checked.is_none() { &*written } else { "" };
             writeln!(
                 shown,
-                "its outputs for {rows} drawn rows differ from those of the model's graph by at most {difference:.1e}"
+                "its outputs for {rows} drawn rows differ from those of the model's graph by at most \
+                 {difference:.1e}{written}"
             )?;
         }
         match imported.checked {
             Some((rows, difference)) => writeln!(
                 shown,
-                "its outputs for {rows} reference rows differ by at most {difference:.1e}"
+                "its outputs for {rows} reference rows differ by at most {difference:.1e}{written}"
             )?,
             None if imported.computed.is_none() => writeln!(
                 shown,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use serde::Deserialize;
 
-use super::layers::Layers;
+use super::units::{InputUnits, OutputUnits};
 use crate::config::read_toml;
 use crate::network::{Activation, LayerSpec, Shape};
 
@@ -164,31 +164,46 @@ impl Description {
         );
         Ok(Some(shape))
     }
+}
 
-    /// Brings inputs and outputs of the layers to original units.
-    pub fn normalise(&self, layers: &mut Layers) -> anyhow::Result<()> {
-        let width = layers.input.channels;
+impl Inputs {
+    /// Units of what the network was fed, of so many channels.
+    ///
+    /// # Errors
+    /// Neither one value nor one a channel, or a deviation that is not above 0.
+    pub fn units(&self, channels: usize) -> anyhow::Result<InputUnits> {
         let each = |values: &Option<PerFeature>, default: f64, field| match values {
-            None => Ok(vec![default; width]),
-            Some(PerFeature::Same(value)) => Ok(vec![*value; width]),
-            Some(PerFeature::Each(values)) if values.len() == width => Ok(values.clone()),
+            None => Ok(vec![default; channels]),
+            Some(PerFeature::Same(value)) => Ok(vec![*value; channels]),
+            Some(PerFeature::Each(values)) if values.len() == channels => Ok(values.clone()),
             Some(PerFeature::Each(values)) => {
-                bail!("{field}: found {} values, expected 1 or {width}", values.len())
+                bail!("{field}: found {} values, expected 1 or {channels}", values.len())
             }
         };
-        let mean = each(&self.inputs.mean, 0.0, "inputs.mean")?;
-        let std = each(&self.inputs.std, 1.0, "inputs.std")?;
-        let positive = |std: f64| std.is_finite() && std > 0.0;
-        let stds = std.iter().copied().chain(self.outputs.std);
-        if let Some(std) = stds.into_iter().find(|&std| !positive(std)) {
-            bail!("inputs.std or outputs.std: found {std}, expected numbers above 0");
+        let mean = each(&self.mean, 0.0, "inputs.mean")?;
+        let std = each(&self.std, 1.0, "inputs.std")?;
+        for &std in &std {
+            ensure!(positive(std), "inputs.std: found {std}, expected numbers above 0");
         }
-        let factor: Vec<f64> = std.iter().map(|std| 1.0 / std).collect();
-        layers.take_raw_inputs(&mean, &factor);
-        let (mean, std) = (self.outputs.mean, self.outputs.std);
-        if mean.is_some() || std.is_some() {
-            layers.rescale_output(mean.unwrap_or(0.0), std.unwrap_or(1.0));
-        }
-        Ok(())
+        Ok(InputUnits { mean, factor: std.iter().map(|std| 1.0 / std).collect() })
     }
+}
+
+impl Outputs {
+    /// Units of a regressor's target, if they are said.
+    ///
+    /// # Errors
+    /// A deviation that is not above 0.
+    pub fn units(&self) -> anyhow::Result<Option<OutputUnits>> {
+        if self.mean.is_none() && self.std.is_none() {
+            return Ok(None);
+        }
+        let (mean, std) = (self.mean.unwrap_or(0.0), self.std.unwrap_or(1.0));
+        ensure!(positive(std), "outputs.std: found {std}, expected a number above 0");
+        Ok(Some(OutputUnits { mean, std }))
+    }
+}
+
+fn positive(std: f64) -> bool {
+    std.is_finite() && std > 0.0
 }

@@ -223,8 +223,10 @@ impl Layers {
         let zero = self.padding().map(|zero| zero.iter().map(|&value| value as f32).collect());
         let layers = self.layers.iter().map(|layer| layer.name.clone()).collect();
         let architecture = self.architecture();
-        let about = About { architecture, features, classes, classes_held, layers, zero, end };
-        Ok(ImportedNetwork { theta: self.theta(), about })
+        let rescaled = about.outputs.units()?;
+        let about =
+            About { architecture, features, classes, classes_held, layers, zero, end, rescaled };
+        Ok(ImportedNetwork { theta: self.theta(), about, references: Vec::new() })
     }
 
     /// The parameters in the order of [`Architecture`].

@@ -9,13 +9,15 @@ mod elsewhere;
 mod layers;
 mod misfit;
 mod onnx;
+mod reference;
 #[cfg(test)]
 mod tests;
+mod units;
 mod weights;
 
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Choice, Config};
@@ -25,11 +27,14 @@ use crate::network::{Architecture, LayerSpec};
 use crate::run_dir::write_atomically;
 use crate::task::{AnyTask, Classification, Regression};
 use crate::tensors::{TensorFile, header};
+use check::Compared;
 use description::Description;
 use elsewhere::way_from;
 pub(crate) use layers::{Layers, Order};
 pub(crate) use misfit::misfit;
-use onnx::End;
+use onnx::{End, Original};
+use reference::Reference;
+use units::OutputUnits;
 
 /// Name of the parameters, `[1, P]`, in the file of an imported network.
 const THETA: &str = "theta";
@@ -43,6 +48,8 @@ pub struct ImportedNetwork {
     /// `[P]`, from features in original units (less [`About::zero`]) to logits, or to the target in original
     /// units.
     theta: Vec<f32>,
+    /// What the original gave for some rows.
+    references: Vec<Reference>,
 }
 
 /// What the parameters do not say.
@@ -65,6 +72,9 @@ struct About {
     /// What the source makes of the outputs.
     #[serde(default)]
     end: End,
+    /// Units that a description added to a regressor's output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rescaled: Option<OutputUnits>,
 }
 
 /// An imported network, and how far its outputs are from those of the original.
@@ -79,17 +89,17 @@ pub struct Import {
 }
 
 /// What is read of a source.
-struct Source {
+struct Source<'a> {
     layers: Layers,
-    end: End,
     /// Names of the classes that it holds.
     classes: Option<Vec<String>>,
-    /// Rows of its graph that were compared, and the largest difference.
-    computed: Option<(usize, f64)>,
+    /// Its graph, if it has one.
+    original: Option<Original<'a>>,
 }
 
 /// Reads an `.onnx` model, or the `.safetensors` weights that `description` says how to join, and compares
-/// the network with the model's graph, and with the reference outputs that the description names.
+/// the network with the model's graph, and with the reference outputs that the description names. Some of the rows that
+/// were compared become a part of the network.
 ///
 /// # Errors
 /// A file that cannot be read or is something else, an operator or a layer that is not supported, shapes
@@ -103,32 +113,45 @@ pub fn import(model: &Path, description: Option<&Path>) -> anyhow::Result<Import
     }
     let bytes =
         files::read(model, files::MOST_NETWORK).with_context(|| format!("cannot read {shown}"))?;
+    let folder = model.with_file_name("");
     let source = match extension.as_str() {
-        "onnx" => graph(&bytes, &model.with_file_name(""), &about),
+        "onnx" => graph(&bytes, &folder, &about),
         "safetensors" => weights::read(&bytes, &about).map(|layers| Source {
             layers,
-            end: End::Sums,
             classes: None,
-            computed: None,
+            original: None,
         }),
         _ => bail!("{shown}: found the extension `{extension}`, expected `onnx` or `safetensors`"),
     };
-    let Source { mut layers, end, classes, computed } =
-        source.with_context(|| shown.to_string())?;
+    let Source { mut layers, classes, original } = source.with_context(|| shown.to_string())?;
     let source = description.unwrap_or(model).display();
-    layers
-        .check()
-        .and_then(|()| about.normalise(&mut layers))
-        .with_context(|| source.to_string())?;
-    layers.check().with_context(|| source.to_string())?;
-    let network = layers.network(&about, end, classes).with_context(|| source.to_string())?;
+    let told = || source.to_string();
+    layers.check().with_context(told)?;
+    let inputs = about.inputs.units(layers.input.channels).with_context(told)?;
+    inputs.add_to(&mut layers);
+    layers.check().with_context(told)?;
+    let mut computed = match &original {
+        Some(original) => original.compare(&layers, &inputs).with_context(|| shown.to_string())?,
+        None => None,
+    };
+    if let Some(outputs) = about.outputs.units().with_context(told)? {
+        outputs.add_to(&mut layers);
+        let expected = computed.iter_mut().flat_map(|computed| &mut computed.expected);
+        expected.for_each(|value| *value = outputs.original(*value));
+    }
+    layers.check().with_context(told)?;
+    let end = original.as_ref().map_or(End::Sums, |original| original.end);
+    let mut network = layers.network(&about, end, classes).with_context(told)?;
     let sides = (layers.order, layers.dimensions.as_slice());
     let checked = check::check(&network, sides, &about, model, description)?;
-    Ok(Import { network, computed, checked })
+    network.references = Reference::of(computed.iter().chain(&checked));
+    network.check_references().with_context(told)?;
+    let figures = |compared: Compared| (compared.compared, compared.difference);
+    Ok(Import { network, computed: computed.map(figures), checked: checked.map(figures) })
 }
 
 /// Reads an ONNX model, whose weights may be in files of `folder`.
-fn graph(bytes: &[u8], folder: &Path, about: &Description) -> anyhow::Result<Source> {
+fn graph<'a>(bytes: &'a [u8], folder: &'a Path, about: &Description) -> anyhow::Result<Source<'a>> {
     let said = [
         ("layers", !about.layers.is_empty()),
         ("hidden", about.hidden.is_some()),
@@ -137,23 +160,42 @@ fn graph(bytes: &[u8], folder: &Path, about: &Description) -> anyhow::Result<Sou
     if let Some((field, _)) = said.iter().find(|(_, said)| *said) {
         bail!("the model says itself what its layers are: remove `{field}` from the description");
     }
-    let network = onnx::read(bytes, folder, about.shape()?)?;
-    let computed = network.compare()?;
-    let onnx::Network { traced, classes, .. } = network;
-    Ok(Source { layers: traced.layers, end: traced.end, classes, computed })
+    let onnx::Network { layers, classes, original } = onnx::read(bytes, folder, about.shape()?)?;
+    Ok(Source { layers, classes, original: Some(original) })
+}
+
+impl About {
+    /// Checks that it is as import writes it, so that nothing behind it meets a number out of range.
+    fn check(&self) -> anyhow::Result<()> {
+        self.architecture.check().map_err(|message| anyhow!(message))?;
+        let channels = self.architecture.input.channels;
+        if let Some(zero) = &self.zero {
+            let fits = zero.len() == channels && zero.iter().all(|value| value.is_finite());
+            ensure!(fits, "found zeros of {zero:?}, expected {channels} numbers");
+        }
+        if let Some(OutputUnits { mean, std }) = self.rescaled {
+            let fits = mean.is_finite() && std.is_finite() && std > 0.0;
+            ensure!(
+                fits,
+                "found outputs of {mean} + {std} f, expected numbers, the second above 0"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl ImportedNetwork {
-    /// Reads what [`Self::write`] wrote.
+    /// Reads what [`Self::write`] wrote, and compares it again with what the original gave.
     ///
     /// # Errors
-    /// The file cannot be read or is something else.
+    /// The file cannot be read or is something else, or its parameters give other outputs than the original.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let file = TensorFile::open(path)?;
         let shown = path.display();
         let wrong = || format!("{shown} is not what fiberwalk import wrote");
         let about: About =
             serde_json::from_str(file.note(NOTE).with_context(wrong)?).with_context(wrong)?;
+        about.check().with_context(wrong)?;
         let theta = file.rows(THETA, 0..1)?.concat();
         let expected = about.architecture.parameters();
         ensure!(
@@ -162,7 +204,15 @@ impl ImportedNetwork {
             wrong(),
             theta.len()
         );
-        Ok(Self { about, theta })
+        let references = Reference::read(&file, &about.architecture).with_context(wrong)?;
+        let network = Self { about, theta, references };
+        network.check_references().with_context(|| {
+            format!(
+                "{shown}: its parameters give other outputs than the original gave, which the file holds for some rows: \
+                 it was written, or is read, in another way; import the network again"
+            )
+        })?;
+        Ok(network)
     }
 
     /// Writes the network to a file, for `train --network`.
@@ -171,9 +221,23 @@ impl ImportedNetwork {
     /// The file cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let about = serde_json::to_string(&self.about)?;
-        let mut bytes = header(&[(THETA, [1, self.theta.len()])], Some((NOTE, about)))?;
-        bytes.extend(self.theta.iter().flat_map(|value| value.to_le_bytes()));
+        let mut matrices = vec![(THETA, [1, self.theta.len()], self.theta.as_slice())];
+        matrices.extend(self.references.iter().flat_map(Reference::matrices));
+        let shapes: Vec<_> = matrices.iter().map(|&(name, shape, _)| (name, shape)).collect();
+        let mut bytes = header(&shapes, Some((NOTE, about)))?;
+        let values = matrices.iter().flat_map(|(.., values)| *values);
+        bytes.extend(values.flat_map(|value| value.to_le_bytes()));
         write_atomically(path, &bytes)
+    }
+
+    /// Checks that its parameters give what the original gave.
+    fn check_references(&self) -> anyhow::Result<()> {
+        self.references.iter().try_for_each(|reference| reference.check(self))
+    }
+
+    /// Number of rows that its file holds with what the original gave for them.
+    pub fn reference_rows(&self) -> usize {
+        self.references.iter().map(Reference::rows).sum()
     }
 
     /// Its shape; the last layer has 1 output for a regressor and for a binary classifier of one logit.
@@ -273,7 +337,7 @@ impl ImportedNetwork {
                     && !self.numbers_classes(own, classes)
                 {
                     let places = places(classes, own, "classes").map_err(|error| {
-                        anyhow::anyhow!(
+                        anyhow!(
                             "{error}; outputs.classes of its `description` names the classes in the order of the \
                              outputs"
                         )

@@ -128,6 +128,11 @@ fn weights(transposed: bool) -> Vec<u8> {
         .map(|value| value as f32)
         .collect();
     tensors.push(("x", vec![4, 3], rows()));
+    let probabilities = reference.chunks_exact(2).flat_map(|f| {
+        let second = 1.0 / (1.0 + (f[0] - f[1]).exp());
+        [1.0 - second, second]
+    });
+    tensors.push(("p", vec![4, 2], probabilities.collect()));
     tensors.push(("y", vec![4, 2], reference));
     safetensors(&tensors)
 }
@@ -173,6 +178,10 @@ fn what_was_written_is_read_again() {
     let path = folder.path().join("network.safetensors");
     import.network.write(&path).expect("writable");
     assert_eq!(ImportedNetwork::read(&path).expect("as written"), import.network);
+    let mut without = import.network;
+    without.references.clear();
+    without.write(&path).expect("writable");
+    assert_eq!(ImportedNetwork::read(&path).expect("as written"), without);
     fs::write(&path, safetensors(&[("theta", vec![1, 2], vec![0.0; 2])])).expect("writable");
     assert!(ImportedNetwork::read(&path).is_err());
 }
@@ -274,6 +283,8 @@ fn onnx(nodes: &[(OpType<'static>, &[&'static str], Vec<Attribute<'static>>)]) -
         TensorProto::from_f32("w1", vec![2, 5], layers[1].0.clone()),
         TensorProto::from_f32("w1t", vec![5, 2], across(1, 5)),
         TensorProto::from_f32("b1", vec![2], layers[1].1.clone()),
+        TensorProto::from_f32("w2", vec![1, 5], original(&[3, 5, 1])[1].0.clone()),
+        TensorProto::from_f32("b2", vec![1], original(&[3, 5, 1])[1].1.clone()),
         TensorProto::from_f32("mean", vec![3], single(MEAN)),
         TensorProto::from_f32("std", vec![3], single(STD)),
     ];
@@ -342,6 +353,241 @@ fn onnx_models_give_the_original_function() {
         let found = fitted(&network, &schema(classes(&["a", "b"]), &["p", "q", "r"]), &rows());
         close(&found, &reference(&WIDTHS));
     }
+}
+
+/// Rows that a network holds, features and what the original gave, of outputs.
+fn held(network: &ImportedNetwork) -> (Vec<f32>, Vec<f32>) {
+    let [reference] = network.references.as_slice() else { panic!("{:?}", network.references) };
+    let [(x_name, _, x), (y_name, _, y)] = reference.matrices();
+    assert_eq!([x_name, y_name], ["reference.outputs.inputs", "reference.outputs"]);
+    (x.to_vec(), y.to_vec())
+}
+
+/// A graph that takes normalised features, with the head that is named.
+fn normalised(head: &[&'static str]) -> Vec<u8> {
+    onnx(&[
+        (OpType::Gemm, &["w0", "b0"], vec![whole("transB", 1)]),
+        (OpType::Tanh, &[], vec![]),
+        (OpType::Gemm, head, vec![whole("transB", 1)]),
+    ])
+}
+
+const UNITS: &str = "[inputs]\nmean = [10.0, -2.0, 0.5]\nstd = [4.0, 0.5, 2.0]\n";
+
+/// Whatever units and names a description adds, rows are in those of the data, and outputs in those of the network.
+#[test]
+fn drawn_rows_stay_with_the_network() {
+    let named =
+        format!("{UNITS}names = [\"p\", \"q\", \"r\"]\n[outputs]\nclasses = [\"yes\", \"no\"]\n");
+    let number = format!("{UNITS}[outputs]\nmean = 2000.0\nstd = 5.0\n");
+    for (description, head, widths, [mean, std]) in [
+        (UNITS, ["w1", "b1"], WIDTHS, [0.0, 1.0]),
+        (&*named, ["w1", "b1"], WIDTHS, [0.0, 1.0]),
+        (&*number, ["w2", "b2"], [3, 5, 1], [2000.0, 5.0]),
+    ] {
+        let model = normalised(&head);
+        let files = [("net.onnx", model.as_slice()), ("arch.toml", description.as_bytes())];
+        let import = imported(&files).expect("a network");
+        assert_eq!(import.network.reference_rows(), 32);
+        assert_eq!(import.computed.expect("the graph is small").0, 32);
+        let (x, y) = held(&import.network);
+        for (x, y) in x.chunks_exact(3).zip(y.chunks_exact(widths[2])) {
+            for (x, (mean, std)) in x.iter().zip(MEAN.iter().zip(STD)) {
+                assert!((f64::from(*x) - mean).abs() < 2.51 * std, "{x}");
+            }
+            for (&y, f) in y.iter().zip(forward(&original(&widths), x)) {
+                let expected = mean + std * f;
+                assert!(
+                    (f64::from(y) - expected).abs() < 1e-6 * mean + 1e-5 * std,
+                    "{y}, {expected}"
+                );
+            }
+        }
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("network.safetensors");
+        import.network.write(&path).expect("writable");
+        assert_eq!(ImportedNetwork::read(&path).expect("as written"), import.network);
+    }
+}
+
+#[test]
+fn inputs_that_32_bits_do_not_resolve_are_told() {
+    let far = UNITS.replace("mean = [10.0", "mean = [1e6");
+    let model = normalised(&["w1", "b1"]);
+    let files = [("net.onnx", model.as_slice()), ("arch.toml", far.as_bytes())];
+    let message = format!("{:#}", imported(&files).map(drop).expect_err("digits are lost"));
+    assert!(message.contains("lie so far from 0"), "{message}");
+}
+
+/// Padding, whose zero is another value than the mean, and the order of maps are those of the network too.
+#[test]
+fn drawn_maps_stay_with_the_network() {
+    let model = convolutions_in_onnx(&[1, 1, 1, 1]);
+    let description = "[inputs]\nmean = [0.5, -0.25]\nstd = [2.0, 0.5]\n";
+    let files = [("net.onnx", model.as_slice()), ("arch.toml", description.as_bytes())];
+    let network = imported(&files).expect("a network").network;
+    let (x, y) = held(&network);
+    let [channels, height, width] = IMAGE;
+    let length = channels * height * width;
+    assert_eq!((x.len(), y.len()), (32 * length, 32 * 3));
+    for (x, y) in x.chunks_exact(length).zip(y.chunks_exact(3)) {
+        let image: Vec<f32> = (0..length)
+            .map(|index| {
+                let (channel, position) = (index / (height * width), index % (height * width));
+                (x[position * channels + channel] - [0.5, -0.25][channel]) / [2.0, 0.5][channel]
+            })
+            .collect();
+        let y = y.iter().copied().map(f64::from).collect();
+        close(&[y], &[convolved(&image)]);
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("network.safetensors");
+    network.write(&path).expect("writable");
+    assert_eq!(ImportedNetwork::read(&path).expect("as written"), network);
+}
+
+#[test]
+fn rows_of_a_description_stay_with_the_network() {
+    let bytes = weights(false);
+    let probabilities = ARCH.replace("outputs = \"y\"", "probabilities = \"p\"");
+    let check = ARCH.split_once("[check]").expect("the last part").1;
+    let with_units = format!("{UNITS}[check]{check}");
+    let model = normalised(&["w1", "b1"]);
+    let by_graph = with_units.replace("[check]", "[check]\nfile = \"weights.safetensors\"");
+    let both = by_graph.replace("outputs = \"y\"", "probabilities = \"p\"");
+    let (graph, weights) =
+        (("net.onnx", model.as_slice()), ("weights.safetensors", bytes.as_slice()));
+    for (files, kinds) in [
+        (vec![weights, ("arch.toml", ARCH.as_bytes())], &[4][..]),
+        (vec![weights, ("arch.toml", probabilities.as_bytes())], &[4]),
+        (vec![graph, ("arch.toml", by_graph.as_bytes()), weights], &[36]),
+        (vec![graph, ("arch.toml", both.as_bytes()), weights], &[32, 4]),
+    ] {
+        let network = imported(&files).expect("a network").network;
+        let rows: Vec<_> = network.references.iter().map(Reference::rows).collect();
+        assert_eq!(rows, kinds);
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("network.safetensors");
+        network.write(&path).expect("writable");
+        assert_eq!(ImportedNetwork::read(&path).expect("as written"), network);
+        // Outputs that the network does not give.
+        let mut other = network;
+        other.theta.iter_mut().for_each(|weight| *weight *= 1.1);
+        other.write(&path).expect("writable");
+        let message = format!("{:#}", ImportedNetwork::read(&path).expect_err("another network"));
+        assert!(message.contains("row 0, output"), "{message}");
+    }
+}
+
+/// Of many rows the first ones are kept, of each comparison.
+#[test]
+fn a_file_holds_few_rows() {
+    let compared = |given, rows: usize| Compared {
+        given,
+        compared: rows,
+        difference: 0.0,
+        rows,
+        inputs: 3,
+        x: (0..3 * rows).map(|index| index as f64).collect(),
+        expected: (0..2 * rows).map(|index| index as f64).collect(),
+    };
+    let all = [compared(check::Given::Outputs, 32), compared(check::Given::Probabilities, 100)];
+    let references = Reference::of(&all);
+    let shapes = references.iter().flat_map(Reference::matrices).map(|(_, shape, _)| shape);
+    assert_eq!(shapes.collect::<Vec<_>>(), [[32, 3], [32, 2], [32, 3], [32, 2]]);
+    let first = compared(check::Given::Outputs, 100).keep(64);
+    assert_eq!(first.x.len(), 192);
+    let references = Reference::of([&first, &all[0]]);
+    assert_eq!(references.iter().map(Reference::rows).collect::<Vec<_>>(), [64]);
+}
+
+/// The hash of such a file is right: another version may have written it, or this one reads it in another way.
+#[test]
+fn parameters_that_give_other_outputs_are_refused() {
+    let model = normalised(&["w1", "b1"]);
+    let files = [("net.onnx", model.as_slice()), ("arch.toml", UNITS.as_bytes())];
+    let network = imported(&files).expect("a network").network;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("network.safetensors");
+    let refused = |network: &ImportedNetwork| {
+        network.write(&path).expect("writable");
+        format!("{:#}", ImportedNetwork::read(&path).map(drop).expect_err("another network"))
+    };
+    for parameter in 0..network.theta.len() {
+        let mut other = network.clone();
+        // Small ones change less than single precision leaves open.
+        if other.theta[parameter].abs() < 0.05 {
+            continue;
+        }
+        other.theta[parameter] *= -1.0;
+        let message = refused(&other);
+        for part in ["network.safetensors", "reference.outputs: row", "output", "gives", "expected"]
+        {
+            assert!(message.contains(part), "parameter {parameter}: {message}");
+        }
+        assert!(message.contains("import the network again"), "{message}");
+    }
+    let mut other = network.clone();
+    other.about.architecture.blocks[0].activation = crate::network::Activation::Relu;
+    assert!(refused(&other).contains("row 0, output"));
+}
+
+/// A file whose hash is right may still be of any numbers.
+#[test]
+fn what_a_network_file_claims_is_checked() {
+    let model = convolutions_in_onnx(&[1, 1, 1, 1]);
+    let network = imported(&[("net.onnx", &model)]).expect("a network").network;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("network.safetensors");
+    let refused = |change: &dyn Fn(&mut ImportedNetwork)| {
+        let mut other = network.clone();
+        change(&mut other);
+        other.write(&path).expect("writable");
+        format!("{:#}", ImportedNetwork::read(&path).map(drop).expect_err("out of range"))
+    };
+    let window = |change: &dyn Fn(&mut crate::network::Window)| {
+        refused(&|other| {
+            change(other.about.architecture.blocks[0].window.as_mut().expect("a convolution"));
+        })
+    };
+    for (message, said) in [
+        (window(&|window| window.groups = 0), "layer 0: found 0"),
+        (window(&|window| window.stride = [0, 1]), "layer 0: found 0"),
+        (refused(&|other| other.about.architecture.blocks.clear()), "found 0 layers"),
+        (refused(&|other| other.about.zero = Some(Vec::new())), "expected 2 numbers"),
+        (refused(&|other| other.about.zero = Some(vec![0.3, -0.9])), "reference.outputs: row"),
+        (
+            refused(&|other| other.about.rescaled = Some(OutputUnits { mean: 0.0, std: 0.0 })),
+            "found outputs of",
+        ),
+        (refused(&|other| other.theta.truncate(1)), "1 parameters, expected"),
+    ] {
+        assert!(message.contains(said), "expected {said}, found {message}");
+    }
+    let held = Reference::of([&Compared {
+        given: check::Given::Outputs,
+        compared: 1,
+        difference: 0.0,
+        rows: 1,
+        inputs: 47,
+        x: vec![0.0; 47],
+        expected: vec![0.0; 3],
+    }]);
+    let message = refused(&|other| other.references.clone_from(&held));
+    assert!(message.contains("found the shape [1, 47], expected [1, 48]"), "{message}");
+
+    let shapes = [
+        (THETA, [1, network.theta.len()]),
+        ("reference.outputs.inputs", [65, 48]),
+        ("reference.outputs", [65, 3]),
+    ];
+    let about = serde_json::to_string(&network.about).expect("a text");
+    let mut bytes = header(&shapes, Some((NOTE, about))).expect("small");
+    let values: usize = shapes.iter().map(|(_, [rows, columns])| rows * columns).sum();
+    bytes.resize(bytes.len() + values * size_of::<f32>(), 0);
+    write_atomically(&path, &bytes).expect("writable");
+    let message = format!("{:#}", ImportedNetwork::read(&path).expect_err("many rows"));
+    assert!(message.contains("expected 1 to 64 rows of 3"), "{message}");
 }
 
 /// PyTorch keeps the weights in a file beside the model.

@@ -5,9 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use fiberwalk_formats::{MAX_MAP, MAX_WIDTH};
+use fiberwalk_formats::{MAX_LAYERS, MAX_MAP, MAX_WIDTH};
 
 use super::{Activation, Architecture, Block, Pool, PoolKind, Shape, Window};
+
+/// Most values of a convolution before its pooling. A pass keeps some rows of them.
+const MAX_SUMS: usize = 64 * MAX_MAP;
 
 /// A hidden layer, or pooling after one.
 ///
@@ -331,10 +334,55 @@ impl Architecture {
         Ok(network)
     }
 
+    /// Checks an architecture that comes from a file: it is one that [`Self::of`] makes.
+    ///
+    /// # Errors
+    /// Numbers out of range, or layers that do not fit together; the message names what was found.
+    pub fn check(&self) -> Result<(), String> {
+        let Shape { height, width, channels } = self.input;
+        let length = height.checked_mul(width).and_then(|map| map.checked_mul(channels));
+        if !length.is_some_and(|length| (1..=MAX_MAP).contains(&length)) {
+            return Err(format!("found inputs of {}, expected 1 to {MAX_MAP} values", self.input));
+        }
+        let depth = self.depth();
+        if !(1..=MAX_LAYERS).contains(&depth) {
+            return Err(format!("found {depth} layers, expected 1 to {MAX_LAYERS}"));
+        }
+        // Each against the limits before another is computed from it, so that no product overflows.
+        let mut network = Self { input: self.input, blocks: Vec::with_capacity(depth) };
+        for (index, block) in self.blocks.iter().enumerate() {
+            let wrong = |number| format!("layer {index}: found {number}, out of range");
+            let window = block.window.as_ref();
+            let bytes = window.map(|w| [w.size, w.stride, w.before, w.after].concat());
+            let divisors = window.map(|w| [&w.size[..], &w.stride, &[w.groups]].concat());
+            let pool = block.pool.map(|pool| [pool.size, pool.stride].concat());
+            let positive =
+                [vec![block.outputs], divisors.unwrap_or_default(), pool.unwrap_or_default()];
+            if let Some(number) = positive.concat().into_iter().find(|n| !(1..=MAX_MAP).contains(n))
+            {
+                return Err(wrong(number));
+            }
+            let large = |&number: &usize| number > u8::MAX.into();
+            if let Some(number) = bytes.unwrap_or_default().into_iter().find(large) {
+                return Err(wrong(number));
+            }
+            network.blocks.push(*block);
+            network.check_limits()?;
+        }
+        let hidden = self.hidden(Activation::Identity);
+        let said = Self::of(self.input, &hidden, Activation::Identity, self.outputs())?;
+        let same = said == *self;
+        same.then_some(()).ok_or_else(|| "found layers that no configuration says".to_owned())
+    }
+
     /// Whether every map and fan-in is within what a board computes with.
     fn check_limits(&self) -> Result<(), String> {
         if let Some(map) = self.maps().iter().find(|map| map.len() > MAX_MAP) {
             return Err(format!("found a map of {map}, expected at most {MAX_MAP} values"));
+        }
+        let mut sums = self.placed_blocks().into_iter().map(|placed| placed.sums);
+        if let Some(map) = sums.find(|map| map.len() > MAX_SUMS) {
+            return Err(format!("found {map} before pooling, expected at most {MAX_SUMS} values"));
         }
         match self.layers().enumerate().find(|(_, layer)| layer.inputs > MAX_WIDTH) {
             None => Ok(()),
@@ -401,7 +449,7 @@ impl Architecture {
                     return Err(format!("the window is larger than the map before it, {map}"));
                 }
                 if let Some(skip) = skip {
-                    let added = maps.get(skip + 1).filter(|&&added| added == shape);
+                    let added = maps.get(skip.saturating_add(1)).filter(|&&added| added == shape);
                     added.ok_or_else(|| {
                         format!("skip {skip} is no earlier layer with an output of {shape}")
                     })?;
@@ -499,6 +547,42 @@ mod tests {
     }
 
     #[test]
+    fn an_architecture_out_of_a_file_is_checked() {
+        let specs = ["conv 3x3x8 padding 1", "max 2", "conv 3x3x8 groups 2", "average"];
+        let specs = specs.map(|text| text.parse::<LayerSpec>().expect("a layer"));
+        let image = Shape { height: 12, width: 9, channels: 2 };
+        let whole = Architecture::of(image, &specs, Activation::Relu, 3).expect("it fits");
+        assert_eq!(whole.check(), Ok(()));
+        let changed = |change: &dyn Fn(&mut Architecture)| {
+            let mut network = whole.clone();
+            change(&mut network);
+            network.check().expect_err("something is out of range")
+        };
+        let window = |change: &dyn Fn(&mut Window)| {
+            changed(&|network| change(network.blocks[0].window.as_mut().expect("a convolution")))
+        };
+        for (message, said) in [
+            (changed(&|network| network.input.height = usize::MAX), "found inputs of"),
+            (changed(&|network| network.input.channels = 0), "found inputs of"),
+            (changed(&|network| network.blocks.clear()), "found 0 layers"),
+            (changed(&|network| network.blocks = network.blocks.repeat(4)), "found 12 layers"),
+            (changed(&|network| network.blocks[0].outputs = 0), "layer 0: found 0"),
+            (changed(&|network| network.blocks[2].outputs = 1 << 60), "layer 2: found"),
+            (changed(&|network| network.blocks[1].skip = Some(usize::MAX)), "no earlier layer"),
+            (changed(&|network| network.blocks.truncate(2)), "no configuration says"),
+            (changed(&|network| network.blocks[0].pool = network.blocks[1].pool), ""),
+            (window(&|window| window.groups = 0), "layer 0: found 0"),
+            (window(&|window| window.stride[1] = 0), "layer 0: found 0"),
+            (window(&|window| window.size = [0, 3]), "layer 0: found 0"),
+            (window(&|window| window.size = [255, 3]), ""),
+            (window(&|window| window.before[0] = usize::MAX), "layer 0: found"),
+            (window(&|window| window.groups = 3), ""),
+        ] {
+            assert!(message.contains(said), "expected {said}, found {message}");
+        }
+    }
+
+    #[test]
     fn maps_follow_from_the_layers() {
         let specs = |texts: &[&str]| -> Vec<LayerSpec> {
             texts.iter().map(|text| text.parse().expect("a layer")).collect()
@@ -530,6 +614,8 @@ mod tests {
             (&["max 2"], "pooling follows a convolution"),
             (&["conv 2x2x4 padding 2"], "as wide as the window"),
             (&["conv 3x3x8 padding 1"], "a unit of layer 1 reads 6272 values"),
+            (&["conv 1x1x30000", "average"], "found 28 × 28 × 30000 before pooling"),
+            (&["conv 5x5x4", "conv 5x5x4 skip 18446744073709551615"], "no earlier layer"),
             (
                 &["conv 5x5x4", "conv 5x5x4 skip 0"],
                 "no earlier layer with an output of 20 × 20 × 4",

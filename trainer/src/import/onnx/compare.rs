@@ -5,9 +5,11 @@ use rand::RngExt;
 
 use super::end::End;
 use super::graph::shown;
-use super::{Network, Outputs};
-use crate::import::check::{Given, difference};
+use super::{Original, Outputs};
+use crate::import::check::{Compared, Given, difference};
 use crate::import::description::Description;
+use crate::import::layers::Layers;
+use crate::import::units::InputUnits;
 use crate::random::{Purpose, stream};
 
 /// Rows that are drawn: a few for each branch of the activations to be taken.
@@ -17,42 +19,62 @@ const ROWS: usize = 32;
 const STEPS: u64 = 1 << 27;
 /// Features lie within so many units of the network's own, where it normalises them.
 const SPREAD: f64 = 2.5;
+/// Features that lie so many of these units from 0 lose digits to a bias in single precision.
+const FAR: f64 = 500.0;
 
-impl Network<'_> {
-    /// Draws rows and compares the layers with the graph: the number of rows and the largest difference; none where
-    /// the graph takes too many steps.
+impl Original<'_> {
+    /// Draws rows in original units of the features, which `layers` take, and compares these with the graph, which takes
+    /// the rows in `units`: what the graph gave; none where that takes too many steps.
     ///
     /// # Errors
     /// They differ, or an operator does not fit its inputs.
-    pub fn compare(&self) -> anyhow::Result<Option<(usize, f64)>> {
-        let layers = &self.traced.layers;
+    pub fn compare(&self, layers: &Layers, units: &InputUnits) -> anyhow::Result<Option<Compared>> {
         let (inputs, outputs) = (layers.inputs(), layers.outputs());
-        let x = self.draw();
-        let found = self.evaluate(&layers.order.of_channels_last(&x, layers.input), STEPS)?;
+        let mut x = self.draw(inputs, units);
+        let normalised = units.normalised(&x);
+        let found =
+            self.evaluate(&layers.order.of_channels_last(&normalised, layers.input), STEPS)?;
         if found.rows == 0 {
             return Ok(None);
         }
-        let x = &x[..found.rows * inputs];
+        x.truncate(found.rows * inputs);
         ensure!(
             found.logits.len() == found.rows * outputs,
             "`{}` has {} values, expected {} rows of {outputs}",
-            shown(self.traced.logits),
+            shown(self.logits),
             found.logits.len(),
             found.rows
         );
-        let network = layers.network(&Description::default(), self.traced.end, None)?;
-        let told = "the layers that import makes of this graph give other numbers than the graph, which is a fault \
-                    of import";
-        let mut largest = difference(&network, x, &found.logits, Given::Outputs).context(told)?;
+        let network = layers.network(&Description::default(), self.end, None)?;
+        let told = match self.distance(units) > FAR {
+            true => {
+                "its inputs lie so far from 0, beside how much they vary, that layers in 32-bit floats give other \
+                 numbers than the graph: take a number near them off the columns, and train the network on that"
+            }
+            false => {
+                "the layers that import makes of this graph give other numbers than the graph, which is a fault \
+                 of import"
+            }
+        };
+        let mut largest = difference(&network, &x, &found.logits, Given::Outputs).context(told)?;
         for (name, values) in &found.probabilities {
-            let expected = self.probabilities(&found, name, values)?;
-            let one = difference(&network, x, &expected, Given::Probabilities);
+            let expected = self.probabilities(&found, name, values, outputs.max(2))?;
+            let one = difference(&network, &x, &expected, Given::Probabilities);
             let one = one.with_context(|| {
                 format!("the output `{}`: expected the probabilities of the classes", shown(name))
             })?;
             largest = largest.max(one);
         }
-        Ok(Some((found.rows, largest)))
+        let compared = Compared {
+            given: Given::Outputs,
+            compared: found.rows,
+            difference: largest,
+            rows: found.rows,
+            inputs,
+            x,
+            expected: found.logits,
+        };
+        Ok(Some(compared.keep(ROWS)))
     }
 
     /// Probabilities of all classes, `[rows, classes]`, of what should be those, their logarithms, or that of the
@@ -62,9 +84,9 @@ impl Network<'_> {
         found: &Outputs,
         name: &str,
         values: &[f64],
+        classes: usize,
     ) -> anyhow::Result<Vec<f64>> {
-        let classes = self.traced.layers.outputs().max(2);
-        if self.traced.end == End::Sigmoid && values.len() == found.rows {
+        if self.end == End::Sigmoid && values.len() == found.rows {
             return Ok(values.iter().flat_map(|&second| [1.0 - second, second]).collect());
         }
         ensure!(
@@ -79,18 +101,30 @@ impl Network<'_> {
         Ok(values.iter().map(|&value| if logarithms { value.exp() } else { value }).collect())
     }
 
-    /// Rows round what the network normalises by, `[rows, inputs]`, channels last: single-precision numbers.
-    fn draw(&self) -> Vec<f64> {
-        let [offset, factor] = &self.traced.units;
+    /// Rows round what the network normalises by, `[rows, inputs]`, channels last: single-precision numbers in original
+    /// units.
+    fn draw(&self, inputs: usize, units: &InputUnits) -> Vec<f64> {
+        let [offset, factor] = &self.units;
         let passes = ROWS.div_ceil(self.rows);
-        let count = passes * self.rows * self.traced.layers.inputs();
+        let count = passes * self.rows * inputs;
         let mut random = stream(0, Purpose::Import, 0);
         (0..count)
             .map(|index| {
                 let channel = index % offset.len();
                 let unit = random.random_range(-SPREAD..SPREAD);
-                f64::from((offset[channel] + unit / factor[channel]) as f32)
+                let x = units.original(channel, offset[channel] + unit / factor[channel]);
+                f64::from(x as f32)
             })
             .collect()
+    }
+
+    /// Largest distance from 0 of the values that the network normalises by, in their units.
+    fn distance(&self, units: &InputUnits) -> f64 {
+        let [offset, factor] = &self.units;
+        let of_channel = |channel: usize| {
+            let unit = 1.0 / (units.factor[channel] * factor[channel]);
+            (units.original(channel, offset[channel]) / unit).abs()
+        };
+        (0..offset.len()).map(of_channel).fold(0.0, f64::max)
     }
 }

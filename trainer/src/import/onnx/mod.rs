@@ -23,8 +23,10 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
+use crate::import::layers::Layers;
 use crate::network::Shape;
-pub use end::{End, Traced};
+pub use end::End;
+use end::Traced;
 use evaluate::{Budget, TooManySteps, apply};
 use graph::{Graph, Node, Obstacles, shown};
 use lower::Tracer;
@@ -36,14 +38,29 @@ const ROWS: usize = 2;
 
 /// A network that was read, and the graph that it came from.
 pub struct Network<'a> {
-    /// The layers, and what follows them.
-    pub traced: Traced<'a>,
+    /// The layers, of what the graph takes.
+    pub layers: Layers,
     /// Names of the classes in the order of the outputs, where the model holds them.
     pub classes: Option<Vec<String>>,
+    /// The graph itself.
+    pub original: Original<'a>,
+}
+
+/// A graph, to be computed by itself.
+pub struct Original<'a> {
     graph: Graph<'a>,
     /// Sides of the input's rows.
     sides: Vec<usize>,
+    /// Rows of a pass.
     rows: usize,
+    /// u = (x − offset) · factor of its input, one of each a channel, which its first layer takes.
+    units: [Vec<f64>; 2],
+    /// What is made of the layers' outputs.
+    pub end: End,
+    /// Name of the tensor of these outputs.
+    logits: &'a str,
+    /// Names of the tensors that should be the probabilities of the classes, or their logarithms.
+    probabilities: Vec<String>,
 }
 
 /// Outputs of a graph.
@@ -82,11 +99,13 @@ pub fn read<'a>(
         let tracer = Tracer::new(&graph, first, said, obstacles.clone());
         match tracer.follow(sides.clone()) {
             Ok(traced) => {
-                let outputs = traced.layers.outputs();
+                let Traced { layers, units, end, logits, probabilities, classes } = traced;
+                let outputs = layers.outputs();
                 let count = if outputs == 1 { 2 } else { outputs };
-                let noted = || end::noted_names(&notes, count);
-                let classes = traced.classes.clone().or_else(noted);
-                return Ok(Network { traced, classes, graph, sides, rows: rows.unwrap_or(ROWS) });
+                let classes = classes.or_else(|| end::noted_names(&notes, count));
+                let rows = rows.unwrap_or(ROWS);
+                let original = Original { graph, sides, rows, units, end, logits, probabilities };
+                return Ok(Network { layers, classes, original });
             }
             // What the likeliest reading of its input meets.
             Err(error) => refused = refused.or(Some(error)),
@@ -158,7 +177,7 @@ fn inputs(graph: &Graph<'_>, said: Option<Shape>) -> anyhow::Result<Vec<Vec<usiz
     if candidates.is_empty() { Err(missing()) } else { Ok(candidates) }
 }
 
-impl Network<'_> {
+impl Original<'_> {
     /// Computes the graph for rows of its input, in its own order and units: for the first of `x`, whole passes,
     /// that `steps` suffice for.
     ///
@@ -166,7 +185,7 @@ impl Network<'_> {
     /// An operator that does not fit its inputs.
     fn evaluate(&self, x: &[f64], steps: u64) -> anyhow::Result<Outputs> {
         let budget = Budget::new(steps);
-        let Traced { logits, probabilities, .. } = &self.traced;
+        let Self { logits, probabilities, .. } = self;
         let mut needed: HashSet<&str> = probabilities.iter().map(String::as_str).collect();
         needed.insert(logits);
         for node in self.graph.nodes.iter().rev() {

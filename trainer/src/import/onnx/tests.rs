@@ -9,6 +9,8 @@ use onnx_rs::ast::{
 };
 
 use super::*;
+use crate::import::check::Compared;
+use crate::import::description::Inputs;
 use crate::import::layers::Order;
 
 /// A graph that tests build node by node.
@@ -93,9 +95,15 @@ impl Built {
     fn refused(self) -> String {
         let bytes = self.encoded();
         let read = read(&bytes, Path::new(""), None);
-        let compared = read.and_then(|network| network.compare().map(drop));
+        let compared = read.and_then(|network| compared(&network).map(drop));
         compared.map_or_else(|error| format!("{error:#}"), |()| "accepted".to_owned())
     }
+}
+
+/// The comparison of the layers with the graph, in its own units.
+fn compared(network: &Network<'_>) -> anyhow::Result<Option<Compared>> {
+    let units = Inputs::default().units(network.layers.input.channels)?;
+    network.original.compare(&network.layers, &units)
 }
 
 fn int(name: &'static str, i: i64) -> Attribute<'static> {
@@ -280,12 +288,11 @@ fn a_series_with_channels_last_is_read_as_such() {
         .node("MatMul", &["flat", "w"], "y", vec![])
         .encoded();
     let network = read(&bytes, Path::new(""), None).expect("it is supported");
-    let layers = &network.traced.layers;
+    let layers = &network.layers;
     assert_eq!(layers.input, Shape { height: 1, width: 6, channels: 2 });
     assert_eq!(layers.order, Order::ChannelsLast);
-    let (rows, difference) =
-        network.compare().expect("the same numbers").expect("they are computed");
-    assert!(rows == 32 && difference < 1e-4, "{difference}");
+    let compared = compared(&network).expect("the same numbers").expect("they are computed");
+    assert!(compared.rows == 32 && compared.difference < 1e-4, "{}", compared.difference);
 }
 
 #[test]
@@ -301,7 +308,7 @@ fn names_of_classes_come_with_the_model() {
     for model in [mapped, noted] {
         let bytes = model.encoded();
         let network = read(&bytes, Path::new(""), None).expect("it is supported");
-        network.compare().expect("the same numbers");
+        compared(&network).expect("the same numbers");
         assert_eq!(network.classes.as_deref(), Some(&names.map(str::to_owned)[..]));
     }
     let two = dense(&["z"]).node("Softmax", &["y"], "p", vec![]).node(
