@@ -1,4 +1,4 @@
-//! What one method does on one split.
+//! Fits one method on one split, and measures it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,16 +22,16 @@ use crate::task::{Predictions, Scores, Thresholds, classification, regression};
 /// Folder of the ensemble's artifacts.
 const ENSEMBLE: &str = "ensemble";
 
-/// What came of one method on one split.
+/// Result of one method on one split.
 struct Outcome {
     name: String,
-    /// Of the test rows.
+    /// Predictions of the test rows.
     predictions: Predictions,
     figures: BTreeMap<Column, f64>,
     convergence: Option<Convergence>,
 }
 
-/// What a prediction of a stage takes.
+/// Cost of a prediction of a stage.
 struct StageCost {
     /// For the stage's name.
     size: String,
@@ -44,7 +44,7 @@ struct StageCost {
 }
 
 impl Split {
-    /// What a method does on this split; none, with a note, where the network is too large for it.
+    /// Returns what a method does on this split; none, with a note, where the network is too large for it.
     pub(super) fn measure(
         &self,
         method: Method,
@@ -100,7 +100,7 @@ impl Split {
         Ok(Outcome { name, predictions, figures, convergence: None })
     }
 
-    /// What a prediction of a stage takes. The float decoder runs on no board: its products and
+    /// Returns the cost of a prediction of a stage. The float decoder runs on no board: its products and
     /// instructions are those of the artifact with its own number of samples, drawn.
     fn cost(&self, predictor: &Predictor, method: Method) -> anyhow::Result<StageCost> {
         let file = self.run.artifact()?;
@@ -178,7 +178,7 @@ impl Split {
         Ok(OfBaseline { name, figures, convergence, calibration, predictive, files })
     }
 
-    /// What is predicted of the test rows and of the foreign ones.
+    /// Returns what is predicted of the test rows and of the foreign ones.
     fn at_rows<P>(&self, predict: impl Fn(&[f32]) -> anyhow::Result<P>) -> anyhow::Result<[P; 2]> {
         Ok([predict(&self.test)?, predict(&self.foreign)?])
     }

@@ -20,11 +20,11 @@ const SWAG_RATES: [f32; 3] = [0.01, 0.05, 0.2];
 pub enum Method {
     /// The MAP network as trained.
     Map,
-    /// The same with temperature, or noise for regression, calibrated.
+    /// MAP with its temperature, or noise for regression, calibrated.
     MapCalibrated,
     /// MAP from several initialisations.
     Ensemble,
-    /// The same in int8, each member a file that the runtime runs.
+    /// MAP from several initialisations in int8, each member a file that the runtime runs.
     EnsembleArtifact,
     /// MC dropout, its rate chosen on held-out rows.
     Dropout,
@@ -32,7 +32,7 @@ pub enum Method {
     Swag,
     /// Laplace's approximation with the full generalised Gauss-Newton matrix, linearised.
     Laplace,
-    /// The same of the output layer alone.
+    /// Laplace's approximation of the output layer alone.
     LaplaceLastLayer,
     /// Hamiltonian Monte Carlo, the reference, for networks of up to 5000 parameters.
     Hmc,

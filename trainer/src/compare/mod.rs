@@ -31,7 +31,7 @@ use table::summarise;
 pub use method::Method;
 pub use table::{Column, Comparison, Mean, Measured, Summary};
 
-/// What to compare, and on what.
+/// Methods to compare, and what they are compared on.
 #[derive(Clone)]
 pub struct CompareOptions {
     /// Rows to learn from.
@@ -46,7 +46,7 @@ pub struct CompareOptions {
     pub out: PathBuf,
     /// Number of splits.
     pub repeats: u64,
-    /// What to compare.
+    /// Methods to compare.
     pub methods: Vec<Method>,
     /// Members of the deep ensemble.
     pub members: usize,
@@ -54,7 +54,7 @@ pub struct CompareOptions {
     pub hmc: Hmc,
     /// Seed of the first split; the next has the next.
     pub seed: u64,
-    /// What computes.
+    /// Device that computes.
     pub device: Arc<Device>,
     /// How to show progress.
     pub progress: Progress,

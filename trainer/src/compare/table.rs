@@ -1,4 +1,4 @@
-//! What was measured, its means over the splits, and the table of them.
+//! Figures that were measured, their means over the splits, and the table of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum Column {
     Crps,
     /// Area under the ROC curve, test rows against foreign ones.
     OodAuroc,
-    /// The same by mutual information; of classifiers of more than one network.
+    /// Area under the ROC curve by mutual information; of classifiers of more than one network.
     OodAurocMi,
     /// Mean total variation to the predictive of HMC at the test rows.
     TotalVariation,
@@ -95,7 +95,7 @@ pub struct Measured {
     pub method: Method,
     /// The method with its sizes.
     pub name: String,
-    /// What was measured.
+    /// Figures that were measured.
     pub figures: BTreeMap<Column, f64>,
     /// Agreement of the chains of a method that has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +132,7 @@ pub struct Comparison {
     pub test: Option<String>,
     /// Name of the target column.
     pub target: String,
-    /// What computed.
+    /// Device that computed.
     pub device: String,
     /// Number of splits.
     pub repeats: u64,
@@ -164,7 +164,7 @@ pub(super) fn summarise(splits: &[Measured]) -> Vec<Summary> {
 }
 
 impl Mean {
-    /// Of the values of some splits, at least one.
+    /// Returns the mean of the values of some splits, at least one.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;

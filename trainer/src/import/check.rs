@@ -17,14 +17,14 @@ use crate::network::{Batch, outputs, softmax};
 /// Largest difference of two outputs, relative to the largest reference or to 1, both in the network's own units: what is
 /// left of single precision where sums are taken in another order and units are changed.
 const TOLERANCE: f64 = 1e-4;
-/// The same relative to the mean of a target that an output was rescaled by: what is left where a small number is added
-/// to a large one.
+/// Largest difference of two outputs, relative to the mean of a target that an output was rescaled by: what is left
+/// where a small number is added to a large one.
 const ROUNDING: f64 = 1e-5;
 
 /// Result of a comparison.
 #[derive(Clone, Debug)]
 pub struct Compared {
-    /// What the original gave.
+    /// Kind of values that the original gave.
     pub given: Given,
     /// Number of rows that were compared.
     pub compared: usize,
@@ -36,7 +36,7 @@ pub struct Compared {
     pub inputs: usize,
     /// Features of these rows in original units, channels last, `[rows, inputs]`.
     pub x: Vec<f64>,
-    /// What the original gave for them, `[rows, outputs]` or `[rows, classes]`.
+    /// Values that the original gave for them, `[rows, outputs]` or `[rows, classes]`.
     pub expected: Vec<f64>,
 }
 
@@ -112,7 +112,7 @@ pub fn check(
     Ok(Some(compared.keep(MOST_ROWS)))
 }
 
-/// What a reference holds.
+/// Kind of values that a reference holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// The network's outputs.

@@ -48,11 +48,11 @@ pub struct ImportedNetwork {
     /// `[P]`, from features in original units (less [`About::zero`]) to logits, or to the target in original
     /// units.
     theta: Vec<f32>,
-    /// What the original gave for some rows.
+    /// Rows with the outputs that the original gave for them.
     references: Vec<Reference>,
 }
 
-/// What the parameters do not say.
+/// Facts of a network that its parameters do not say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct About {
     architecture: Architecture,
@@ -64,12 +64,12 @@ struct About {
     /// Whether these names are those that the source holds, and not the user's.
     #[serde(default)]
     classes_held: bool,
-    /// What the source called the layers.
+    /// Names of the layers in the source.
     layers: Vec<String>,
-    /// Of a first layer with padding what a zero there stands for, original units, one a channel.
+    /// Values that zeros in the padding of a first layer stand for, original units, one a channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     zero: Option<Vec<f32>>,
-    /// What the source makes of the outputs.
+    /// Last operation of the source on the outputs.
     #[serde(default)]
     end: End,
     /// Units that a description added to a regressor's output.
@@ -88,7 +88,7 @@ pub struct Import {
     pub checked: Option<(usize, f64)>,
 }
 
-/// What is read of a source.
+/// Layers of a source, and what it says of them.
 struct Source<'a> {
     layers: Layers,
     /// Names of the classes that it holds.
@@ -245,7 +245,7 @@ impl ImportedNetwork {
         &self.about.architecture
     }
 
-    /// What the source called the layers.
+    /// Returns the names of the layers in the source.
     pub fn layers(&self) -> &[String] {
         &self.about.layers
     }
@@ -277,7 +277,7 @@ impl ImportedNetwork {
         Ok(config)
     }
 
-    /// What a zero beside the map stands for, original units, one a channel, where the first layer has
+    /// Returns what a zero beside the map stands for, original units, one a channel, where the first layer has
     /// padding: the data have to be standardised round it for the same function.
     pub fn padding(&self) -> Option<&[f32]> {
         self.about.zero.as_deref()
