@@ -1,6 +1,8 @@
 //! A deep ensemble as it would run on a board: every member is a `.fwk` file whose layers are all frozen,
 //! so that one sample is its prediction, and the runtime's predictions are averaged.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::iter::Sum;
 use std::path::Path;
 
@@ -118,8 +120,8 @@ impl Artifacts {
         decoded.map(|artifact| of(&artifact.expect("the format's own encoder wrote it"))).sum()
     }
 
-    /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by. Returns the
-    /// files' names.
+    /// Writes `member-1.fwk` and so on, and `calibration.json`: what their average is calibrated by; members of a
+    /// larger ensemble that was there are removed. Returns the files' names.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -127,14 +129,32 @@ impl Artifacts {
         let text = serde_json::to_vec_pretty(&calibration)?;
         let members = self.files.iter().enumerate();
         let mut files: Vec<(String, &Vec<u8>)> =
-            members.map(|(index, file)| (format!("member-{}.fwk", index + 1), file)).collect();
+            members.map(|(index, file)| (name_of_member(index + 1), file)).collect();
         files.push(("calibration.json".to_owned(), &text));
-        std::fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder)?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if number_of_member(&entry.file_name()).is_some_and(|number| number > self.files.len())
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
         for (name, bytes) in &files {
             write_atomically(&folder.join(name), bytes)?;
         }
         Ok(files.into_iter().map(|(name, _)| name).collect())
     }
+}
+
+/// Name of a member's file, numbered from 1.
+fn name_of_member(number: usize) -> String {
+    format!("member-{number}.fwk")
+}
+
+/// Number of the member that a file of this name is; none of another file.
+fn number_of_member(name: &OsStr) -> Option<usize> {
+    let number = name.to_str()?.strip_prefix("member-")?.strip_suffix(".fwk")?.parse().ok()?;
+    (name == name_of_member(number).as_str()).then_some(number)
 }
 
 #[cfg(test)]
@@ -220,13 +240,19 @@ mod tests {
         }
 
         let folder = tempfile::tempdir().expect("temporary folder");
+        // One of a larger ensemble, and files that no ensemble wrote.
+        let others = ["member-12.fwk", "member-012.fwk", "member-best.fwk"];
+        for name in others {
+            fs::write(folder.path().join(name), "").expect("writable");
+        }
         artifacts
             .write(folder.path(), Calibration::Classification(Temperature(0.8)))
             .expect("writable");
         let bytes = |member| {
             let path = folder.path().join(format!("member-{member}.fwk"));
-            std::fs::metadata(path).expect("written").len() as usize
+            fs::metadata(path).expect("written").len() as usize
         };
+        assert_eq!(others.map(|name| folder.path().join(name).exists()), [false, true, true]);
         assert_eq!(artifacts.flash_bytes(), bytes(1) + bytes(2) + bytes(3));
         // Three members of 2 · 8 + 8 · 2.
         assert_eq!(artifacts.products(), 96);
