@@ -5,8 +5,8 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::array::{Array, Elements};
+use super::table::GivenColumn;
 use super::{ChannelAxis, Table, TableError};
-use crate::excerpt::excerpt;
 use crate::seal::hexadecimal;
 
 /// Where an array's labels come from, for a message.
@@ -109,27 +109,17 @@ impl Memory {
                 Some(array.into_numbers(channels, LABELS).map_err(unusable)?)
             }
         };
-        let (names, fields): (Vec<String>, Vec<Vec<String>>) =
-            self.columns.iter().map(|(name, column)| (name.clone(), column.fields())).unzip();
-        let rows = numbers.as_ref().map(|numbers| numbers.values.len() / numbers.layout.len());
-        let rows = rows.or_else(|| fields.first().map(Vec::len)).unwrap_or_default();
-        for (name, fields) in names.iter().zip(&fields) {
-            if fields.len() != rows {
-                let (name, found) = (excerpt(name), fields.len());
-                return Err(unusable(format!(
-                    "column `{name}`: found {found} values for {rows} rows"
-                )));
-            }
+        let columns = self.columns.iter().map(|(name, column)| {
+            let fields = column.fields();
             // Lengths between them, so that no two tables are the same text.
-            for text in [name].into_iter().chain(fields) {
+            for text in [name].into_iter().chain(&fields) {
                 hash.update((text.len() as u64).to_le_bytes());
                 hash.update(text);
             }
-        }
-        if rows == 0 {
-            return Err(TableError::NoRows(path.to_owned()));
-        }
-        Table::of_columns(path, hexadecimal(hash), names, &fields, numbers)
+            GivenColumn { name: name.clone(), path: path.to_owned(), fields }
+        });
+        let columns = columns.collect();
+        Table::of_columns(path, hexadecimal(hash), columns, numbers)
     }
 }
 

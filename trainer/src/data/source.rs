@@ -13,9 +13,9 @@ use super::array::{Array, LABELS_OPTION};
 use super::fields::Hashing;
 use super::memory::Memory;
 use super::numbers::Numbers;
-use super::table::unreadable;
+use super::table::{GivenColumn, unreadable};
 use super::{Series, Table, TableError, folder, idx, npy, numpy};
-use crate::excerpt::{excerpt, list};
+use crate::excerpt::excerpt;
 use crate::files;
 use crate::seal::hexadecimal;
 
@@ -148,8 +148,9 @@ impl Source {
         };
         // The layout is part of what the data are.
         hash.update([self.channels as u8]);
-        let columns = labels.map(|(path, labels)| (target.to_owned(), path, labels));
-        self.join(numbers, columns.into_iter().collect(), hash)
+        let column = |(path, fields)| GivenColumn { name: target.to_owned(), path, fields };
+        let columns = labels.map(column).into_iter().collect();
+        Table::of_columns(&self.path, hexadecimal(hash), columns, Some(numbers))
     }
 
     /// Refuses options that mean nothing for a file of this kind.
@@ -204,7 +205,7 @@ impl Source {
             let fields = archive.array(array).and_then(Array::into_fields);
             let fields = fields
                 .map_err(|message| malformed(format!("array `{}`: {message}", excerpt(array))));
-            Ok((column.to_owned(), self.path.clone(), fields?))
+            Ok(GivenColumn { name: column.to_owned(), path: self.path.clone(), fields: fields? })
         };
         let mut columns = Vec::new();
         for group in &self.series.group {
@@ -213,12 +214,12 @@ impl Source {
         match (&self.labels, labels) {
             (Some(path), _) => {
                 let (path, fields) = labels_of(path.clone(), &mut hash)?;
-                columns.push((target.to_owned(), path, fields));
+                columns.push(GivenColumn { name: target.to_owned(), path, fields });
             }
             (None, Some(array)) => columns.push(column(target, &array)?),
             (None, None) => {}
         }
-        self.join(numbers, columns, hash)
+        Table::of_columns(&self.path, hexadecimal(hash), columns, Some(numbers))
     }
 
     fn numbers(&self, array: Array, labels: &'static str) -> Result<Numbers, TableError> {
@@ -226,36 +227,6 @@ impl Source {
             return Err(self.unusable(format!("found an array {:?}: it has no rows", array.shape)));
         }
         array.into_numbers(self.channels, labels).map_err(|message| malformed(&self.path, message))
-    }
-
-    /// The table of numbers and columns beside them, each with its name, its file and its fields.
-    fn join(
-        &self,
-        numbers: Numbers,
-        columns: Vec<(String, PathBuf, Vec<String>)>,
-        hash: Sha256,
-    ) -> Result<Table, TableError> {
-        let rows = numbers.values.len() / numbers.layout.len();
-        for (column, path, fields) in &columns {
-            if fields.len() != rows {
-                let found = fields.len();
-                let message = format!(
-                    "found {found} fields of `{}` for {rows} rows in {}",
-                    excerpt(column),
-                    self.path.display()
-                );
-                return Err(malformed(path, message));
-            }
-        }
-        let (names, fields): (Vec<_>, Vec<_>) =
-            columns.into_iter().map(|(name, _, fields)| (name, fields)).unzip();
-        let mut seen: Vec<&String> = names.iter().collect();
-        seen.sort();
-        seen.dedup();
-        if seen.len() < names.len() {
-            return Err(self.unusable(format!("two columns have one name: {}", list(&names))));
-        }
-        Table::of_columns(&self.path, hexadecimal(hash), names, &fields, Some(numbers))
     }
 
     fn unusable(&self, message: String) -> TableError {
@@ -456,7 +427,10 @@ mod tests {
         ]);
         let at = |name: &str| Source::from(folder.path().join(name));
         refused(&at("a-images-idx3-ubyte.gz"), &["a-images", "cannot be read to its end"]);
-        refused(&at("b-images-idx3-ubyte"), &["b-labels", "found 3 fields", "40 rows"]);
+        refused(
+            &at("b-images-idx3-ubyte"),
+            &["b-labels", "found 3 values", "40 rows of", "b-images"],
+        );
         refused(&at("c-images-idx3-ubyte"), &["c-images", "no `label`", "another as `labels`"]);
         refused(&at("d-images-idx3-ubyte"), &["d-images", "expected those of an idx file"]);
         refused(&at("none.idx"), &["none.idx", "no rows"]);

@@ -144,6 +144,15 @@ pub struct Table {
     numbers: Option<Numbers>,
 }
 
+/// A column that a table is made of.
+pub(super) struct GivenColumn {
+    pub name: String,
+    /// Where its fields are from, which may be another file than the table's.
+    pub path: PathBuf,
+    /// A field a row.
+    pub fields: Vec<String>,
+}
+
 /// Most columns of a file: as many as a map has values, which nothing may have more of.
 const MOST_COLUMNS: usize = fiberwalk_formats::MAX_MAP;
 
@@ -188,22 +197,36 @@ impl Table {
         Ok(Self { path: owned(), columns, sha256: hexadecimal(hash), fields, numbers: None })
     }
 
-    /// Columns of text, each with a field a row, and numbers of so many rows beside them or none.
+    /// Columns of text, and numbers of as many rows beside them or none.
+    ///
+    /// # Errors
+    /// There are no rows, a column has more or fewer than another or than the numbers, or names are no columns'.
     pub(super) fn of_columns(
         path: &Path,
         sha256: String,
-        columns: Vec<String>,
-        fields: &[Vec<String>],
+        columns: Vec<GivenColumn>,
         numbers: Option<Numbers>,
     ) -> Result<Self, TableError> {
-        check_names(path, &columns.iter().map(String::as_str).collect::<Vec<_>>())?;
+        check_names(path, &columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>())?;
         let beside = numbers.as_ref().map(|numbers| numbers.values.len() / numbers.layout.len());
-        let mut rows = FieldsWriter::new(columns.len());
-        for row in 0..beside.or_else(|| fields.first().map(Vec::len)).unwrap_or_default() {
-            let fields = || fields.iter().map(|fields| fields[row].as_str());
-            rows.push(fields(), None).map_err(|error| unreadable(path, error))?;
+        let rows = beside.or_else(|| columns.first().map(|column| column.fields.len()));
+        let rows = rows.filter(|&rows| rows > 0);
+        let rows = rows.ok_or_else(|| TableError::NoRows(path.to_owned()))?;
+        if let Some(other) = columns.iter().find(|column| column.fields.len() != rows) {
+            let (name, found) = (excerpt(&other.name), other.fields.len());
+            let mut message = format!("column `{name}`: found {found} values for {rows} rows");
+            if other.path != path {
+                message += &format!(" of {}", path.display());
+            }
+            return Err(TableError::Malformed { path: other.path.clone(), message });
         }
-        let fields = rows.finish().map_err(|error| unreadable(path, error))?;
+        let mut written = FieldsWriter::new(columns.len());
+        for row in 0..rows {
+            let fields = || columns.iter().map(|column| column.fields[row].as_str());
+            written.push(fields(), None).map_err(|error| unreadable(path, error))?;
+        }
+        let fields = written.finish().map_err(|error| unreadable(path, error))?;
+        let columns = columns.into_iter().map(|column| column.name).collect();
         Ok(Self { path: path.to_owned(), columns, sha256, fields, numbers })
     }
 
