@@ -52,7 +52,7 @@ pub fn split(
         ));
     }
     let (training, calibration) = match groups {
-        None => set_aside(target, wanted, Purpose::Split, seed),
+        None => set_aside(target, wanted, Purpose::Split, seed)?,
         Some(groups) => {
             let parts = set_groups_aside(target, groups, wanted, Purpose::Split, seed)?;
             if parts.0.len() < MIN_TRAINING_ROWS {
@@ -81,7 +81,7 @@ pub fn evenly(rows: usize, most: usize) -> Vec<usize> {
 /// parts.
 ///
 /// # Errors
-/// A message that says which groups are needed.
+/// A message that says which groups, or classes, are needed.
 pub fn test_split(
     target: &Target,
     groups: Option<&[u32]>,
@@ -90,7 +90,7 @@ pub fn test_split(
 ) -> Result<(Vec<usize>, Vec<usize>), String> {
     let wanted = (fraction * target.len() as f64).round() as usize;
     match groups {
-        None => Ok(set_aside(target, wanted, Purpose::Test, seed)),
+        None => set_aside(target, wanted, Purpose::Test, seed),
         Some(groups) => set_groups_aside(target, groups, wanted, Purpose::Test, seed),
     }
 }
@@ -116,13 +116,14 @@ fn labels(target: &Target) -> Vec<u32> {
     }
 }
 
-/// The rows that stay and the `wanted` that are set aside, ascending.
+/// The rows that stay and the `wanted` that are set aside, ascending; fewer of these where a class would have none
+/// left, but at least one.
 fn set_aside(
     target: &Target,
     wanted: usize,
     purpose: Purpose,
     seed: u64,
-) -> (Vec<usize>, Vec<usize>) {
+) -> Result<(Vec<usize>, Vec<usize>), String> {
     let labels = labels(target);
     let n = labels.len();
     let mut aside = vec![false; n];
@@ -135,7 +136,14 @@ fn set_aside(
             left[labels[row] as usize] += 1;
         }
     }
-    (0..n).partition(|&row| !aside[row])
+    let (stay, aside): (Vec<usize>, Vec<usize>) = (0..n).partition(|&row| !aside[row]);
+    if aside.is_empty() {
+        return Err(format!(
+            "of {n} rows none can be set aside to calibrate or test on: a row of every class has to stay; more rows \
+             of the rare classes are needed"
+        ));
+    }
+    Ok((stay, aside))
 }
 
 /// Rows of one group, and how many of each class.
@@ -343,6 +351,18 @@ mod tests {
         assert!(training.iter().all(|row| !test.contains(row)));
         assert_ne!(test, test_split(&target, None, 0.3, 1).expect("rows").1);
         assert_eq!(test, test_split(&target, None, 0.3, 0).expect("rows").1);
+    }
+
+    #[test]
+    fn some_rows_are_always_set_aside() {
+        // Ten classes of one row between as many of three: every fourth row, in the order of classes, is alone.
+        let labels = (0..20u32).flat_map(|class| vec![class; if class % 2 == 0 { 1 } else { 3 }]);
+        let names = (0..20).map(|class| class.to_string()).collect();
+        let target = Target::Classes(labels.collect(), names);
+        let message = split(&target, None, 0.25, 0.9, 0).expect_err("none can be set aside");
+        assert!(message.contains("of 40 rows none can be set aside"), "{message}");
+        let one = Target::Values(vec![1.0]);
+        assert!(test_split(&one, None, 0.3, 0).is_err());
     }
 
     #[test]
