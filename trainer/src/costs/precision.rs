@@ -19,27 +19,61 @@ pub struct PrecisionCandidate {
     pub loss: f64,
 }
 
-/// Every precision of a network of `depth` layers that `config` leaves open.
-pub fn open_precisions(config: &Export, depth: usize) -> Vec<Precision> {
-    const BITS: [Bits; 2] = [Bits::Eight, Bits::Four];
-    let layers: Vec<Vec<Bits>> = match &config.weight_bits {
-        Choice::Fixed(bits) => vec![bits.iter().map(|&bits| of_count(bits)).collect()],
-        Choice::Auto => (0..1 << depth)
-            .map(|pattern: usize| (0..depth).map(|layer| BITS[pattern >> layer & 1]).collect())
-            .collect(),
+/// Returns the largest `cost` of a network of `depth` layers with a precision that `config` leaves open. `cost` has to
+/// be a ratio of sums over the layers' weights and the factors, each of which counts by its own bits alone: bits are
+/// changed while that makes it larger, and where no single change does, nor do several together.
+pub fn largest_cost(config: &Export, depth: usize, cost: impl Fn(&Precision) -> f64) -> f64 {
+    let (mut precision, open) = start(config, depth);
+    let mut largest = cost(&precision);
+    loop {
+        let before = largest;
+        for &part in &open {
+            let other = changed(&precision, part);
+            let its = cost(&other);
+            if its > largest {
+                (precision, largest) = (other, its);
+            }
+        }
+        if largest <= before {
+            return largest;
+        }
+    }
+}
+
+/// Returns int8 where `config` fixes nothing, and the parts that it leaves open.
+fn start(config: &Export, depth: usize) -> (Precision, Vec<Part>) {
+    let mut precision = Precision::eight(depth);
+    let mut open = Vec::new();
+    match config.factor_bits {
+        Choice::Fixed(bits) => precision.factors = of_count(bits),
+        Choice::Auto => open.push(Part::Factors),
+    }
+    match &config.weight_bits {
+        Choice::Fixed(bits) => precision.layers = bits.iter().map(|&bits| of_count(bits)).collect(),
+        Choice::Auto => open.extend((0..depth).map(Part::Layer)),
+    }
+    (precision, open)
+}
+
+/// What has bits of its own.
+#[derive(Clone, Copy)]
+enum Part {
+    Factors,
+    Layer(usize),
+}
+
+/// Returns `precision` with the other bits of one part.
+fn changed(precision: &Precision, part: Part) -> Precision {
+    let mut changed = precision.clone();
+    let bits = match part {
+        Part::Factors => &mut changed.factors,
+        Part::Layer(layer) => &mut changed.layers[layer],
     };
-    let factors = match config.factor_bits {
-        Choice::Fixed(bits) => vec![of_count(bits)],
-        Choice::Auto => BITS.to_vec(),
+    *bits = match *bits {
+        Bits::Eight => Bits::Four,
+        Bits::Four => Bits::Eight,
     };
-    let with = |layers: &Vec<Bits>| {
-        let layers = layers.clone();
-        factors
-            .clone()
-            .into_iter()
-            .map(move |factors| Precision { layers: layers.clone(), factors })
-    };
-    layers.iter().flat_map(with).collect()
+    changed
 }
 
 /// Chooses what `config` leaves open: first the factors, then the layers, the largest first, become
@@ -53,30 +87,16 @@ pub fn choose_precision(
     layer_sizes: &[usize],
     loss: impl Fn(&Precision) -> anyhow::Result<f64>,
 ) -> anyhow::Result<(Precision, Vec<PrecisionCandidate>)> {
-    let mut chosen = Precision::eight(layer_sizes.len());
-    if let Choice::Fixed(bits) = &config.weight_bits {
-        chosen.layers = bits.iter().map(|&bits| of_count(bits)).collect();
-    }
-    if let Choice::Fixed(bits) = config.factor_bits {
-        chosen.factors = of_count(bits);
-    }
-    let mut trials: Vec<Option<usize>> = Vec::new();
-    if config.factor_bits == Choice::Auto {
-        trials.push(None);
-    }
-    if config.weight_bits == Choice::Auto {
-        let mut order: Vec<usize> =
-            (0..layer_sizes.len()).filter(|&layer| layer_sizes[layer] > 0).collect();
-        order.sort_by_key(|&layer| std::cmp::Reverse(layer_sizes[layer]));
-        trials.extend(order.into_iter().map(Some));
-    }
+    let (mut chosen, mut trials) = start(config, layer_sizes.len());
+    let size = |part: &Part| match part {
+        Part::Factors => usize::MAX,
+        Part::Layer(layer) => layer_sizes[*layer],
+    };
+    trials.retain(|part| size(part) > 0);
+    trials.sort_by_key(|part| std::cmp::Reverse(size(part)));
     let mut candidates = Vec::new();
-    for trial in trials {
-        let mut candidate = chosen.clone();
-        match trial {
-            None => candidate.factors = Bits::Four,
-            Some(layer) => candidate.layers[layer] = Bits::Four,
-        }
+    for part in trials {
+        let candidate = changed(&chosen, part);
         let cost = loss(&candidate)?;
         let tried = PrecisionCandidate {
             weight_bits: candidate.layers.iter().map(|bits| bits.count()).collect(),
@@ -106,7 +126,10 @@ fn of_count(bits: u8) -> Bits {
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
+    use crate::random::{Purpose, stream};
 
     /// A loss that grows with every part that becomes int4.
     fn additive(parts: [f64; 3], factors: f64) -> impl Fn(&Precision) -> anyhow::Result<f64> {
@@ -125,8 +148,6 @@ mod tests {
         assert_eq!(chosen.factors, Bits::Four);
         assert_eq!(chosen.layers, [Bits::Eight, Bits::Four, Bits::Eight]);
         assert_eq!(tried.len(), 4);
-        let open = open_precisions(&config, 3);
-        assert!(open.len() == 16 && open.contains(&chosen));
     }
 
     #[test]
@@ -141,6 +162,38 @@ mod tests {
                 .expect("no error");
         assert_eq!(chosen.layers, [Bits::Eight, Bits::Four, Bits::Eight]);
         assert!(chosen.factors == Bits::Eight && tried.is_empty());
-        assert_eq!(open_precisions(&config, 3), [chosen]);
+        assert_eq!(largest_cost(&config, 3, |only| f64::from(u8::from(*only == chosen))), 1.0);
+    }
+
+    #[test]
+    fn the_largest_ratio_is_that_of_all_precisions() {
+        let mut rng = stream(5, Purpose::Probes, 0);
+        for depth in [1, 2, 5, 8] {
+            for _ in 0..50 {
+                // Of every part, what it adds above and below with four bits and with eight.
+                let parts: Vec<[f64; 4]> =
+                    (0..=depth).map(|_| std::array::from_fn(|_| rng.random())).collect();
+                let cost = |precision: &Precision| {
+                    let bits = precision.layers.iter().chain([&precision.factors]);
+                    let sums = bits.zip(&parts).fold([1.0, 1.0], |[above, below], (bits, part)| {
+                        let own = if *bits == Bits::Four { &part[..2] } else { &part[2..] };
+                        [above + own[0], below + own[1]]
+                    });
+                    sums[0] / sums[1]
+                };
+                let all = (0..1 << (depth + 1)).map(|pattern: usize| {
+                    let four = |part: usize| {
+                        if pattern >> part & 1 == 1 { Bits::Four } else { Bits::Eight }
+                    };
+                    cost(&Precision {
+                        layers: (0..depth).map(four).collect(),
+                        factors: four(depth),
+                    })
+                });
+                let expected = all.fold(0.0, f64::max);
+                let found = largest_cost(&Export::default(), depth, cost);
+                assert!((found - expected).abs() < 1e-12, "{found} but {expected}");
+            }
+        }
     }
 }

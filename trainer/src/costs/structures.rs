@@ -2,7 +2,7 @@
 
 use super::footprint::decoder_bytes;
 use super::instructions::{Core, Counts, Operation, Operations};
-use super::precision::open_precisions;
+use super::precision::largest_cost;
 use crate::config::Export;
 use crate::decoder::{DecoderShape, LayerDecoder, Structure};
 use crate::network::Architecture;
@@ -55,7 +55,7 @@ fn dearest(
         let pass = other_pass.unwrap_or(operations.pass);
         price(operations.of_samples(export.samples)) / price(pass)
     };
-    open_precisions(export, decoded.depth()).iter().map(passes).fold(0.0, f64::max)
+    largest_cost(export, decoded.depth(), passes)
 }
 
 /// A way to count what samples cost, in deterministic passes.
