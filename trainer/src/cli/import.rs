@@ -14,7 +14,7 @@ pub struct Arguments {
     model: PathBuf,
     /// Description of the network, a TOML file: its layers (for safetensors), units of inputs and outputs,
     /// names of features and classes, and reference outputs to check it by.
-    #[arg(long, value_name = "TOML")]
+    #[arg(long, value_name = "TOML", visible_alias = "description")]
     arch: Option<PathBuf>,
     /// File to write [default: the model's name with `-network.safetensors`].
     #[arg(long)]
