@@ -418,6 +418,12 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Number of pipelines that were compiled.
+    #[cfg(test)]
+    pub(super) fn pipelines(&self) -> usize {
+        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Waits until everything submitted is done.
     pub(super) fn finish(&self) -> Result<(), GpuError> {
         self.wait(None)

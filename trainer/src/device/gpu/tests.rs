@@ -459,6 +459,38 @@ fn a_network_whose_fit_exceeds_the_limits_is_an_error_before_it_descends() {
     assert!(error.contains("the `device` cpu"), "{error}");
 }
 
+/// Starts, noise and prior are no part of a kernel: a driver may keep megabytes for every pipeline, and a search
+/// descends some hundred times.
+#[test]
+fn descents_of_one_network_share_their_pipelines() {
+    let gpu = Gpu::numbered(0).expect("the first adapter opens");
+    let (architecture, x, targets, _) = problem(&[3, 4, 1], Activation::Tanh, 40, 60);
+    let mut rng = random(61);
+    let mut descend = |precision: f32| {
+        let start = architecture.initialise(&mut rng);
+        let descent = Descent {
+            architecture: &architecture,
+            set: &TrainingSet::of(&x, 3, &targets, 20, 5),
+            likelihood: Likelihood::gaussian(0.1 * precision),
+            prior_precision: &architecture.per_parameter(&[precision, 1.0]),
+            held: None,
+            schedule: Schedule { steps: 2, learning_rate: 0.01 },
+        };
+        let fused = FusedStep::new(&gpu, &descent);
+        for kernels in [fused.as_ref(), None] {
+            let particle = Particle { start: &start, drift: None, control: None, watch: None };
+            let checkpoints = Checkpoints::of(2);
+            gpu.descend_by(kernels, &descent, &[particle], &checkpoints, &|_| {})
+                .expect("the GPU runs");
+        }
+        gpu.outputs(&architecture, &[start], &Batch::from_rows(&x, 3)).expect("the GPU runs");
+        gpu.pipelines()
+    };
+    let first = descend(1.0);
+    assert!(first > 0);
+    assert_eq!([descend(2.0), descend(3.0)], [first; 2]);
+}
+
 /// Few channels take flat tiles, whose threads all have something to compute.
 #[test]
 fn tiles_are_as_flat_as_their_product() {
