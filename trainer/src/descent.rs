@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use rand::seq::SliceRandom;
 
-use crate::data::Inputs;
+use crate::checkpoints::Checkpoints;
+use crate::inputs::Inputs;
 use crate::network::{Architecture, BETA1, BETA2, Batch, Tape, adam_step, outputs, tiles};
 use crate::random::{Purpose, stream};
 use crate::store::{Store, Writer};
 use crate::task::{Likelihood, Objective, Targets};
-use crate::trace::Checkpoints;
 
 /// Steps between two reports of progress.
 const REPORT_EVERY: usize = 25;

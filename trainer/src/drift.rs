@@ -10,6 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoints::Checkpoints;
 use crate::descent::{
     ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance, penalty,
 };
@@ -17,7 +18,6 @@ use crate::device::Device;
 use crate::network::{Architecture, Tape};
 use crate::random::{Purpose, stream};
 use crate::task::Likelihood;
-use crate::trace::Checkpoints;
 
 /// How a particle's drift is drawn. Both have the scale that the posterior itself sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,7 +239,6 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
     use crate::network::{Activation, Batch, LayerShape, outputs};
     use crate::task::Targets;
 
@@ -413,43 +412,6 @@ mod tests {
             };
             let moved: Vec<bool> = architecture.layers().map(moved).collect();
             assert_eq!(moved, walk.walked);
-        }
-    }
-
-    /// Linear regression has a Gaussian posterior in closed form, N(m, (XᵀX/σ² + αI)⁻¹): the
-    /// data-noise walk must end at samples of it.
-    #[test]
-    fn a_linear_model_walks_to_its_exact_posterior() {
-        let linear = Linear::new();
-        let (mean, covariance) = (&linear.mean, &linear.covariance);
-        let prior_precision = vec![ALPHA; 3];
-        let walk = Walk {
-            architecture: &linear.architecture,
-            set: &linear.set,
-            likelihood: Likelihood::gaussian(NOISE_STD),
-            prior_precision: &prior_precision,
-            drift: Drift::DataNoise,
-            temperature: 1.0,
-            schedule: Schedule { steps: 400, learning_rate: 0.05 },
-            walked: &[true],
-            seed: 3,
-        };
-        let start: Vec<f32> = mean.iter().map(|&value| value as f32).collect();
-        let count = 4000;
-        let particles = walk.run(&Device::Cpu, &[start], 0..count, &|_| {}).expect("the processor");
-        for i in 0..3 {
-            let average =
-                particles.iter().map(|theta| f64::from(theta[i])).sum::<f64>() / count as f64;
-            assert!((average - mean[i]).abs() < 4.0 * (covariance[(i, i)] / count as f64).sqrt());
-            for j in 0..3 {
-                let products = particles
-                    .iter()
-                    .map(|theta| (f64::from(theta[i]) - mean[i]) * (f64::from(theta[j]) - mean[j]));
-                let found = products.sum::<f64>() / count as f64;
-                let scale = (covariance[(i, i)] * covariance[(j, j)]).sqrt();
-                let error = (found - covariance[(i, j)]).abs() / scale;
-                assert!(error < 0.08, "({i}, {j}): {found} but {}", covariance[(i, j)]);
-            }
         }
     }
 }

@@ -33,6 +33,7 @@
 mod api;
 mod baselines;
 mod bench;
+mod checkpoints;
 mod choose;
 #[cfg(feature = "cli")]
 mod cli;
@@ -51,6 +52,7 @@ mod export;
 mod files;
 mod folds;
 mod import;
+mod inputs;
 mod latent;
 mod map;
 mod metrics;

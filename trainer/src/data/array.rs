@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use fiberwalk_formats::MAX_MAP;
 
-use super::numbers::{Numbers, Values};
+use super::numbers::Numbers;
 use super::spread::Spread;
 use super::value::LARGEST;
-use super::{ChannelAxis, Column, Layout, Shape};
+use super::{ChannelAxis, Column, Layout, Shape, Values};
 use crate::store::{Store, Writer};
 
 /// Where an array's labels come from, for a message.

@@ -9,9 +9,9 @@ use fiberwalk_formats::MAX_MAP;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
-use super::numbers::{Numbers, Values};
+use super::numbers::Numbers;
 use super::table::{TableError, unreadable};
-use super::{Layout, Shape};
+use super::{Layout, Shape, Values};
 use crate::files;
 use crate::store::Writer;
 

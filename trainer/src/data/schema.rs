@@ -9,13 +9,13 @@ use tracing::info;
 
 use fiberwalk_formats::INPUT_CLIP;
 
-use super::inputs::standardise;
 use super::series::windows;
 use super::spread::varies;
 use super::{
     Dataset, Inputs, Layout, Rows, Series, Shape, Source, Table, TableError, Target, Values,
 };
 use crate::excerpt::excerpt;
+use crate::inputs::standardise;
 use crate::task::{AnyTask, Classification, Regression, Targets};
 
 /// Smallest deviation of an input: its inverse, times the steps of the board's inputs, is a float of 32 bits.

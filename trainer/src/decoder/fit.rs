@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use super::draws::standard_normal;
 use super::passes::DecodedPass;
 use super::{DecoderShape, ProbePool, Probes, columns, energy_score};
+use crate::checkpoints::Checkpoints;
 use crate::descent::{Adam, Schedule};
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
-use crate::trace::Checkpoints;
 
 /// Probes whose standardised particle outputs are a particle's fingerprint, the encoder's input.
 const FINGERPRINT_PROBES: usize = 32;

@@ -1,11 +1,11 @@
 //! All that training asks of a device.
 
 use super::Peaks;
+use crate::checkpoints::Checkpoints;
 use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::network::{Architecture, Batch};
-use crate::trace::Checkpoints;
 
 /// A kind of device. Every method fails where the device does.
 pub(crate) trait Compute: Send + Sync {

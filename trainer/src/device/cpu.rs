@@ -4,11 +4,11 @@ use rayon::prelude::*;
 
 use super::compute::Compute;
 use super::peaks::{Peaks, cpu_peaks};
+use crate::checkpoints::Checkpoints;
 use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::network::{Architecture, Batch, outputs_of_each};
-use crate::trace::Checkpoints;
 
 /// Threads that the processor computes with.
 pub fn threads() -> usize {

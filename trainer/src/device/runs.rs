@@ -1,9 +1,9 @@
 //! Descents and fits on a device.
 
 use super::Device;
+use crate::checkpoints::Checkpoints;
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
-use crate::trace::Checkpoints;
 
 impl Descent<'_> {
     /// Minimises Σ −log p(y | x, θ) + ½ Σ α θ² − dᵀθ for every particle by Adam; returns where they

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoints::Checkpoints;
 use crate::decoder::{FitObjective, Fitted, Keeper, State};
 use crate::descent::Adam;
 use crate::network::Architecture;
 use crate::stage::Scratch;
-use crate::trace::Checkpoints;
 
 /// A fit under way is kept no more often than this: writing takes milliseconds.
 const KEEP_EVERY: Duration = Duration::from_millis(250);

@@ -10,6 +10,7 @@ use super::record::{
     CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
 };
 use super::{PoolRole, ProbeSource, foreign_weight};
+use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
 use crate::config::{Choice, Config, Latent};
 use crate::costs::{Networks, affordable_structures, cost};
@@ -24,7 +25,7 @@ use crate::map;
 use crate::random::{Purpose, stream};
 use crate::run_dir::RunDir;
 use crate::stage::{Stage, Training};
-use crate::trace::{Checkpoints, Trace, curves};
+use crate::trace::{Trace, curves};
 use crate::walk;
 
 /// Probes that the decoder is fitted on.

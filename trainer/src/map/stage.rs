@@ -5,11 +5,12 @@ use rayon::prelude::*;
 use tracing::debug;
 
 use super::record::{MAP, THETA, TRACE};
+use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
 use crate::descent::{Descended, Descent, Measured, Particle, Watch, is_divergence};
 use crate::run_data::{ROWS, write_rows};
 use crate::stage::{Stage, Training};
-use crate::trace::{Checkpoints, Trace, curves};
+use crate::trace::{Trace, curves};
 
 /// Training the MAP networks. An imported network stays as it is.
 pub const STAGE: Stage = Stage {

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::bail;
 use sha2::{Digest, Sha256};
 
+use crate::checkpoints::Checkpoints;
 use crate::config::Config;
 use crate::network::Architecture;
 use crate::run_data::{DataRecord, ROWS};
 use crate::run_dir::{DATA, REQUESTED, RunDir};
 use crate::seal::hexadecimal;
-use crate::trace::Checkpoints;
 use crate::{choose, map};
 
 /// Settings and network of a run whose MAP is trained.

@@ -5,10 +5,11 @@ use std::ops::Range;
 use anyhow::bail;
 
 use super::record::PARTICLES;
+use crate::checkpoints::Checkpoints;
 use crate::descent::Descended;
 use crate::network::Architecture;
 use crate::run_dir::RunDir;
-use crate::trace::{self, Checkpoints, Trace};
+use crate::trace::{self, Trace};
 
 /// Particles in a file.
 pub(super) const GROUP: usize = 16;

@@ -13,6 +13,8 @@ mod need;
 mod record;
 pub mod shard;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use at_map::RunAtMap;
 pub use groups::{read, read_trace};

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::at_map::RunAtMap;
 use super::groups::{CURVES, THETA, groups};
 use super::stage::WalkStage;
+use crate::checkpoints::Checkpoints;
 use crate::device::Device;
 use crate::progress::Progress;
 use crate::run_dir::{RunDir, rename};
 use crate::tensors::{TensorFile, header};
-use crate::trace::Checkpoints;
 
 /// Note in the file that says what it is.
 const NOTE: &str = "fiberwalk-shard";

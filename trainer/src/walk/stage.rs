@@ -12,6 +12,7 @@ use super::at_map::RunAtMap;
 use super::groups::{GROUP, Group, curves, groups, read};
 use super::need::{Need, Setting, peak_memory};
 use super::record::{WALK, WalkRecord};
+use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
 use crate::config::Config;
 use crate::descent::{Descended, Measured, TrainingSet, is_divergence};
@@ -21,7 +22,6 @@ use crate::map;
 use crate::progress::{Progress, Stage};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::stage::{self, Training};
-use crate::trace::Checkpoints;
 use crate::validation::{Finished, Validation};
 
 /// Walking the particles.

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 pub(super) use wgpu::Buffer;
 
-use crate::trace::Checkpoints;
+use crate::checkpoints::Checkpoints;
 
 /// Most steps in one submission.
 pub(super) const MAX_STEPS: usize = 64;

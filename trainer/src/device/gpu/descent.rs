@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
+use crate::checkpoints::Checkpoints;
 use crate::descent::{AdamBias, ControlVariate, Descended, Descent, MiniBatch, Particle};
 use crate::network::Batch;
 use crate::task::{Classes, Targets};
-use crate::trace::Checkpoints;
 
 use super::context::{Access, Buffer, Dispatch, Gpu, GpuError, Kernel, MAX_STEPS, Step, Steps};
 use super::fused::{FusedBuffers, FusedStep};

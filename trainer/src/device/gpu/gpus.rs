@@ -3,13 +3,13 @@
 use anyhow::bail;
 
 use super::{Gpu, GpuError, hardware};
+use crate::checkpoints::Checkpoints;
 use crate::decoder::fit::{Observer, Start};
 use crate::decoder::{Fit, Fitted};
 use crate::descent::{Descended, Descent, Particle};
 use crate::device::compute::Compute;
 use crate::device::{Device, DeviceChoice, OpenGpus, Peaks, best_time};
 use crate::network::{Architecture, Batch};
-use crate::trace::Checkpoints;
 
 /// Most particles that are walked between two checkpoints, each GPU.
 const MOST_PARTICLES: usize = 1024;

@@ -10,6 +10,7 @@ use super::decoder::DecodedNetworks;
 use super::descent::AdamState;
 use super::network::{Activations, Parameters, Pass, largest_buffer};
 use super::product::{View, index};
+use crate::checkpoints::Checkpoints;
 use crate::decoder::fit::{
     DRAWS, Encoder, NEAR_PROBES, Observer, PARTICLES, PROBES, RECONSTRUCTIONS, Start, StepDraws,
 };
@@ -18,7 +19,6 @@ use crate::descent::AdamBias;
 use crate::network::Architecture;
 use crate::random::{Purpose, stream};
 use crate::task::{Gaussian, Likelihood, Predictive, classification, regression};
-use crate::trace::Checkpoints;
 
 impl Gpu {
     /// Runs `fit` from `start`. `observer` looks at the decoder at every checkpoint, `report` with the

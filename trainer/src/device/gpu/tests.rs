@@ -12,22 +12,20 @@ use super::measure::Measure;
 use super::network::{Activations, Parameters, Pass};
 use super::product::{Epilogue, Tile, View};
 use super::{adapters, hardware};
-use crate::data::Inputs;
+use crate::checkpoints::Checkpoints;
 use crate::decoder::fit::PROBES;
-use crate::decoder::{DecoderShape, Fit, FitObjective, Fitted, LayerDecoder, Refresh};
+use crate::decoder::{DecoderShape, Fit, FitObjective, Fitted, LayerDecoder, ProbePool, Refresh};
 use crate::descent::{
     ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet,
 };
 use crate::device::Device;
 use crate::drift::{Drift, Walk};
-use crate::latent::{PoolRole, ProbeSource};
 use crate::metrics::mean;
 use crate::network::{
     Activation, Architecture, Batch, Block, LayerSpec, Pool, PoolKind, Shape, Tape, Window,
 };
 use crate::random::{Purpose, stream};
 use crate::task::{self, Calibration, Classes, Likelihood, Predictive, Targets, Temperature};
-use crate::trace::Checkpoints;
 
 /// The GPU that tests run on.
 pub(super) fn gpu() -> &'static Gpu {
@@ -755,6 +753,19 @@ fn walked(
     (architecture, x, likelihood, map, particles)
 }
 
+/// Probes: the first half are rows of `x`, the second half rows with noise added.
+fn probes(x: &[f32], features: usize, size: usize, number: usize) -> Batch {
+    let mut rng = stream(22, Purpose::Probes, number as u64);
+    let row = |probe: usize| {
+        let start = probe % (x.len() / features) * features;
+        let noise = normals(&mut rng, features);
+        let spread = if probe < size / 2 { 0.0 } else { 1.0 };
+        let noisy = x[start..start + features].iter().zip(noise).map(move |(x, e)| x + spread * e);
+        noisy.collect::<Vec<_>>()
+    };
+    Batch::from_rows(&(0..size).flat_map(row).collect::<Vec<_>>(), features)
+}
+
 /// The decoder and the encoder after a few steps, for every kind of layer and both likelihoods.
 #[test]
 fn the_first_steps_of_a_fit_are_those_of_the_processor() {
@@ -771,16 +782,12 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
     ];
     for (architecture, structure, reconstruction) in cases {
         let (architecture, x, likelihood, map, particles) = walked(architecture);
-        let source = ProbeSource {
-            device: &Device::Cpu,
-            x: &Inputs::standardised(x, architecture.inputs()),
-            architecture: &architecture,
-            likelihood,
-            particles: &particles,
-            seed: 22,
+        let draw = |size, number| {
+            let batch = probes(&x, architecture.inputs(), size, number);
+            let values = Device::Cpu.outputs(&architecture, &particles, &batch)?;
+            Ok(ProbePool::new(likelihood, batch, values))
         };
-        let pool = source.pool(2 * PROBES, PoolRole::Fit(0)).expect("the processor");
-        let draw = |size, number| source.pool(size, PoolRole::Fit(number));
+        let pool = draw(2 * PROBES, 0).expect("the processor");
         let shape = DecoderShape { architecture: architecture.clone(), structure, latent_dim: 3 };
         let fit = Fit {
             shape: &shape,

@@ -1,12 +1,14 @@
 //! Standardised features, made where they are asked for.
 
+mod values;
+
 use std::sync::Arc;
 
 use fiberwalk_formats::INPUT_CLIP;
 
-use super::Values;
 use crate::network::Batch;
 use crate::store::Store;
+pub use values::Values;
 
 /// Rows that a batch is filled with at a time: so many values of a feature lie side by side.
 const STRIP: usize = 16;
@@ -107,7 +109,7 @@ impl Inputs {
 }
 
 /// Standardises a row of raw features and clips it to ± [`INPUT_CLIP`].
-pub(super) fn standardise(row: &mut [f32], mean: &[f32], std: &[f32]) {
+pub(crate) fn standardise(row: &mut [f32], mean: &[f32], std: &[f32]) {
     for ((x, mean), std) in row.iter_mut().zip(mean).zip(std) {
         *x = ((*x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP);
     }
