@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The module of GPUs and its feature stand here alone, relative to the trainer's sources.
-const DEVICES: &str = "device";
+/// The sources of the trainer's two crates, the lower one first.
+const SOURCES: [&str; 2] = ["trainer/numerics/src", "trainer/src"];
+/// The module of GPUs and its feature stand here alone, and are passed on in manifests.
+const DEVICES: &str = "trainer/numerics/src/device";
 
 /// What every module of the trainer's library imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -29,16 +31,17 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The trainer's files by the top module that they belong to; what belongs to the command is left out.
 fn modules() -> BTreeMap<String, Vec<PathBuf>> {
-    let source = root().join("trainer/src");
-    let mut files = Vec::new();
-    sources(&source, &mut files);
     let mut modules: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for file in files {
-        let inside = file.strip_prefix(&source).expect("a file of the trainer");
-        let top = inside.iter().next().expect("a name").to_string_lossy();
-        let top = top.trim_end_matches(".rs");
-        if !["lib", "main", "cli"].contains(&top) {
-            modules.entry(top.to_owned()).or_default().push(file);
+    for source in SOURCES.map(|source| root().join(source)) {
+        let mut files = Vec::new();
+        sources(&source, &mut files);
+        for file in files {
+            let inside = file.strip_prefix(&source).expect("a file of the trainer");
+            let top = inside.iter().next().expect("a name").to_string_lossy();
+            let top = top.trim_end_matches(".rs");
+            if !["lib", "main", "cli"].contains(&top) {
+                modules.entry(top.to_owned()).or_default().push(file);
+            }
         }
     }
     modules
@@ -157,7 +160,7 @@ fn every_module_imports_from_its_own_layer_or_from_lower_ones() {
     let (imports, layers) = (imports(), layers());
     let known: BTreeSet<&String> = layers.keys().collect();
     let there: BTreeSet<&String> = imports.keys().collect();
-    assert_eq!(known, there, "the modules in ARCHITECTURE.md, and those in trainer/src");
+    assert_eq!(known, there, "the modules in ARCHITECTURE.md, and those of both crates");
     let pairs = imports.iter().flat_map(|(module, named)| named.iter().map(move |n| (module, n)));
     let wrong: Vec<_> = pairs.filter(|(module, named)| layers[*named] > layers[*module]).collect();
     assert!(wrong.is_empty(), "modules that import from a higher layer: {wrong:?}");
@@ -165,10 +168,9 @@ fn every_module_imports_from_its_own_layer_or_from_lower_ones() {
 
 #[test]
 fn the_feature_of_gpus_is_known_in_one_folder() {
-    let source = root().join("trainer/src");
     let mut files = Vec::new();
-    sources(&source, &mut files);
-    files.retain(|file| !file.starts_with(source.join(DEVICES)));
+    SOURCES.iter().for_each(|source| sources(&root().join(source), &mut files));
+    files.retain(|file| !file.starts_with(root().join(DEVICES)));
     let knows =
         |file: &&PathBuf| fs::read_to_string(file).expect("a source").contains("feature = \"gpu\"");
     let elsewhere: Vec<&PathBuf> = files.iter().filter(knows).collect();

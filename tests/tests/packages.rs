@@ -7,7 +7,8 @@ use std::process::Command;
 use fiberwalk_tests::root;
 
 /// In the order of their dependencies.
-const CRATES: [&str; 3] = ["fiberwalk-formats", "fiberwalk-runtime", "fiberwalk"];
+const CRATES: [&str; 4] =
+    ["fiberwalk-formats", "fiberwalk-runtime", "fiberwalk-numerics", "fiberwalk"];
 /// The version that all packages of the workspace share.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Files that each package holds beside its sources.
@@ -32,7 +33,7 @@ fn packed_crates_compile_alone_and_hold_their_licences() {
         }
     }
 
-    // One workspace of the three, with the project's versions and profiles, so that dependencies which are checked
+    // One workspace of them all, with the project's versions and profiles, so that dependencies which are checked
     // already are not checked again.
     fs::write(packed.join("Cargo.toml"), workspace(&names)).expect("writable");
     fs::copy(root().join("Cargo.lock"), packed.join("Cargo.lock")).expect("writable");

@@ -33,7 +33,6 @@
 mod api;
 mod baselines;
 mod bench;
-mod checkpoints;
 mod choose;
 #[cfg(feature = "cli")]
 mod cli;
@@ -41,56 +40,55 @@ mod compare;
 mod config;
 mod costs;
 mod data;
-mod decoder;
-mod descent;
-mod device;
-mod drift;
 mod engine;
 mod ensemble;
-mod excerpt;
 mod export;
 mod files;
 mod folds;
 mod import;
-mod inputs;
 mod latent;
 mod map;
-mod metrics;
-mod network;
 mod pipeline;
 mod prediction_csv;
 mod progress;
 mod quantise;
-mod random;
 mod report;
 mod run;
 mod run_data;
 mod run_dir;
 mod seal;
 mod stage;
-mod store;
-mod task;
 mod tensors;
 mod trace;
 mod validation;
 mod walk;
 
+use fiberwalk_numerics::{
+    checkpoints, decoder, descent, device, drift, error, excerpt, inputs, metrics, network, random,
+    store, task,
+};
+
 pub use api::{
-    Error, ErrorKind, Imported, Predictor, Result, Run, import, merge_shards, stages, train,
-    train_until, walk_shard,
+    Imported, Predictor, Run, import, merge_shards, stages, train, train_until, walk_shard,
 };
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::main as command;
 pub use config::Config;
 pub use data::{ChannelAxis, ColumnValues, Data, TaskKind};
+#[doc(inline)]
 pub use device::{Device, DeviceChoice};
 pub use engine::{Draws, EngineKind};
+#[doc(inline)]
+pub use error::{Error, ErrorKind, Result};
 pub use pipeline::TrainOptions;
 pub use progress::{Observer, Progress, StageObserver};
 pub use run_dir::hold_writes;
+#[doc(inline)]
 pub use task::classification::{Predictions as ClassPredictions, Scores as ClassScores};
+#[doc(inline)]
 pub use task::regression::{Predictions as ValuePredictions, Scores as ValueScores};
+#[doc(inline)]
 pub use task::{Predictions, Scores};
 
 /// Types of the fields of a [`Config`].
@@ -99,8 +97,11 @@ pub mod settings {
         Calibration, Choice, CodesChoice, Export, InputChoice, Latent, Map, Network, PerLayer,
         Walk, WalkedLayers,
     };
+    #[doc(inline)]
     pub use crate::decoder::LayerDecoder;
+    #[doc(inline)]
     pub use crate::drift::Drift;
+    #[doc(inline)]
     pub use crate::network::{Activation, LayerSpec};
 }
 
@@ -122,6 +123,7 @@ pub mod comparison {
 pub mod speed {
     pub use crate::api::measure;
     pub use crate::bench::{Case, Measurement, gemm_alone};
+    #[doc(inline)]
     pub use crate::device::{AdapterReport, Peaks, adapters};
 }
 

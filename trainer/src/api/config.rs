@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Error, Result};
+use super::error::failed;
 use crate::config::Config;
+use crate::error::{Error, Result};
 
 impl Config {
     /// Reads a TOML file; what it does not set has its default.
@@ -12,7 +13,7 @@ impl Config {
     /// # Errors
     /// The file cannot be read; an unknown field, or one out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::read(path.as_ref())?)
+        Self::read(path.as_ref()).map_err(failed)
     }
 }
 
@@ -20,6 +21,6 @@ impl FromStr for Config {
     type Err = Error;
 
     fn from_str(toml: &str) -> Result<Self> {
-        Ok(Self::parse(Path::new("settings"), toml)?)
+        Self::parse(Path::new("settings"), toml).map_err(failed)
     }
 }

@@ -3,9 +3,10 @@
 use fiberwalk_formats::decode;
 use serde::Serialize;
 
-use super::Result;
+use super::error::failed;
 use crate::costs::footprint::{Flash, Work};
 use crate::costs::instructions::{self, Row};
+use crate::error::Result;
 
 /// Costs of an artifact.
 #[derive(Clone, Debug, Serialize)]
@@ -24,7 +25,7 @@ impl Costs {
     /// # Errors
     /// The bytes are no valid artifact.
     pub fn of(artifact: &[u8]) -> Result<Self> {
-        let decoded = decode(artifact).map_err(anyhow::Error::from)?;
+        let decoded = decode(artifact).map_err(failed)?;
         Ok(Self {
             flash: Flash::of(&decoded, artifact.len()),
             work: Work::of(&decoded),

@@ -10,7 +10,8 @@ mod run;
 mod train;
 
 pub use costs::Costs;
-pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "cli")]
+pub(crate) use error::failed;
 pub use measures::{compare, measure};
 pub use network::{Imported, import};
 pub use predictor::Predictor;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::Result;
+use super::error::failed;
+use crate::error::Result;
 use crate::import::{self, Import};
 
 /// A network that was trained elsewhere, understood and compared with the original.
@@ -15,7 +16,7 @@ pub struct Imported(Import);
 /// A file that cannot be read, what is not understood of it, each by its name, or outputs that are not those of the
 /// original.
 pub fn import(model: impl AsRef<Path>, description: Option<&Path>) -> Result<Imported> {
-    Ok(Imported(import::import(model.as_ref(), description)?))
+    import::import(model.as_ref(), description).map(Imported).map_err(failed)
 }
 
 impl Imported {
@@ -45,6 +46,6 @@ impl Imported {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(self.0.network.write(path.as_ref())?)
+        self.0.network.write(path.as_ref()).map_err(failed)
     }
 }

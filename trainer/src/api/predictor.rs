@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::Result;
+use super::error::failed;
 use crate::data::Data;
 use crate::engine::{self, Draws, EngineKind};
 use crate::ensemble;
+use crate::error::Result;
 use crate::excerpt::excerpt;
 use crate::prediction_csv::write_predictions;
 use crate::task::{Predictions, Scores};
@@ -21,7 +22,7 @@ impl Predictor {
     /// # Errors
     /// A file that is missing, damaged, or something else.
     pub fn open(path: impl AsRef<Path>, engine: EngineKind, draws: Draws) -> Result<Self> {
-        Ok(Self(engine::Predictor::load(path.as_ref(), engine, draws)?))
+        engine::Predictor::load(path.as_ref(), engine, draws).map(Self).map_err(failed)
     }
 
     /// Takes the bytes of a `.fwk` file.
@@ -29,7 +30,7 @@ impl Predictor {
     /// # Errors
     /// The bytes are no valid artifact.
     pub fn from_artifact(bytes: Vec<u8>, draws: Draws) -> Result<Self> {
-        Ok(Self(engine::Predictor::from_artifact(bytes, draws)?))
+        engine::Predictor::from_artifact(bytes, draws).map(Self).map_err(failed)
     }
 
     /// Names of the values of a row, in their order: columns, `column=category`, pixels, the readings of a window.
@@ -55,15 +56,15 @@ impl Predictor {
         let features = self.0.schema.layout.len();
         if !rows.len().is_multiple_of(features) {
             let found = rows.len();
-            return Err(anyhow!("found {found} values, expected {features} a row").into());
+            return Err(failed(anyhow!("found {found} values, expected {features} a row")));
         }
         if let Some(index) = rows.iter().position(|x| !x.is_finite()) {
             let name = excerpt(&self.features()[index % features]);
             let (row, found) = (index / features + 1, rows[index]);
             let message = anyhow!("row {row}, `{name}`: found {found}, expected a finite number");
-            return Err(message.into());
+            return Err(failed(message));
         }
-        Ok(self.0.predict(rows)?)
+        self.0.predict(rows).map_err(failed)
     }
 
     /// Predicts every row, image or window of `data`, whose target, if it has one, is ignored.
@@ -71,8 +72,9 @@ impl Predictor {
     /// # Errors
     /// Other features than the model was trained with; those of [`Self::predict`].
     pub fn predict_data(&self, data: &Data) -> Result<Predictions> {
-        let raw = self.0.schema.read(&data.source, data.target_or(self.target()))?;
-        Ok(self.0.predict_all(&raw)?)
+        let raw =
+            self.0.schema.read(&data.source, data.target_or(self.target())).map_err(failed)?;
+        self.0.predict_all(&raw).map_err(failed)
     }
 
     /// Writes predictions of every row, image or window of `data` to a CSV file, a line each, some thousand rows at a
@@ -81,7 +83,7 @@ impl Predictor {
     /// # Errors
     /// The errors of [`Self::predict_data`], told before anything is written; a file that cannot be written.
     pub fn write_predictions(&self, data: &Data, path: impl AsRef<Path>) -> Result<()> {
-        Ok(write_predictions(&self.0, data, path.as_ref())?)
+        write_predictions(&self.0, data, path.as_ref()).map_err(failed)
     }
 
     /// Scores predictions of `data` against its targets, and how far its rows are told from `foreign` ones.
@@ -90,12 +92,12 @@ impl Predictor {
     /// No target, or a class that training did not see; those of [`Self::predict_data`].
     pub fn evaluate(&self, data: &Data, foreign: Option<&Data>) -> Result<Scores> {
         let target = data.target_or(self.target());
-        let (raw, targets) = self.0.schema.read_labelled(&data.source, target)?;
-        let predictions = self.0.predict_all(&raw)?;
-        let foreign = foreign.map(|foreign| {
+        let (raw, targets) = self.0.schema.read_labelled(&data.source, target).map_err(failed)?;
+        let predictions = self.0.predict_all(&raw).map_err(failed)?;
+        let foreign = foreign.map(|foreign| -> Result<_> {
             // Read as the rows are, so that a column of the same name is ignored.
-            let raw = self.0.schema.read(&foreign.source, target)?;
-            self.0.predict_all(&raw)
+            let raw = self.0.schema.read(&foreign.source, target).map_err(failed)?;
+            self.0.predict_all(&raw).map_err(failed)
         });
         Ok(Scores::of(&predictions, &targets, foreign.transpose()?.as_ref()))
     }
@@ -106,6 +108,6 @@ impl Predictor {
     /// # Errors
     /// The runtime's engine, or a file that cannot be written.
     pub fn write_networks(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(ensemble::write(&self.0, path.as_ref())?)
+        ensemble::write(&self.0, path.as_ref()).map_err(failed)
     }
 }

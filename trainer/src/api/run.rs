@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::{Predictor, Result};
+use super::Predictor;
+use super::error::failed;
 use crate::engine::{Draws, EngineKind};
+use crate::error::Result;
 use crate::export::rust_module;
 use crate::report::{self, HeldOut};
 use crate::run;
@@ -17,7 +19,7 @@ impl Run {
     /// # Errors
     /// No run, or one that is not finished; a record of it that is damaged.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self(run::Run::open(directory.as_ref())?))
+        run::Run::open(directory.as_ref()).map(Self).map_err(failed)
     }
 
     /// Its directory.
@@ -30,7 +32,7 @@ impl Run {
     /// # Errors
     /// The file cannot be read.
     pub fn artifact(&self) -> Result<Vec<u8>> {
-        Ok(self.0.artifact()?)
+        self.0.artifact().map_err(failed)
     }
 
     /// A Rust module that includes the artifact, whose file is called `file`, with its names and sizes.
@@ -38,7 +40,7 @@ impl Run {
     /// # Errors
     /// The file cannot be read.
     pub fn rust_module(&self, file: &str) -> Result<String> {
-        Ok(rust_module(&self.0.artifact()?, file)?)
+        rust_module(&self.artifact()?, file).map_err(failed)
     }
 
     /// Opens what predicts: the artifact as on the board, or what it was made from.
@@ -54,7 +56,7 @@ impl Run {
     /// # Errors
     /// A file of the run is missing or damaged.
     pub fn report(&self) -> Result<String> {
-        let held_out = HeldOut::calibration_rows(&self.0)?;
-        Ok(report::html(&self.0, &held_out, None)?)
+        let held_out = HeldOut::calibration_rows(&self.0).map_err(failed)?;
+        report::html(&self.0, &held_out, None).map_err(failed)
     }
 }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::{Result, Run};
+use super::Run;
+use super::error::failed;
 use crate::data::Data;
-use crate::device::{Device, DeviceChoice};
+use crate::device::Device;
+use crate::error::Result;
 use crate::excerpt::{excerpt, list};
 use crate::pipeline::{self, STAGES, TrainOptions};
 use crate::progress::Progress;
@@ -18,7 +20,7 @@ use crate::walk::{self, Shard};
 /// Data or settings that cannot be used, another run in the directory, or a file that cannot be written; nothing
 /// that was finished is lost.
 pub fn train(data: &Data, out: impl AsRef<Path>, options: &TrainOptions) -> Result<Run> {
-    pipeline::train(data, out.as_ref(), options)?;
+    pipeline::train(data, out.as_ref(), options).map_err(failed)?;
     Run::open(out)
 }
 
@@ -36,9 +38,9 @@ pub fn train_until(
     let Some(until) = STAGES.iter().find(|known| known.name == stage) else {
         let names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         let (found, expected) = (excerpt(stage), list(&names));
-        return Err(anyhow!("stage: found `{found}`, expected one of {expected}").into());
+        return Err(failed(anyhow!("stage: found `{found}`, expected one of {expected}")));
     };
-    Ok(pipeline::train_until(data, out.as_ref(), options, Some(until))?)
+    pipeline::train_until(data, out.as_ref(), options, Some(until)).map_err(failed)
 }
 
 /// Names of the stages of a run, in order, each with what comes of it.
@@ -58,8 +60,8 @@ pub fn walk_shard(
     device: &Device,
     progress: &Progress,
 ) -> Result<()> {
-    let shard = Shard::new(index, count)?;
-    Ok(walk::walk_shard(run.as_ref(), shard, out.as_ref(), device, progress)?)
+    let shard = Shard::new(index, count).map_err(failed)?;
+    walk::walk_shard(run.as_ref(), shard, out.as_ref(), device, progress).map_err(failed)
 }
 
 /// Joins the files of all parts of a walk, in any order; [`train`] with [`TrainOptions::resume`] goes on with them.
@@ -67,15 +69,5 @@ pub fn walk_shard(
 /// # Errors
 /// A part that is missing, of another run, or damaged; a file that cannot be written.
 pub fn merge_shards(run: impl AsRef<Path>, shards: &[PathBuf], progress: &Progress) -> Result<()> {
-    Ok(walk::merge(run.as_ref(), shards, progress)?)
-}
-
-impl Device {
-    /// Opens what computes.
-    ///
-    /// # Errors
-    /// There is no such GPU, its driver refuses, or the library was built without GPUs.
-    pub fn open(choice: DeviceChoice) -> Result<Self> {
-        Ok(choice.open()?)
-    }
+    walk::merge(run.as_ref(), shards, progress).map_err(failed)
 }

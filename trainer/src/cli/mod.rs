@@ -27,6 +27,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing::{Level, info};
 use tracing_subscriber::fmt::time::uptime;
 
+use crate::api::failed;
 use crate::config::{Config, ConfigError};
 use crate::data::{ChannelAxis, Data, Selection, Series, Source, TaskKind};
 use crate::device::{Device, DeviceChoice};
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
         // Whoever reads has had enough.
         Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", crate::Error::from(error));
+            eprintln!("error: {}", failed(error));
             ExitCode::FAILURE
         }
     }

@@ -59,7 +59,8 @@ impl Predictions {
     }
 
     /// Fields of a row under the names that [`AnyTask::columns`] has.
-    pub(crate) fn fields(&self, task: &AnyTask, row: usize) -> Vec<String> {
+    #[doc(hidden)]
+    pub fn fields(&self, task: &AnyTask, row: usize) -> Vec<String> {
         of_one_task!(T; task: AnyTask = task, own: Self = self => {
             let verdict = T::verdicts(own)[row].to_string();
             [T::fields(task, own, row), vec![verdict]].concat()

@@ -109,7 +109,7 @@ impl Inputs {
 }
 
 /// Standardises a row of raw features and clips it to ± [`INPUT_CLIP`].
-pub(crate) fn standardise(row: &mut [f32], mean: &[f32], std: &[f32]) {
+pub fn standardise(row: &mut [f32], mean: &[f32], std: &[f32]) {
     for ((x, mean), std) in row.iter_mut().zip(mean).zip(std) {
         *x = ((*x - mean) / std).clamp(-INPUT_CLIP, INPUT_CLIP);
     }

@@ -58,7 +58,7 @@ impl Values {
     ///
     /// # Errors
     /// A temporary file cannot be written.
-    pub(crate) fn along(&self, axes: &[(usize, usize)]) -> io::Result<Self> {
+    pub fn along(&self, axes: &[(usize, usize)]) -> io::Result<Self> {
         Ok(match self {
             Self::Bytes(bytes) => Self::Bytes(gather(bytes, axes)?),
             Self::Floats(floats) => Self::Floats(gather(floats, axes)?),
@@ -69,7 +69,7 @@ impl Values {
     ///
     /// # Errors
     /// A temporary file cannot be written.
-    pub(crate) fn rows(&self, rows: &[usize], width: usize) -> io::Result<Self> {
+    pub fn rows(&self, rows: &[usize], width: usize) -> io::Result<Self> {
         Ok(match self {
             Self::Bytes(bytes) => Self::Bytes(chosen(bytes, rows, width)?),
             Self::Floats(floats) => Self::Floats(chosen(floats, rows, width)?),

@@ -35,7 +35,7 @@ impl<T: Pod> Store<T> {
     /// # Errors
     /// The file cannot be mapped, is shorter, or the values do not start at a whole multiple of their size.
     #[allow(unsafe_code, reason = "a mapped file must not change meanwhile")]
-    pub(crate) fn in_file(file: &File, bytes: Range<usize>) -> io::Result<Self> {
+    pub fn in_file(file: &File, bytes: Range<usize>) -> io::Result<Self> {
         // SAFETY: files that are mapped are temporary ones that nobody else knows of, or lie in the directory
         // of a run, where this program replaces files and never changes them.
         let map = unsafe { Mmap::map(file) }?;

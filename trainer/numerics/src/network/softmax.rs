@@ -3,7 +3,7 @@
 use super::simd::{exp, vectorised};
 
 /// Softmax of every row of `outputs: [C, rows]` in place; returns the rows' log-normalisers.
-pub(crate) fn softmax(outputs: &mut [f32], rows: usize) -> Vec<f32> {
+pub fn softmax(outputs: &mut [f32], rows: usize) -> Vec<f32> {
     vectorised(
         #[inline(always)]
         || {

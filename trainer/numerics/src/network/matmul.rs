@@ -93,7 +93,7 @@ fn check(out: &[f32], base: Base, left: Matrix, right: Matrix) {
     }
 }
 
-/// Writes what [`multiply`] writes, always by the `gemm-f32` crate.
+/// Writes `left · right` plus `base` to `out`, which is row-major and dense, always by the `gemm-f32` crate.
 pub fn multiply_by_gemm(out: &mut [f32], base: Base, left: Matrix, right: Matrix) {
     check(out, base, left, right);
     let row_length = right.columns;

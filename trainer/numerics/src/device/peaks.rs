@@ -67,7 +67,7 @@ fn cpu_time(seconds: f64, mut f: impl FnMut()) -> f64 {
 }
 
 /// Seconds of the fastest call of `f` in `seconds`, after one to warm up.
-pub(crate) fn best_time<E>(seconds: f64, mut f: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+pub fn best_time<E>(seconds: f64, mut f: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
     f()?;
     let (begin, mut best) = (Instant::now(), f64::INFINITY);
     while begin.elapsed() < Duration::from_secs_f64(seconds) || best.is_infinite() {

@@ -93,8 +93,8 @@ pub(crate) fn tiles(
     (0..rows).step_by(tile.max(1)).map(move |start| start..(start + tile).min(rows))
 }
 
-/// Most rows of a tile: at most [`TILE_ROWS`], and fewer where a convolution's map would leave the cache.
-pub(crate) fn most_rows(architecture: &Architecture) -> usize {
+/// Most rows of a tile: at most `TILE_ROWS`, and fewer where a convolution's map would leave the cache.
+pub fn most_rows(architecture: &Architecture) -> usize {
     // Asked at every step: dense networks need no look at their maps.
     if !architecture.convolves() {
         return TILE_ROWS;

@@ -20,6 +20,7 @@ use std::fmt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind};
 use crate::network::{Architecture, Batch};
 pub use adapter::AdapterReport;
 pub use choice::DeviceChoice;
@@ -27,8 +28,7 @@ use compute::Compute;
 use cpu::Cpu;
 pub use cpu::threads;
 pub use gpu::adapters;
-pub use peaks::Peaks;
-pub(crate) use peaks::best_time;
+pub use peaks::{Peaks, best_time};
 
 /// A device that is ready to compute.
 pub enum Device {
@@ -73,6 +73,14 @@ impl Device {
         }
     }
 
+    /// Opens what computes.
+    ///
+    /// # Errors
+    /// There is no such GPU, its driver refuses, or the library was built without GPUs.
+    pub fn open(choice: DeviceChoice) -> Result<Self, Error> {
+        choice.open().map_err(|error| Error::new(ErrorKind::Other, &error))
+    }
+
     /// Name of the device, for the user.
     pub fn describe(&self) -> String {
         self.compute().describe()
@@ -107,7 +115,8 @@ impl Device {
 
     /// Applies `f` to every item: side by side on the processor, and one after another where each
     /// fills a GPU.
-    pub(crate) fn map<T: Sync, R: Send>(
+    #[doc(hidden)]
+    pub fn map<T: Sync, R: Send>(
         &self,
         items: &[T],
         f: impl Fn(usize, &T) -> anyhow::Result<R> + Sync,

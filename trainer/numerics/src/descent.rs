@@ -31,7 +31,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// Learning rate of a step.
-    pub(crate) fn rate(&self, step: usize) -> f32 {
+    pub fn rate(&self, step: usize) -> f32 {
         let progress = step as f32 / self.steps as f32;
         let cosine = 0.5 * (1.0 + (std::f32::consts::PI * progress).cos());
         self.learning_rate * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
@@ -99,7 +99,7 @@ impl Adam {
 }
 
 /// Most bytes of several mini-batches that are kept: of more rows they are made anew in every step.
-pub(crate) const KEPT: usize = 512 << 20;
+pub const KEPT: usize = 512 << 20;
 
 /// Rows that pass through a network together, with their targets.
 #[derive(Clone, Debug)]
@@ -142,7 +142,6 @@ impl TrainingSet {
     }
 
     /// Returns the set of row-major standardised `x: [rows, features]`.
-    #[cfg(test)]
     pub fn of(x: &[f32], features: usize, targets: &Targets, batch_rows: usize, seed: u64) -> Self {
         Self::new(&Inputs::standardised(x.to_vec(), features), targets, batch_rows, seed)
     }
@@ -187,7 +186,7 @@ impl TrainingSet {
     }
 
     /// All inputs, in the order of the mini-batches.
-    pub(crate) fn inputs(&self) -> Inputs {
+    pub fn inputs(&self) -> Inputs {
         self.x.subset(&self.order)
     }
 
@@ -202,7 +201,7 @@ impl TrainingSet {
     }
 
     /// Inputs and targets of a mini-batch.
-    pub(crate) fn mini_batch(&self, part: usize) -> Cow<'_, MiniBatch> {
+    pub fn mini_batch(&self, part: usize) -> Cow<'_, MiniBatch> {
         match &self.kept {
             Some(kept) => Cow::Borrowed(&kept[part]),
             None => Cow::Owned(self.make(part)),
@@ -210,7 +209,7 @@ impl TrainingSet {
     }
 
     /// Most rows that pass through the network together.
-    pub(crate) fn largest_tile(&self, architecture: &Architecture) -> usize {
+    pub fn largest_tile(&self, architecture: &Architecture) -> usize {
         let tiles = (0..self.count).flat_map(|part| tiles(self.range(part).len(), architecture));
         tiles.map(|tile| tile.len()).max().unwrap_or(0)
     }
@@ -457,7 +456,7 @@ impl Descent<'_> {
 const DIVERGENCE: f64 = 10.0;
 
 /// Whether a loss that began at `first` tells that a descent diverged.
-pub(crate) fn is_divergence(first: f64, loss: f64) -> bool {
+pub fn is_divergence(first: f64, loss: f64) -> bool {
     !loss.is_finite() || loss > DIVERGENCE * (1.0 + first.abs())
 }
 
