@@ -236,6 +236,7 @@ impl ImportedNetwork {
     }
 
     /// Number of rows that its file holds with what the original gave for them.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command says it"))]
     pub fn reference_rows(&self) -> usize {
         self.references.iter().map(Reference::rows).sum()
     }
