@@ -194,7 +194,7 @@ impl RunDir {
         value: &T,
     ) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value).context("cannot format JSON")?;
-        serde_json::from_str::<T>(&text).with_context(|| {
+        serde_json::from_slice::<T>(text.as_bytes()).with_context(|| {
             format!(
                 "{} is not written, since it has a number that is not finite; a smaller learning rate may help",
                 self.path(name).display()

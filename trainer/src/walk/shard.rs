@@ -139,7 +139,7 @@ impl ShardFile {
         let Some(note) = tensors.note(NOTE) else {
             bail!("{}, found other tensors", expected());
         };
-        let record: ShardRecord = serde_json::from_str(note).with_context(expected)?;
+        let record: ShardRecord = serde_json::from_slice(note.as_bytes()).with_context(expected)?;
         if !record.is_sound() {
             bail!("{}, found particles {:?} in {}", expected(), record.range(), record.shard);
         }
