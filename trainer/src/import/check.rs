@@ -8,7 +8,6 @@ use safetensors::SafeTensors;
 use super::ImportedNetwork;
 use super::description::Description;
 use super::layers::Order;
-use super::reference::MOST_ROWS;
 use super::units::OutputUnits;
 use super::weights::tensor;
 use crate::files;
@@ -107,9 +106,7 @@ pub fn check(
             "{shown}: {name}: {other}; is the order of the layers, the activation or the units of the inputs another?"
         )
     })?;
-    let compared =
-        Compared { given, compared: rows, difference, rows, inputs: features, x, expected };
-    Ok(Some(compared.keep(MOST_ROWS)))
+    Ok(Some(Compared { given, compared: rows, difference, rows, inputs: features, x, expected }))
 }
 
 /// Kind of values that a reference holds.

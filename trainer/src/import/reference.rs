@@ -8,7 +8,7 @@ use crate::network::Architecture;
 use crate::tensors::TensorFile;
 
 /// Most rows that a file holds: parameters that are read in another way give other outputs for any of them.
-pub const MOST_ROWS: usize = 64;
+const MOST_ROWS: usize = 64;
 
 /// Rows, and what the original gave for them.
 #[derive(Clone, Debug, PartialEq)]

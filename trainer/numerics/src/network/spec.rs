@@ -371,8 +371,10 @@ impl Architecture {
         }
         let hidden = self.hidden(Activation::Identity);
         let said = Self::of(self.input, &hidden, Activation::Identity, self.outputs())?;
-        let same = said == *self;
-        same.then_some(()).ok_or_else(|| "found layers that no configuration says".to_owned())
+        if said != *self {
+            return Err("found layers that no configuration says".to_owned());
+        }
+        Ok(())
     }
 
     /// Whether every map and fan-in is within what a board computes with.
