@@ -229,7 +229,7 @@ fn a_run_that_goes_on_takes_over_the_rest() {
     succeed("whole");
     succeed("part --until map");
     let said = succeed("part --resume --from whole");
-    assert!(said.contains("from whole: choose, map, walk, latent\n"), "{said}");
+    assert!(said.contains("from whole: choose, map, walk, refine, latent\n"), "{said}");
     for stage in ["walk", "latent"] {
         assert!(!said.contains(&format!("\n{stage:24}")), "{stage} is done again: {said}");
     }

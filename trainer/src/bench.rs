@@ -240,6 +240,7 @@ pub fn measure(case: &Case, device: &Device, seconds: f64) -> anyhow::Result<Mea
             drift: Drift::Isotropic,
             temperature: 1.0,
             schedule: Schedule { steps, learning_rate: 0.01 },
+            second_order: false,
             walked: &vec![true; architecture.depth()],
             seed: 0,
         };

@@ -17,6 +17,7 @@ use crate::descent::Schedule;
 use crate::drift::Drift;
 use crate::files;
 use crate::network::{Activation, LayerSpec};
+use crate::posterior::Grouping;
 use crate::run_dir::RunDir;
 
 /// Gradient steps of a stage: curves over them count in floats, which are exact so far.
@@ -33,6 +34,10 @@ pub(crate) const STARTS: RangeInclusive<usize> = 1..=256;
 const PARTICLES: RangeInclusive<usize> = 2..=1 << 16;
 /// Rows of a gradient step.
 const BATCH_ROWS: RangeInclusive<usize> = 1..=1 << 24;
+/// Trajectories of a refined particle: fewer do not tell whether particles agree.
+const SWEEPS: RangeInclusive<usize> = 8..=1 << 16;
+/// States of a particle that are kept.
+const STATES: RangeInclusive<usize> = 1..=256;
 /// Weights of a term of the fit against that of another, which is 1.
 const WEIGHTS: RangeInclusive<f32> = 0.0..=1e6;
 /// Samples of a prediction unless told otherwise; few of them make a good set.
@@ -132,6 +137,8 @@ pub struct Config {
     pub map: Map,
     /// The walk.
     pub walk: Walk,
+    /// The refinement of particles.
+    pub refine: Refine,
     /// The latent posterior.
     pub latent: Latent,
     /// Settings of the calibration.
@@ -291,6 +298,20 @@ pub struct Walk {
     pub batch_rows: usize,
 }
 
+/// The refinement of particles by Hamiltonian Monte Carlo, for networks of up to 3000 parameters all of whose layers
+/// walk, and as many rows as fit one batch. With it MAP and walk go by second order, and precisions and noise are
+/// sampled: `map.prior_precision` and `map.noise_std` are theirs where they are given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Refine {
+    /// Trajectories of a particle, 8 to 2^16; 0 leaves particles where the walk ends.
+    pub sweeps: usize,
+    /// States of a particle that are kept, 1 to 256, evenly spread over the second half of its trajectories.
+    pub kept: usize,
+    /// What shares a prior precision: `"layer"` or `"feature"`.
+    pub groups: Grouping,
+}
+
 /// The latent posterior.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -406,6 +427,14 @@ pub struct Export {
 }
 
 impl Map {
+    /// Prior precision of every layer, where it is given.
+    pub fn layer_precisions(&self, depth: usize) -> Option<Vec<f32>> {
+        self.prior_precision.fixed().map(|prior| match prior {
+            PerLayer::Same(precision) => vec![*precision; depth],
+            PerLayer::Each(precisions) => precisions.clone(),
+        })
+    }
+
     /// Length and pace of MAP training.
     pub fn schedule(&self) -> Schedule {
         Schedule { steps: self.steps, learning_rate: self.learning_rate }
@@ -448,6 +477,12 @@ impl Default for Walk {
             temperature: Choice::Auto,
             batch_rows: 2048,
         }
+    }
+}
+
+impl Default for Refine {
+    fn default() -> Self {
+        Self { sweeps: 0, kept: 4, groups: Grouping::Layer }
     }
 }
 
@@ -551,7 +586,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::OutOfRange`] names the field.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let Self { network, map, walk, latent, calibration, export } = self;
+        let Self { network, map, walk, refine, latent, calibration, export } = self;
         layers("network.hidden", network.hidden.fixed())?;
         let precisions = match map.prior_precision.fixed() {
             Some(PerLayer::Same(precision)) => std::slice::from_ref(precision),
@@ -570,6 +605,10 @@ impl Config {
         within("walk.learning_rate", walk.learning_rate, RATES)?;
         within("walk.temperature", walk.temperature.fixed().copied().unwrap_or(1.0), SCALES)?;
         within("walk.batch_rows", walk.batch_rows, BATCH_ROWS)?;
+        if refine.sweeps > 0 {
+            within("refine.sweeps", refine.sweeps, SWEEPS)?;
+        }
+        within("refine.kept", refine.kept, STATES)?;
         within("latent.dim", latent.dim, 1..=fiberwalk_formats::MAX_LATENT_DIM)?;
         layers("latent.hidden", latent.hidden.as_ref())?;
         within("latent.predictive", latent.predictive, WEIGHTS)?;
@@ -742,7 +781,7 @@ mod tests {
         // The settings in which every field is a number.
         let settings = "[network]\nhidden = [8]\n[map]\nprior_precision = [1.0]\nnoise_std = 1.0\n\
                         steps = 1\nlearning_rate = 0.01\n[walk]\nstarts = 1\nlayers = 1\nparticles = 2\n\
-                        steps = 1\nlearning_rate = 0.01\ntemperature = 1.0\nbatch_rows = 1\n[latent]\n\
+                        steps = 1\nlearning_rate = 0.01\ntemperature = 1.0\nbatch_rows = 1\n[refine]\nsweeps = 8\nkept = 1\n[latent]\n\
                         dim = 1\nhidden = [8]\npredictive = 1.0\nforeign = 1.0\nreconstruction = 1.0\n\
                         steps = 1\nlearning_rate = 0.01\n[calibration]\nfraction = 0.1\ncoverage = 0.9\n\
                         [export]\nsamples = 1\ncost = 1.0\nflash = 1.0\nweight_bits = [8]\n\
@@ -750,8 +789,17 @@ mod tests {
         let config = read(settings).expect("valid");
         let mut tables: toml::Table = config.to_toml().parse().expect("tables");
         // What is no number, or is checked against the network.
-        let others =
-            ["activation", "layers", "drift", "decoder", "codes", "input", "trunk", "date"];
+        let others = [
+            "activation",
+            "layers",
+            "drift",
+            "groups",
+            "decoder",
+            "codes",
+            "input",
+            "trunk",
+            "date",
+        ];
         let names: Vec<(String, String)> = tables
             .iter()
             .flat_map(|(section, fields)| {
@@ -760,7 +808,7 @@ mod tests {
             })
             .filter(|(_, field)| !others.contains(&field.as_str()))
             .collect();
-        assert_eq!(names.len(), 26);
+        assert_eq!(names.len(), 28);
         for (section, field) in names {
             let fields = tables[&section].as_table_mut().expect("a section");
             let sound = fields[&field].clone();
@@ -772,6 +820,8 @@ mod tests {
                     [1_i64 << 32, -1].map(|number| vec![toml::Value::from(number)].into())
                 }
                 toml::Value::Float(_) => [f64::NAN, 1e30].map(toml::Value::from),
+                // No sweeps are no refinement.
+                _ if field == "sweeps" => [1_i64 << 32, -1].map(toml::Value::from),
                 _ => [1_i64 << 32, 0].map(toml::Value::from),
             };
             for value in bad {

@@ -52,10 +52,12 @@ mod pipeline;
 mod prediction_csv;
 mod progress;
 mod quantise;
+mod refine;
 mod report;
 mod run;
 mod run_data;
 mod run_dir;
+mod sampler;
 mod seal;
 mod stage;
 mod tensors;
@@ -64,8 +66,8 @@ mod validation;
 mod walk;
 
 use fiberwalk_numerics::{
-    checkpoints, decoder, descent, device, drift, error, excerpt, inputs, metrics, network, random,
-    store, task,
+    checkpoints, decoder, descent, device, drift, error, excerpt, inputs, metrics, network,
+    posterior, random, store, task,
 };
 
 pub use api::{

@@ -5,6 +5,7 @@
 //! quadratic limit the end points are samples of Laplace's approximation; beyond it they follow
 //! the curved valley.
 
+use anyhow::Context;
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
@@ -12,10 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoints::Checkpoints;
 use crate::descent::{
-    ControlVariate, Descended, Descent, Particle, Schedule, TrainingSet, distance, penalty,
+    ControlVariate, Descended, Descent, Measured, Particle, Schedule, TrainingSet, distance,
+    penalty,
 };
 use crate::device::Device;
 use crate::network::{Architecture, Tape};
+use crate::posterior::{self, Metric, Potential};
 use crate::random::{Purpose, stream};
 use crate::task::Likelihood;
 
@@ -54,6 +57,8 @@ pub struct Walk<'a> {
     pub temperature: f32,
     /// Number of steps and learning rate.
     pub schedule: Schedule,
+    /// Whether particles go to rest by second order, where that [pays](pays_second_order), and not by gradient steps.
+    pub second_order: bool,
     /// Whether each layer is walked: the others stay at the MAP.
     pub walked: &'a [bool],
     /// Seed of the drifts.
@@ -71,6 +76,22 @@ pub struct Diagnostics {
     /// from a model that ignores the inputs.
     pub in_valley: bool,
 }
+
+/// Whether the walk of these layers on so many rows may go by second order: all that is behind the first of them
+/// walks, and [`posterior::is_for`] it.
+pub fn pays_second_order(
+    architecture: &Architecture,
+    walked: &[bool],
+    rows: usize,
+    batch_rows: usize,
+) -> bool {
+    let first = first_of(walked);
+    let (_, after) = architecture.split_at(first);
+    walked[first..].iter().all(|&walked| walked) && posterior::is_for(&after, rows, batch_rows)
+}
+
+/// Most steps of a particle that goes to rest by second order.
+pub const MOST_STEPS: usize = 200;
 
 /// Index of the first layer that is walked.
 pub fn first_of(walked: &[bool]) -> usize {
@@ -150,6 +171,9 @@ impl Walk<'_> {
     ) -> anyhow::Result<Vec<Descended>> {
         let control =
             |map: &Vec<f32>| ControlVariate::at(map, self.set, self.architecture, self.likelihood);
+        if self.second_order {
+            return self.follow(maps, particles, checkpoints, report);
+        }
         let controls = maps.par_iter().map(control).collect::<std::io::Result<Vec<_>>>()?;
         let particles: Vec<_> = particles
             .into_par_iter()
@@ -170,6 +194,59 @@ impl Walk<'_> {
             schedule: self.schedule,
         };
         descent.run_traced(device, &particles, checkpoints, report)
+    }
+
+    /// Most steps of a particle.
+    pub fn steps(&self) -> usize {
+        if self.second_order { MOST_STEPS } else { self.schedule.steps }
+    }
+
+    /// Takes `particles`, each with the place of its map, to rest in the metric of the curvature at their maps.
+    fn follow(
+        &self,
+        maps: &[Vec<f32>],
+        particles: Vec<(usize, usize)>,
+        checkpoints: &Checkpoints,
+        report: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<Descended>> {
+        let prior = || self.prior_precision.iter().map(|&alpha| f64::from(alpha));
+        let potential = || Potential::new(self.architecture, self.set, self.likelihood, prior());
+        let wide = |theta: &Vec<f32>| theta.iter().map(|&value| f64::from(value)).collect();
+        let starts: Vec<Vec<f64>> = maps.iter().map(wide).collect();
+        let metric = |start: &Vec<f64>| Metric::new(potential().curvature(start));
+        let metrics: Option<Vec<Metric>> = starts.iter().map(metric).collect();
+        let metrics = metrics.context("the curvature at a MAP is not positive definite")?;
+        let follow = |(particle, map): (usize, usize)| {
+            let drift = self.draw_drift(&maps[map], particle);
+            let measure = |theta: &[f32]| Measured {
+                nll: self.set.nll(self.architecture, self.likelihood, theta)
+                    / self.set.rows() as f64,
+                prior: penalty(theta, self.prior_precision),
+                distance: distance(theta, &maps[map]),
+            };
+            let mut potential = potential();
+            potential.drift = Some(&drift);
+            let (mut trace, mut seen) = (Vec::new(), 0);
+            let mut visit = |theta: &[f64]| {
+                if checkpoints.has(seen) {
+                    let theta: Vec<f32> = theta.iter().map(|&value| value as f32).collect();
+                    trace.push(measure(&theta));
+                }
+                seen += 1;
+            };
+            let rest = posterior::follow(
+                &mut potential,
+                &metrics[map],
+                &starts[map],
+                MOST_STEPS,
+                &mut visit,
+            );
+            report(MOST_STEPS);
+            let theta = rest.narrow();
+            trace.resize(checkpoints.steps().len(), measure(&theta));
+            Descended { theta, trace }
+        };
+        Ok(particles.into_par_iter().map(follow).collect())
     }
 
     /// Loss and distance of every particle from the MAP that it started at. `baseline_nll` is the
@@ -267,6 +344,7 @@ mod tests {
                 drift: Drift::Isotropic,
                 temperature: 1.0,
                 schedule: Schedule { steps: 100, learning_rate: 0.02 },
+                second_order: false,
                 walked: &vec![true; architecture.depth()],
                 seed: 3,
             };
@@ -317,6 +395,7 @@ mod tests {
                 drift: Drift::Isotropic,
                 temperature: 1.0,
                 schedule: schedule(steps),
+                second_order: false,
                 walked: &vec![true; architecture.depth()],
                 seed: 3,
             };
@@ -355,6 +434,7 @@ mod tests {
                 drift,
                 temperature: 1.0,
                 schedule: Schedule { steps: 50, learning_rate: 0.02 },
+                second_order: false,
                 walked: &[false, true],
                 seed: 3,
             };
@@ -369,6 +449,7 @@ mod tests {
                     architecture: &after,
                     set: &set.behind(&before, kept).expect("few rows"),
                     prior_precision: &prior_precision[fixed..],
+                    second_order: false,
                     walked: &[true],
                     ..walk
                 };
@@ -402,6 +483,7 @@ mod tests {
             drift: Drift::DataNoise,
             temperature: 1.0,
             schedule: Schedule { steps: 30, learning_rate: 0.02 },
+            second_order: false,
             walked: &[true, false, true],
             seed: 3,
         };

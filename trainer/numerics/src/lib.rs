@@ -14,6 +14,7 @@ pub mod excerpt;
 pub mod inputs;
 pub mod metrics;
 pub mod network;
+pub mod posterior;
 pub mod random;
 pub mod store;
 pub mod task;

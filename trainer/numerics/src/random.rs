@@ -43,6 +43,10 @@ pub enum Purpose {
     Take = 17,
     /// Rows that an imported network is compared with its original on.
     Import = 18,
+    /// Refinement of particles, one stream a particle.
+    Refine = 19,
+    /// Tuning of the refinement, one stream a particle that it is tuned on.
+    RefineTuning = 20,
 }
 
 /// The stream for `purpose` and `index` under `seed`.

@@ -12,11 +12,9 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::convergence::{Convergence, convergence};
 use super::{Baseline, Fitted, Problem, Sizes, sizes};
-use crate::network::{Tape, outputs};
+use crate::posterior::{Convergence, DualAveraging, Potential, convergence, judged_functions};
 use crate::random::{Purpose, stream};
-use crate::task::Likelihood;
 
 /// Beyond this many parameters chains would not mix within any patience.
 const MOST_PARAMETERS: usize = 5000;
@@ -35,8 +33,6 @@ const SHRINKAGE: f64 = 5.0;
 const SHRUNK: f64 = 1e-3;
 /// Energy that a trajectory may gain before it counts as divergent, as in Stan.
 const MOST_GAIN: f64 = 1000.0;
-/// Training rows whose outputs convergence is judged by.
-const JUDGED_ROWS: usize = 32;
 
 /// Several chains.
 #[derive(Clone, Copy, Debug)]
@@ -67,81 +63,6 @@ struct Trajectory {
     diverged: bool,
 }
 
-/// U(θ) = Σ −log p(y | x, θ) + ½ Σ α θ².
-struct Potential<'a> {
-    problem: &'a Problem<'a>,
-    prior_precision: Vec<f32>,
-    tape: Tape,
-    theta: Vec<f32>,
-    gradient: Vec<f32>,
-}
-
-impl<'a> Potential<'a> {
-    fn new(problem: &'a Problem<'a>) -> Self {
-        let prior_precision = problem.architecture.per_parameter(problem.prior_precision);
-        let zeros = vec![0.0; prior_precision.len()];
-        Self {
-            problem,
-            prior_precision,
-            tape: Tape::default(),
-            theta: zeros.clone(),
-            gradient: zeros,
-        }
-    }
-
-    /// U at `theta`; writes its gradient.
-    fn at(&mut self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        self.theta.iter_mut().zip(theta).for_each(|(narrow, &wide)| *narrow = wide as f32);
-        self.gradient.fill(0.0);
-        let Problem { set, architecture, likelihood, .. } = *self.problem;
-        let nll = set.each(architecture, likelihood, |objective| {
-            objective.nll_gradient(&self.theta, &mut self.tape, &mut self.gradient)
-        });
-        let nll: f64 = nll.iter().sum();
-        let mut prior = 0.0;
-        let parts = theta.iter().zip(&self.prior_precision).zip(&self.gradient);
-        for (g, ((&value, &alpha), &own)) in gradient.iter_mut().zip(parts) {
-            let alpha = f64::from(alpha);
-            prior += 0.5 * alpha * value * value;
-            *g = f64::from(own) + alpha * value;
-        }
-        nll + prior
-    }
-}
-
-/// Dual averaging of the logarithm of the step size (Hoffman & Gelman 2014, algorithm 5).
-struct DualAveraging {
-    middle: f64,
-    error: f64,
-    log_mean: f64,
-    count: f64,
-}
-
-impl DualAveraging {
-    const GAMMA: f64 = 0.05;
-    const T0: f64 = 10.0;
-    const KAPPA: f64 = 0.75;
-
-    fn from(step: f64) -> Self {
-        Self { middle: (10.0 * step).ln(), error: 0.0, log_mean: step.ln(), count: 0.0 }
-    }
-
-    /// Takes in an acceptance probability; returns the next step size.
-    fn next(&mut self, acceptance: f64) -> f64 {
-        self.count += 1.0;
-        let share = 1.0 / (self.count + Self::T0);
-        self.error += share * (ACCEPTANCE - acceptance - self.error);
-        let log = self.middle - self.count.sqrt() / Self::GAMMA * self.error;
-        let share = self.count.powf(-Self::KAPPA);
-        self.log_mean += share * (log - self.log_mean);
-        log.exp()
-    }
-
-    fn mean(&self) -> f64 {
-        self.log_mean.exp()
-    }
-}
-
 /// A chain under way.
 struct Sampler<'a> {
     potential: Potential<'a>,
@@ -156,11 +77,13 @@ struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     fn new(problem: &'a Problem<'a>, start: &[f32], rng: Xoshiro256PlusPlus) -> Self {
-        let mut potential = Potential::new(problem);
+        let Problem { architecture, set, likelihood, .. } = *problem;
+        let prior = architecture.per_parameter(problem.prior_precision).into_iter().map(f64::from);
+        let mut potential = Potential::new(architecture, set, likelihood, prior);
         let theta: Vec<f64> = start.iter().map(|&value| f64::from(value)).collect();
         let mut gradient = vec![0.0; theta.len()];
-        let energy = potential.at(&theta, &mut gradient);
-        let variances = potential.prior_precision.iter().map(|&a| 1.0 / f64::from(a)).collect();
+        let energy = potential.at(&theta, &mut gradient).total();
+        let variances = potential.prior_precision.iter().map(|alpha| 1.0 / alpha).collect();
         Self { potential, rng, theta, gradient, energy, variances, step: FIRST_STEP }
     }
 
@@ -201,14 +124,14 @@ impl<'a> Sampler<'a> {
         momentum.iter_mut().zip(&*gradient).for_each(|(p, g)| *p -= half * g);
         let moves = theta.iter_mut().zip(&*momentum).zip(&self.variances);
         moves.for_each(|((value, p), variance)| *value += self.step * variance * p);
-        let energy = self.potential.at(theta, gradient);
+        let energy = self.potential.at(theta, gradient).total();
         momentum.iter_mut().zip(&*gradient).for_each(|(p, g)| *p -= half * g);
         energy
     }
 
     /// `draws` draws while the step size adapts; returns them.
     fn adapt(&mut self, draws: usize) -> Vec<Vec<f64>> {
-        let mut averaging = DualAveraging::from(self.step);
+        let mut averaging = DualAveraging::from(self.step, ACCEPTANCE);
         let visited = (0..draws)
             .map(|_| {
                 let Trajectory { acceptance, .. } = self.advance();
@@ -276,8 +199,10 @@ impl Baseline for Hmc {
 
     fn fit(&self, problem: &Problem<'_>) -> anyhow::Result<Fitted> {
         let chains = self.sample(problem)?;
-        let functions: Vec<_> =
-            chains.iter().map(|chain| functions(problem, &chain.draws)).collect();
+        let Problem { architecture, set, likelihood, .. } = *problem;
+        let of_draw = |theta: &Vec<f32>| judged_functions(architecture, set, likelihood, theta);
+        let functions: Vec<Vec<_>> =
+            chains.iter().map(|chain| chain.draws.par_iter().map(of_draw).collect()).collect();
         let (r_hat, effective_samples) = convergence(&functions);
         let all = || chains.iter().flat_map(|chain| &chain.trajectories);
         let accepted: f64 = all().map(|trajectory| trajectory.acceptance).sum();
@@ -293,32 +218,11 @@ impl Baseline for Hmc {
     }
 }
 
-/// Outputs of every draw at some training rows, logits centred over the classes, `[draws][functions]`.
-fn functions(problem: &Problem<'_>, draws: &[Vec<f32>]) -> Vec<Vec<f64>> {
-    let batch = &problem.set.mini_batch(0).batch;
-    let rows = batch.rows().min(JUDGED_ROWS);
-    let judged = batch.select(&(0..rows).collect::<Vec<_>>());
-    let of_draw = |theta: &Vec<f32>| {
-        let outputs = outputs(problem.architecture, theta, &judged);
-        let mut values: Vec<f64> = outputs.iter().map(|&f| f64::from(f)).collect();
-        if problem.likelihood == Likelihood::CATEGORICAL {
-            let classes = values.len() / rows;
-            for row in 0..rows {
-                let own = (0..classes).map(|class| class * rows + row);
-                let mean = own.clone().map(|at| values[at]).sum::<f64>() / classes as f64;
-                own.for_each(|at| values[at] -= mean);
-            }
-        }
-        values
-    };
-    draws.par_iter().map(of_draw).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::convergence::mixing;
     use super::*;
     use crate::baselines::linear::Linear;
+    use crate::posterior::mixing;
 
     /// The posterior of a linear model is N(m, Σ): mean and covariance of the chains must be within
     /// Monte Carlo error of it.

@@ -12,12 +12,12 @@ use nalgebra::{Cholesky, DMatrix};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::cholesky::LowerFactor;
 use super::{Baseline, Fitted, Problem, Sizes, sizes};
 use crate::costs::footprint::{int8_bytes, pass_products};
-use crate::network::{Architecture, Batch, Tape, outputs, softmax};
+use crate::network::{Architecture, Batch, outputs};
+use crate::posterior::{LowerFactor, ggn, jacobians};
 use crate::random::{Purpose, stream};
-use crate::task::{Gaussian, Likelihood, Predictive, regression};
+use crate::task::{Likelihood, Predictive, regression};
 
 /// Prior precisions tried, for all layers alike and then for the hidden layers and the output layer by
 /// turns: half decades round those that fiberwalk tries.
@@ -96,16 +96,7 @@ pub(super) type Precision = [f64; 2];
 impl Curvature {
     pub(super) fn at(theta: Vec<f32>, range: Range<usize>, problem: &Problem<'_>) -> Self {
         let Problem { architecture, set, likelihood, .. } = *problem;
-        let mut ggn = DMatrix::zeros(range.len(), range.len());
-        for part in 0..set.parts() {
-            let batch = &set.mini_batch(part).batch;
-            let outputs = outputs(architecture, &theta, batch);
-            for rows in chunks(batch.rows()) {
-                let mut roots = jacobians(architecture, &theta, batch, rows.clone(), &range);
-                to_roots(&mut roots, &outputs, rows, batch.rows(), likelihood);
-                ggn.gemm(1.0, &roots, &roots.transpose(), 1.0);
-            }
-        }
+        let ggn = ggn(architecture, set, likelihood, &theta, &range);
         let output = Laplace::LastLayer.range(architecture);
         let output = output.start - range.start..output.end - range.start;
         let nll = set.nll(architecture, likelihood, &theta);
@@ -277,73 +268,12 @@ fn chunks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(CHUNK_ROWS).map(move |start| start..(start + CHUNK_ROWS).min(rows))
 }
 
-/// Transposed Jacobians of some rows with respect to the weights `range`, `[Q, rows · C]`: the outputs of
-/// a row side by side.
-fn jacobians(
-    architecture: &Architecture,
-    theta: &[f32],
-    batch: &Batch,
-    rows: Range<usize>,
-    range: &Range<usize>,
-) -> DMatrix<f64> {
-    let outputs = architecture.outputs();
-    let columns: Vec<Vec<f64>> = rows
-        .into_par_iter()
-        .map(|row| {
-            let (single, mut tape) = (batch.select(&[row]), Tape::default());
-            tape.forward(architecture, theta, &single, 0..1);
-            let mut columns = Vec::with_capacity(outputs * range.len());
-            for output in 0..outputs {
-                let mut d_outputs = vec![0.0; outputs];
-                d_outputs[output] = 1.0;
-                let mut gradient = vec![0.0; theta.len()];
-                tape.backward(architecture, theta, &single, &d_outputs, &mut gradient, None);
-                columns.extend(gradient[range.clone()].iter().map(|&g| f64::from(g)));
-            }
-            columns
-        })
-        .collect();
-    let count = columns.len() * outputs;
-    DMatrix::from_vec(range.len(), count, columns.concat())
-}
-
-/// Replaces the transposed Jacobians of rows `rows` by roots r with Σ r rᵀ = Σ_n J_nᵀ Λ_n J_n. For the
-/// categorical likelihood Λ = Σ_c p_c (e_c − p)(e_c − p)ᵀ, so that r_c = √p_c (J_c − Σ_k p_k J_k).
-/// `outputs` are those of all `count` rows, `[C, count]`.
-fn to_roots(
-    jacobians: &mut DMatrix<f64>,
-    outputs: &[f32],
-    rows: Range<usize>,
-    count: usize,
-    likelihood: Likelihood,
-) {
-    match likelihood {
-        Likelihood::Regression(Gaussian { noise_std }) => *jacobians /= f64::from(noise_std),
-        Likelihood::Classification(_) => {
-            let mut probabilities = outputs.to_vec();
-            softmax(&mut probabilities, count);
-            let classes = outputs.len() / count;
-            for (index, row) in rows.enumerate() {
-                let p = (0..classes).map(|class| f64::from(probabilities[class * count + row]));
-                let p = nalgebra::DVector::from_iterator(classes, p);
-                let mut own = jacobians.columns_mut(index * classes, classes);
-                let mean = &own * &p;
-                for (mut column, p) in own.column_iter_mut().zip(p.iter()) {
-                    column -= &mean;
-                    column *= p.sqrt();
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::f64::consts::TAU;
 
     use super::*;
     use crate::baselines::linear::{ALPHA, Linear, NOISE_STD};
-    use crate::network::Activation;
 
     fn at_the_mode(linear: &Linear, laplace: Laplace) -> Curvature {
         let theta = linear.mean.iter().map(|&w| w as f32).collect();
@@ -394,30 +324,6 @@ mod tests {
         assert!((f64::from(mean[0]) - x.dot(&linear.mean)).abs() < 1e-5);
         let exact = (x.transpose() * &linear.covariance * &x)[(0, 0)];
         assert!((f64::from(variance[0]) - exact).abs() < 1e-5 * exact, "{variance:?} {exact}");
-    }
-
-    /// H of a linear classifier is Σ_n (diag p − p pᵀ) ⊗ x xᵀ, here by plain loops.
-    #[test]
-    fn the_ggn_of_a_linear_classifier_is_its_hessian() {
-        let architecture = Architecture::perceptron(&[1, 3], Activation::Tanh);
-        let theta = [0.4f32, -0.7, 0.1, 0.2, 0.0, -0.3];
-        let batch = Batch::from_rows(&[0.5, -1.5], 1);
-        let outputs = outputs(&architecture, &theta, &batch);
-        let mut roots = jacobians(&architecture, &theta, &batch, 0..2, &(0..6));
-        to_roots(&mut roots, &outputs, 0..2, 2, Likelihood::CATEGORICAL);
-        let found = &roots * roots.transpose();
-        let mut expected = DMatrix::zeros(6, 6);
-        for (row, x) in [0.5f64, -1.5].into_iter().enumerate() {
-            let exp: Vec<f64> = (0..3).map(|c| f64::from(outputs[c * 2 + row]).exp()).collect();
-            let p: Vec<f64> = exp.iter().map(|e| e / exp.iter().sum::<f64>()).collect();
-            // Weights come first, then biases, whose input is 1.
-            let input = |q: usize| if q < 3 { x } else { 1.0 };
-            for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
-                let own = if i % 3 == j % 3 { p[i % 3] } else { 0.0 };
-                expected[(i, j)] += (own - p[i % 3] * p[j % 3]) * input(i) * input(j);
-            }
-        }
-        assert!((found - expected).abs().max() < 1e-6);
     }
 
     #[test]

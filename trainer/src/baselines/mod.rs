@@ -2,8 +2,6 @@
 //! rows under the same prior and likelihood, and calibrated by the same code on the same held-out rows.
 
 mod artifacts;
-mod cholesky;
-mod convergence;
 mod dropout;
 mod ensemble;
 mod hmc;
@@ -13,7 +11,6 @@ mod reference;
 mod swag;
 
 pub use artifacts::{Artifacts, EnsembleArtifact};
-pub use convergence::Convergence;
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
 pub use hmc::Hmc;
@@ -33,6 +30,7 @@ use crate::device::Device;
 use crate::folds::{Fold, held_out_targets, predict_held_out};
 use crate::metrics::mean;
 use crate::network::{Architecture, Batch, outputs_of_each};
+pub use crate::posterior::Convergence;
 use crate::task::{Calibration, Likelihood, Predictive, Targets};
 
 /// Rows that a method is fitted to, and the model.

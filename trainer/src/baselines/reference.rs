@@ -3,12 +3,12 @@
 
 use serde::Deserialize;
 
-use super::convergence::mixing;
 use super::laplace::{Curvature, Laplace, Linearised};
 use super::{Baseline, Fitted, Hmc, Problem};
 use crate::descent::{Schedule, TrainingSet};
 use crate::device::Device;
 use crate::network::{Activation, Architecture, Batch, outputs};
+use crate::posterior::mixing;
 use crate::task::{Likelihood, Targets};
 
 /// Relative error of sums of f32, which Jacobians and outputs are.

@@ -19,10 +19,12 @@ use super::record::{Candidate, Choices, FullWalk, likelihood};
 use crate::data::Rows;
 use crate::descent::{Descent, Schedule};
 use crate::device::Device;
-use crate::drift::{Drift, Walk};
+use crate::drift::{Drift, MOST_STEPS, Walk};
 use crate::folds::{Fold, cross_validation, fold_count, held_out_targets, predict_held_out};
 use crate::metrics::mean;
 use crate::network::Architecture;
+use crate::posterior::{self, Refine, Rest};
+use crate::sampler::Sampler;
 use crate::task::{Calibration, Likelihood, Predictive, Targets};
 
 /// Particles of a walk that scores a prior at first.
@@ -51,6 +53,11 @@ const FIRST_TEMPERATURE: f32 = 0.3;
 const FIRST_NOISE_STD: f32 = 0.5;
 /// Refinements of the noise: fit MAP, take the held-out error as the noise, fit again.
 const NOISE_ROUNDS: usize = 2;
+/// Prior precisions of the hidden layers and of the output layer that sampling starts from: weak ones, as particles come
+/// from wide to narrow and not back.
+const FIRST_PRECISIONS: [f32; 2] = [1.0, 0.3];
+/// Gradient steps of a sweep of the sampler.
+const SWEEP_STEPS: usize = 25;
 /// Noise is never assumed smaller than this, standardised target units.
 const SMALLEST_NOISE_STD: f32 = 0.01;
 
@@ -101,6 +108,8 @@ pub struct Search<'a> {
     pub batch_rows: usize,
     /// Whether each layer is walked.
     pub walked: &'a [bool],
+    /// Refines particles and samples what is not fixed; none where that is searched for.
+    pub sampler: Option<Sampler>,
     /// Seed of folds, initial weights and drifts.
     pub seed: u64,
     /// Device that computes.
@@ -167,6 +176,14 @@ impl Search<'_> {
     pub fn steps(&self, fixed: &Fixed) -> usize {
         let trained = fixed.most_maps() * self.map_schedule.steps;
         let walked = FULL_PARTICLES * fixed.map_counts().len() * self.walk_schedule.steps;
+        if let Some(sampler) = &self.sampler {
+            let walked = FULL_PARTICLES * (MOST_STEPS + sampler.sweeps() * SWEEP_STEPS)
+                + Refine::tuning_sweeps(FULL_PARTICLES) * SWEEP_STEPS;
+            let each = trained + fixed.map_counts().len() * walked;
+            let noise =
+                if self.needs_noise(fixed) { NOISE_ROUNDS * self.map_schedule.steps } else { 0 };
+            return fold_count(self.rows.len()) * (noise + each);
+        }
         let search = if self.settled(fixed).is_some() { 0 } else { self.search_steps(fixed) };
         fold_count(self.rows.len()) * (trained + walked + search)
     }
@@ -441,15 +458,20 @@ impl Search<'_> {
         )
     }
 
-    /// Priors to score: the fixed one, or every pair for (hidden layers, output layer).
+    /// Priors to score: the fixed one, or every pair for (hidden layers, output layer); where they are sampled, the one
+    /// to start from.
     fn priors(&self, fixed: &Fixed) -> Vec<Vec<f32>> {
         if let Some(prior) = &fixed.prior_precision {
             return vec![prior.clone()];
         }
         let depth = self.architecture.depth();
-        let pairs = HIDDEN_PRECISIONS
-            .iter()
-            .flat_map(|&hidden| OUTPUT_PRECISIONS.iter().map(move |&output| (hidden, output)));
+        let grid: (&[f32], &[f32]) = match self.sampler {
+            None => (&HIDDEN_PRECISIONS, &OUTPUT_PRECISIONS),
+            Some(_) => (&FIRST_PRECISIONS[..1], &FIRST_PRECISIONS[1..]),
+        };
+        let (hidden, output) = grid;
+        let pairs =
+            hidden.iter().flat_map(|&hidden| output.iter().map(move |&output| (hidden, output)));
         pairs
             .map(|(hidden, output)| {
                 let mut prior = vec![hidden; depth];
@@ -469,6 +491,11 @@ impl Search<'_> {
 
     /// The setting, where there is nothing to search for.
     fn settled(&self, fixed: &Fixed) -> Option<Candidate> {
+        if self.sampler.is_some() {
+            let drift = fixed.drift.unwrap_or(Drift::DataNoise);
+            let prior = &self.priors(fixed)[0];
+            return Some(unscored(prior, drift, fixed.temperature.unwrap_or(1.0)));
+        }
         fixed.setting().filter(|_| !self.needs_noise(fixed))
     }
 
@@ -514,7 +541,10 @@ impl Search<'_> {
                 held: None,
                 schedule: self.map_schedule,
             };
-            let maps = descent.maps(self.device, count, self.seed, context.report)?;
+            let mut maps = descent.maps(self.device, count, self.seed, context.report)?;
+            if self.sampler.is_some() {
+                maps = posterior::modes(&descent, &maps).iter().map(Rest::narrow).collect();
+            }
             let starts = descent.initialisations(count, self.seed);
             let diverged =
                 starts.iter().zip(&maps).any(|(start, end)| descent.diverged(start, end));
@@ -544,11 +574,20 @@ impl Search<'_> {
                 drift: candidate.drift,
                 temperature: candidate.temperature,
                 schedule,
+                second_order: self.sampler.is_some(),
                 walked: self.walked,
                 seed: self.seed,
             };
             let range = fold * particles..(fold + 1) * particles;
-            walk.run(self.device, &maps[fold], range, context.report)
+            let walked = walk.run(self.device, &maps[fold], range.clone(), context.report)?;
+            let Some(sampler) = &self.sampler else { return Ok(walked) };
+            let set = &context.folds[fold].training;
+            let refine = sampler.on(self.architecture, set, likelihood, self.seed);
+            let report = |sweeps: usize| (context.report)(sweeps * SWEEP_STEPS);
+            let tuned = refine.tune(&walked, &report)?;
+            let chains = refine.run(&tuned, &walked, range.start, &report);
+            let states = chains.into_iter().flat_map(|chain| chain.states);
+            Ok(states.map(|state| state.theta).collect())
         })
     }
 
@@ -667,6 +706,7 @@ mod tests {
             walk_schedule: Schedule { steps: 10, learning_rate: 0.05 },
             batch_rows: 100,
             walked: &[true, true],
+            sampler: None,
             seed: 3,
             device: &Device::Cpu,
             note: &|_| {},

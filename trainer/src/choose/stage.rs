@@ -6,7 +6,8 @@ use anyhow::bail;
 
 use super::record::CHOICES;
 use super::{Fixed, Kept, Search};
-use crate::config::{Config, PerLayer, Walk};
+use crate::config::{Config, Walk};
+use crate::sampler::Sampler;
 use crate::stage::{Stage, Training};
 
 /// Choosing hyper-parameters.
@@ -25,6 +26,7 @@ pub const STAGE: Stage = Stage {
 fn reads(from: &Config, to: &mut Config) {
     to.network = from.network.clone();
     to.map = from.map.clone();
+    to.refine = from.refine.clone();
     // Its walks have numbers of particles of their own.
     to.walk = Walk { particles: to.walk.particles, ..from.walk.clone() };
     to.calibration = from.calibration.clone();
@@ -54,10 +56,7 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
     // The noise is configured in the target's own units.
     let unit = training.record.schema.task.unit();
     let fixed = Fixed {
-        prior_precision: config.map.prior_precision.fixed().map(|prior| match prior {
-            PerLayer::Same(precision) => vec![*precision; depth],
-            PerLayer::Each(precisions) => precisions.clone(),
-        }),
+        prior_precision: config.map.layer_precisions(depth),
         noise_std: config.map.noise_std.fixed().map(|noise| noise / unit),
         drift: config.walk.drift.fixed().copied(),
         temperature: config.walk.temperature.fixed().copied(),
@@ -71,6 +70,7 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
         walk_schedule: config.walk.schedule(),
         batch_rows: config.walk.batch_rows,
         walked: &training.walked,
+        sampler: Sampler::of(training),
         seed: training.seed,
         device: training.device,
         note: &|text| training.progress.note(text),

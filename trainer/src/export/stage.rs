@@ -25,10 +25,10 @@ use crate::metrics::mean;
 use crate::network::{Architecture, Batch};
 use crate::quantise::{Precision, Quantised, Ranges, Unquantised};
 use crate::random::{Purpose, stream};
+use crate::refine;
 use crate::run_data::{CALIBRATION_ROWS, write_calibration_rows};
 use crate::stage::{Stage, Training};
 use crate::task::{Calibration, Likelihood, Predictions, Predictive, Scores, Thresholds};
-use crate::walk;
 
 /// Random codes that activation ranges are measured under.
 const RANGE_CODES: usize = 256;
@@ -95,7 +95,7 @@ impl Training<'_> {
     fn export(&self) -> anyhow::Result<()> {
         let (dir, choices) = (&self.dir, &Choices::of(self)?);
         let maps = &map::read(dir, &self.architecture)?;
-        let particles = &walk::read(dir, &self.architecture, self.config.walk.particles)?;
+        let particles = &refine::read(dir, &self.architecture, self.config.walk.particles)?;
         let shape = &LatentRecord::read(dir, &self.decoded)?.shape;
         let decoder = &latent::read_decoder(dir, shape)?;
         let stage = self.progress.stage(STAGE.name, 1);

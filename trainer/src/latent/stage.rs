@@ -23,10 +23,10 @@ use crate::descent::{Schedule, is_divergence};
 use crate::drift::first_of;
 use crate::map;
 use crate::random::{Purpose, stream};
+use crate::refine;
 use crate::run_dir::RunDir;
 use crate::stage::{Stage, Training};
 use crate::trace::{Trace, curves};
-use crate::walk;
 
 /// Probes that the decoder is fitted on.
 const POOL: usize = 16_384;
@@ -82,7 +82,7 @@ impl Training<'_> {
     fn latent(&self) -> anyhow::Result<()> {
         let (dir, choices) = (&self.dir, &Choices::of(self)?);
         let maps = &map::read(dir, &self.architecture)?;
-        let particles = &walk::read(dir, &self.architecture, self.config.walk.particles)?;
+        let particles = &refine::read(dir, &self.architecture, self.config.walk.particles)?;
         let config = self.config;
         let bytes = self.network_bytes(&self.architecture, &maps[0], choices.map_calibration)?;
         let structures = self.structures(bytes)?;

@@ -8,6 +8,7 @@ use super::record::{MAP, THETA, TRACE};
 use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
 use crate::descent::{Descended, Descent, Measured, Particle, Watch, is_divergence};
+use crate::posterior;
 use crate::run_data::{ROWS, write_rows};
 use crate::stage::{Stage, Training};
 use crate::trace::{Trace, curves};
@@ -71,6 +72,18 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
     let checkpoints = Checkpoints::of(schedule.steps);
     let advance = |steps| stage.advance(steps);
     let ends = descent.run_traced(training.device, &particles, &checkpoints, &advance)?;
+    let mut ends = ends;
+    let (all, batch_rows) = (set.rows(), training.config.walk.batch_rows);
+    if training.imported.is_none()
+        && training.config.refine.sweeps > 0
+        && posterior::is_for(&training.architecture, all, batch_rows)
+    {
+        let thetas: Vec<Vec<f32>> = ends.iter().map(|end| end.theta.clone()).collect();
+        for (end, mode) in ends.iter_mut().zip(posterior::modes(&descent, &thetas)) {
+            debug!(above = mode.above, steps = mode.steps, "at the mode");
+            end.theta = mode.narrow();
+        }
+    }
     let mut ends: Vec<(f64, Descended)> =
         ends.into_par_iter().map(|end| (descent.loss(&end.theta), end)).collect();
     let rows = set.rows() as f64;

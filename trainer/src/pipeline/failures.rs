@@ -23,7 +23,7 @@ use crate::run_dir::faults::injected::{Fault, Injection};
 use crate::run_dir::{DATA, REQUESTED, RunDir, write_atomically};
 use crate::stage::Stage;
 use crate::tensors::{TensorFile, header};
-use crate::walk::{Shard, merge, walk_shard};
+use crate::walk::{self, Shard, merge, walk_shard};
 
 /// Every stage has all of its files: particles in two groups, decoders that are not taken.
 const SETTINGS: &str = "\
@@ -38,6 +38,9 @@ particles = 18
 steps = 3
 drift = \"isotropic\"
 temperature = 1.0
+[refine]
+sweeps = 8
+kept = 1
 [latent]
 dim = 1
 steps = 3
@@ -166,8 +169,9 @@ fn a_flipped_bit_is_refused() {
         RunRecords::read(run.dir())?;
         run.record().read_rows(run.dir())?;
         run.record().read_calibration_rows(run.dir())?;
-        let decoded =
-            run.record().decoded_architecture(&Config::read_from(run.dir(), REQUESTED)?)?;
+        let config = Config::read_from(run.dir(), REQUESTED)?;
+        walk::read(run.dir(), &run.record().architecture(&config)?, config.walk.particles)?;
+        let decoded = run.record().decoded_architecture(&config)?;
         LatentRecord::read(run.dir(), &decoded)?.decoders(run.dir())?;
         Ok(())
     };

@@ -16,11 +16,18 @@ use crate::device::Device;
 use crate::import::ImportedNetwork;
 use crate::progress::Progress;
 use crate::stage::Stage;
-use crate::{choose, export, latent, map, report, walk};
+use crate::{choose, export, latent, map, refine, report, walk};
 
 /// The stages of a run, in order.
-pub const STAGES: &[&Stage] =
-    &[&choose::STAGE, &map::STAGE, &walk::STAGE, &latent::STAGE, &export::STAGE, &report::STAGE];
+pub const STAGES: &[&Stage] = &[
+    &choose::STAGE,
+    &map::STAGE,
+    &walk::STAGE,
+    &refine::STAGE,
+    &latent::STAGE,
+    &export::STAGE,
+    &report::STAGE,
+];
 
 /// How to train.
 #[derive(Clone, Debug)]

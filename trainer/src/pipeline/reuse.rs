@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_stage_is_done_again_where_it_or_one_before_reads_another_setting() {
-        let all = ["choose", "map", "walk", "latent"];
+        let all = ["choose", "map", "walk", "refine", "latent"];
         let decoder = "decoder = [\"frozen\", \"low-rank:2\"]";
         let fixed = format!("[latent]\n{decoder}\n");
         assert_eq!(taken("", ""), all);
@@ -105,9 +105,10 @@ mod tests {
         assert_eq!(taken("", "[walk]\nsteps = 3"), [""; 0]);
         assert_eq!(taken("", "[walk]\nmaps = 2"), [""; 0]);
         assert_eq!(taken("", "[walk]\nparticles = 32"), all[..2]);
-        assert_eq!(taken("", "[latent]\ndim = 2"), all[..3]);
-        assert_eq!(taken("", &fixed), all[..3]);
-        assert_eq!(taken("", "[export]\ncost = 9.0"), all[..3]);
+        assert_eq!(taken("", "[refine]\nsweeps = 9"), [""; 0]);
+        assert_eq!(taken("", "[latent]\ndim = 2"), all[..4]);
+        assert_eq!(taken("", &fixed), all[..4]);
+        assert_eq!(taken("", "[export]\ncost = 9.0"), all[..4]);
         assert_eq!(taken(&fixed, &format!("{fixed}[export]\ncost = 9.0")), all);
     }
 }

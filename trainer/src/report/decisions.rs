@@ -58,6 +58,19 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
         Some(PerLayer::Same(same)) => same.to_string(),
         None => String::new(),
     };
+    // What is sampled is not chosen: a median stands for it.
+    let refined = records.refined.as_ref();
+    let best = format!(
+        "the least cross-validated NLL: {:.4} ± {:.4}",
+        choices.chosen.nll, choices.chosen.standard_error
+    );
+    let (prior, prior_rule) = match refined {
+        Some(refined) if asked.map.prior_precision == Choice::Auto => (
+            format!("about {}", list(&refined.precisions)),
+            format!("sampled; the median of every group ({})", asked.refine.groups),
+        ),
+        _ => (prior, best),
+    };
     let structure = &records.latent.shape.structure;
     let fewest = format!(
         "int4 where that costs at most export.loss = {} nats against int8, else int8",
@@ -72,21 +85,25 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
         decision(
             "prior precision",
             prior,
-            why(
-                &asked.map.prior_precision,
-                "map.prior_precision",
-                &format!(
-                    "the least cross-validated NLL: {:.4} ± {:.4}",
-                    choices.chosen.nll, choices.chosen.standard_error
-                ),
-            ),
+            why(&asked.map.prior_precision, "map.prior_precision", &prior_rule),
         ),
     ];
     if !evidence.schema.task.classifies() {
+        let rule = match refined {
+            Some(_) => "sampled from here: the held-out error of MAP",
+            None => "the held-out error of the best small walk",
+        };
         all.push(decision(
             "noise",
             used.map.noise_std.fixed().map(f32::to_string).unwrap_or_default(),
-            why(&asked.map.noise_std, "map.noise_std", "the held-out error of the best small walk"),
+            why(&asked.map.noise_std, "map.noise_std", rule),
+        ));
+    }
+    if let Some(refined) = refined {
+        all.push(decision(
+            "refinement",
+            format!("{} sweeps of every particle, {} states", refined.sweeps, refined.states),
+            format!("given, not chosen: refine.sweeps; {}", refined.convergence),
         ));
     }
     if records.imported {
@@ -105,10 +122,13 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             why(
                 &asked.walk.drift,
                 "walk.drift",
-                &format!(
-                    "isotropic, unless data-noise is better by more than one standard error{}",
-                    full_walks(&choices.drift_candidates, |walk| walk.drift.to_string())
-                ),
+                &match refined {
+                    Some(_) => "where particles are refined".to_owned(),
+                    None => format!(
+                        "isotropic, unless data-noise is better by more than one standard error{}",
+                        full_walks(&choices.drift_candidates, |walk| walk.drift.to_string())
+                    ),
+                },
             ),
         ),
         decision(
@@ -117,7 +137,10 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
             why(
                 &asked.walk.temperature,
                 "walk.temperature",
-                "the largest whose NLL is within one standard error of the least",
+                match refined {
+                    Some(_) => "the posterior, where particles are refined",
+                    None => "the largest whose NLL is within one standard error of the least",
+                },
             ),
         ),
         decision(

@@ -20,10 +20,13 @@ pub fn codes(evidence: &Evidence) -> Option<Figure> {
     if evidence.records.latent.shape.latent_dim < 2 {
         return None;
     }
-    let particles = &evidence.records.walk.particles;
+    let (particles, refined) =
+        (&evidence.records.walk.particles, evidence.records.refined.is_some());
     let points = |inside: bool| -> Vec<(f64, f64)> {
-        let own = codes.iter().zip(particles).filter(|(_, end)| end.in_valley == inside);
-        own.map(|(code, _)| (code[0].into(), code[1].into())).collect()
+        // Refined states are all of the posterior, wherever the walk of their particle ended.
+        let is_inside = |index: usize| refined || particles[index].in_valley;
+        let own = codes.iter().enumerate().filter(|(index, _)| is_inside(*index) == inside);
+        own.map(|(_, code)| (code[0].into(), code[1].into())).collect()
     };
     let axis = |dimension: usize| {
         let values = codes.iter().map(|code| f64::from(code[dimension]));

@@ -12,10 +12,10 @@ use crate::export::{self, CalibrationRecord};
 use crate::latent::{self, LatentRecord};
 use crate::map;
 use crate::network::Architecture;
+use crate::refine;
 use crate::run_data::DataRecord;
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::task::{Calibration, Thresholds};
-use crate::walk;
 
 /// A finished run, for prediction.
 pub struct Run {
@@ -80,7 +80,7 @@ impl Run {
     /// A stage's file is missing or damaged.
     pub fn particle_predictor(&self) -> anyhow::Result<Predictor> {
         let network = self.architecture()?;
-        let thetas = walk::read(&self.dir, &network, self.config.walk.particles)?;
+        let thetas = refine::read(&self.dir, &network, self.config.walk.particles)?;
         self.networks(network, thetas, |calibration| calibration.particles)
     }
 

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::export::{self, CalibrationRecord, CostCurve, PrecisionRecord};
 use crate::latent::{self, LatentRecord};
 use crate::map;
+use crate::refine::{self, Refined};
 use crate::run_data::{DataRecord, imported_by};
 use crate::run_dir::{REQUESTED, RunDir};
 use crate::trace::Trace;
@@ -25,6 +26,8 @@ pub struct RunRecords {
     pub imported: bool,
     /// `walk.json`.
     pub walk: WalkRecord,
+    /// What came of the refinement; none where particles stay where the walk ended.
+    pub refined: Option<Refined>,
     /// `latent.json`.
     pub latent: LatentRecord,
     /// The decoder's parameters.
@@ -76,6 +79,7 @@ impl RunRecords {
                 latent: latent::read_trace(dir)?,
             },
             walk: WalkRecord::read(dir, particles)?,
+            refined: refine::read_refined(dir)?,
             decoder: latent::read_decoder(dir, &latent.shape)?,
             codes: fits_encoder.then(|| latent::read_codes(dir, &latent.shape)).transpose()?,
             latent,

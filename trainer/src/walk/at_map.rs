@@ -11,7 +11,7 @@ use crate::network::Architecture;
 use crate::run_data::{DataRecord, ROWS};
 use crate::run_dir::{DATA, REQUESTED, RunDir};
 use crate::seal::hexadecimal;
-use crate::{choose, map};
+use crate::{choose, drift, map};
 
 /// Settings and network of a run whose MAP is trained.
 pub struct RunAtMap {
@@ -66,8 +66,19 @@ impl RunAtMap {
         self.config.walk.particles
     }
 
+    /// Whether particles go to rest by second order.
+    pub fn second_order(&self) -> bool {
+        let (rows, batch_rows) = (self.record.split.training.len(), self.config.walk.batch_rows);
+        self.config.refine.sweeps > 0
+            && drift::pays_second_order(&self.architecture, &self.walked, rows, batch_rows)
+    }
+
     /// Checkpoints of the walk.
     pub fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::of(self.config.walk.steps)
+        Checkpoints::of(if self.second_order() {
+            drift::MOST_STEPS
+        } else {
+            self.config.walk.steps
+        })
     }
 }

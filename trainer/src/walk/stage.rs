@@ -93,6 +93,7 @@ impl WalkStage {
             drift: self.choices.chosen.drift,
             temperature: self.choices.chosen.temperature,
             schedule: self.run.config.walk.schedule(),
+            second_order: self.run.second_order(),
             walked: &self.run.walked,
             seed: self.run.record.seed,
         }
@@ -196,7 +197,7 @@ impl WalkStage {
                 drifts: (together * GROUP).min(left),
                 // A group is in memory three times while it is written.
                 held: ((together + 2) * GROUP).min(3 * left).max(held),
-                steps: self.run.config.walk.steps,
+                steps: self.walk().steps(),
             },
         );
         if left > 0 {

@@ -10,6 +10,11 @@ use crate::task::Likelihood;
 /// data-noise walk must end at samples of it.
 #[test]
 fn a_linear_model_walks_to_its_exact_posterior() {
+    walks_to_the_exact_posterior(false);
+    walks_to_the_exact_posterior(true);
+}
+
+fn walks_to_the_exact_posterior(second_order: bool) {
     let linear = Linear::new();
     let (mean, covariance) = (&linear.mean, &linear.covariance);
     let prior_precision = vec![ALPHA; 3];
@@ -21,6 +26,7 @@ fn a_linear_model_walks_to_its_exact_posterior() {
         drift: Drift::DataNoise,
         temperature: 1.0,
         schedule: Schedule { steps: 400, learning_rate: 0.05 },
+        second_order,
         walked: &[true],
         seed: 3,
     };

@@ -715,6 +715,7 @@ fn a_walk_ends_where_the_processors_does_however_it_is_split() {
         drift: Drift::DataNoise,
         temperature: 0.3,
         schedule: Schedule { steps: 80, learning_rate: 0.04 },
+        second_order: false,
         walked: &vec![true; architecture.depth()],
         seed: 8,
     };

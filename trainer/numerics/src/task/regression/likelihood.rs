@@ -10,17 +10,28 @@ pub struct Gaussian {
     pub noise_std: f32,
 }
 
+impl Gaussian {
+    /// Sum of squared residuals of so many rows behind Σ −log p(y | f), nats.
+    pub fn squares(self, nll: f64, rows: usize) -> f64 {
+        2.0 * f64::from(self.noise_std).powi(2) * (nll - constant(self.noise_std) * rows as f64)
+    }
+}
+
+/// −log of a density at its own mean, nats.
+fn constant(noise_std: f32) -> f64 {
+    f64::from(noise_std).ln() + 0.5 * (2.0 * std::f64::consts::PI).ln()
+}
+
 /// Replaces `outputs: [1, rows]` by the gradient of Σ −log p(y | f) and returns that sum, nats.
 pub(super) fn nll_gradient(noise_std: f32, values: &[f32], outputs: &mut [f32]) -> f64 {
     let precision = 1.0 / (noise_std * noise_std);
-    let constant = f64::from(noise_std).ln() + 0.5 * (2.0 * std::f64::consts::PI).ln();
     let mut squares = 0.0f64;
     for (f, &y) in outputs.iter_mut().zip(values) {
         let residual = *f - y;
         squares += f64::from(residual) * f64::from(residual);
         *f = residual * precision;
     }
-    0.5 * f64::from(precision) * squares + constant * values.len() as f64
+    0.5 * f64::from(precision) * squares + constant(noise_std) * values.len() as f64
 }
 
 /// Replaces `outputs: [1, rows]` by the gradient of −log p(ỹ | f), ỹ ~ p(· | f).

@@ -6,12 +6,12 @@ use nalgebra::{Cholesky, DMatrix};
 const BLOCK: usize = 96;
 
 /// L, lower triangular, of A = L Lᵀ.
-pub(super) struct LowerFactor(DMatrix<f64>);
+pub struct LowerFactor(DMatrix<f64>);
 
 impl LowerFactor {
     /// Factors a symmetric `[n, n]` matrix, of which the lower triangle is read; none where it is not
     /// positive definite.
-    pub(super) fn new(mut matrix: DMatrix<f64>) -> Option<Self> {
+    pub fn new(mut matrix: DMatrix<f64>) -> Option<Self> {
         let n = matrix.nrows();
         for start in (0..n).step_by(BLOCK) {
             let width = BLOCK.min(n - start);
@@ -34,12 +34,12 @@ impl LowerFactor {
     }
 
     /// ln det A.
-    pub(super) fn ln_determinant(&self) -> f64 {
+    pub fn ln_determinant(&self) -> f64 {
         self.0.diagonal().iter().map(|d| 2.0 * d.ln()).sum()
     }
 
     /// Replaces `right: [n, columns]` by L⁻¹ `right`.
-    pub(super) fn solve(&self, right: &mut DMatrix<f64>) {
+    pub fn solve(&self, right: &mut DMatrix<f64>) {
         let n = right.nrows();
         for start in (0..n).step_by(BLOCK) {
             let width = BLOCK.min(n - start);
@@ -51,6 +51,11 @@ impl LowerFactor {
             let below = self.0.view((next, start), (rest, width));
             right.rows_mut(next, rest).gemm(-1.0, &below, &solved, 1.0);
         }
+    }
+
+    /// Replaces `right: [n, columns]` by L⁻ᵀ `right`.
+    pub fn solve_transposed(&self, right: &mut DMatrix<f64>) {
+        let _ = self.0.tr_solve_lower_triangular_mut(right);
     }
 }
 

@@ -6,6 +6,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erf_inv;
 
+use crate::descent::TrainingSet;
+use crate::network::{Architecture, outputs};
+use crate::task::Likelihood;
+
 /// Whether chains agree, over the network's outputs at training rows: weights need not, since they can
 /// be permuted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +37,34 @@ impl fmt::Display for Convergence {
     }
 }
 
+/// Training rows whose outputs convergence is judged by.
+const JUDGED_ROWS: usize = 32;
+
+/// Outputs of a network at some training rows, logits centred over the classes, `[functions]`.
+pub fn judged_functions(
+    architecture: &Architecture,
+    set: &TrainingSet,
+    likelihood: Likelihood,
+    theta: &[f32],
+) -> Vec<f64> {
+    let batch = &set.mini_batch(0).batch;
+    let rows = batch.rows().min(JUDGED_ROWS);
+    let judged = batch.select(&(0..rows).collect::<Vec<_>>());
+    let outputs = outputs(architecture, theta, &judged);
+    let mut values: Vec<f64> = outputs.iter().map(|&f| f64::from(f)).collect();
+    if likelihood == Likelihood::CATEGORICAL {
+        let classes = values.len() / rows;
+        for row in 0..rows {
+            let own = (0..classes).map(|class| class * rows + row);
+            let mean = own.clone().map(|at| values[at]).sum::<f64>() / classes as f64;
+            own.for_each(|at| values[at] -= mean);
+        }
+    }
+    values
+}
+
 /// Largest R-hat and smallest effective sample size over functions, of `[chains][draws][functions]`.
-pub(super) fn convergence(chains: &[Vec<Vec<f64>>]) -> (f64, f64) {
+pub fn convergence(chains: &[Vec<Vec<f64>>]) -> (f64, f64) {
     let count = chains[0].first().map_or(0, Vec::len);
     (0..count)
         .into_par_iter()
@@ -80,7 +110,7 @@ fn normal_scores(sequences: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 /// R-hat and effective sample size of one quantity from sequences of one length (Gelman et al. 2013,
 /// equations 11.1 to 11.8, with Geyer's initial monotone sequence).
-pub(super) fn mixing(sequences: &[Vec<f64>]) -> (f64, f64) {
+pub fn mixing(sequences: &[Vec<f64>]) -> (f64, f64) {
     let (m, n) = (sequences.len() as f64, sequences[0].len() as f64);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let means: Vec<f64> = sequences.iter().map(|values| mean(values)).collect();
