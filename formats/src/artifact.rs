@@ -183,6 +183,9 @@ pub enum Factors<'a> {
     LowRank(#[serde(borrow)] LowRank<'a>),
     /// W̃ + Σ_j s_j(z) Ũ_j.
     Dense(DenseFactors<'a>),
+    /// W̃_m, one of several matrices: the network is a mixture. With the feature `mixtures`.
+    #[cfg(feature = "mixtures")]
+    Members(Members<'a>),
 }
 
 /// Right shifts that keep the decoder's arithmetic within its types.
@@ -222,6 +225,21 @@ pub struct DenseFactors<'a> {
     pub projection: Dense<'a>,
     /// Shifts of the steps above.
     pub shifts: Shifts,
+}
+
+/// The layers of a mixture's other networks: a code's modulation m is the member whose weights the layer has. The first
+/// has those of [`Layer::mean`], with whose bits, shifts and activation all others do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members<'a> {
+    /// Members besides the first, 1 to 31.
+    pub others: u8,
+    /// Their weights one after another, each packed as [`Dense::weights`] are.
+    #[serde(borrow)]
+    pub weights: U8s<'a>,
+    /// Their biases, `[others, outputs]`.
+    pub bias: I16s<'a>,
+    /// Multipliers of what scales their accumulators, `[others, outputs]`; none of a [`Activation::Value`].
+    pub multiplier: I16s<'a>,
 }
 
 /// The trunk g: latent code z (units of 1/32, plus 128) → modulation (i8).
@@ -341,23 +359,86 @@ impl Activation<'_> {
     }
 }
 
-impl Factors<'_> {
+impl<'a> Activation<'a> {
+    /// The scaling of the layer's accumulators; none of a [`Self::Value`].
+    pub const fn rescale(&self) -> Option<&Rescale<'a>> {
+        match self {
+            Self::Tanh(rescale)
+            | Self::Relu(rescale)
+            | Self::Logits(rescale)
+            | Self::Linear(rescale) => Some(rescale),
+            Self::HardSwish(swish) => Some(&swish.rescale),
+            Self::Value(_) => None,
+        }
+    }
+
+    /// The activation with other multipliers of the accumulators.
+    #[must_use]
+    pub fn with_multiplier(mut self, multiplier: I16s<'a>) -> Self {
+        match &mut self {
+            Self::Tanh(rescale)
+            | Self::Relu(rescale)
+            | Self::Logits(rescale)
+            | Self::Linear(rescale) => rescale.multiplier = multiplier,
+            Self::HardSwish(swish) => swish.rescale.multiplier = multiplier,
+            Self::Value(_) => {}
+        }
+        self
+    }
+}
+
+impl<'a> Factors<'a> {
+    /// The other members of a mixture; none without the feature `mixtures`, so that the linker leaves out what only they
+    /// need.
+    #[inline]
+    pub const fn members(&self) -> Option<&Members<'a>> {
+        match self {
+            #[cfg(feature = "mixtures")]
+            Self::Members(members) => Some(members),
+            _ => None,
+        }
+    }
+
     /// Number of modulation values that the layer reads.
     pub fn modulations(&self) -> usize {
         match self {
             Self::Frozen => 0,
             Self::LowRank(factors) => usize::from(factors.projection.outputs),
             Self::Dense(factors) => usize::from(factors.count),
+            #[cfg(feature = "mixtures")]
+            Self::Members(_) => 1,
         }
     }
 
-    /// The projection of the layer's input and its shifts; none where frozen.
-    pub fn projection(&self) -> Option<(&Dense<'_>, Shifts)> {
+    /// The projection of the layer's input and its shifts, where there is one.
+    pub fn projection(&self) -> Option<(&Dense<'a>, Shifts)> {
         match self {
             Self::Frozen => None,
+            #[cfg(feature = "mixtures")]
+            Self::Members(_) => None,
             Self::LowRank(factors) => Some((&factors.projection, factors.shifts)),
             Self::Dense(factors) => Some((&factors.projection, factors.shifts)),
         }
+    }
+}
+
+impl<'a> Layer<'a> {
+    /// The weights and the activation of a member of `members`, which are this layer's; of the first where there is no
+    /// such member.
+    #[inline]
+    pub fn member(&self, members: &Members<'a>, member: i8) -> (Dense<'a>, Activation<'a>) {
+        let (mean, activation) = (self.mean, self.activation);
+        let Some(index) = usize::try_from(member).ok().and_then(|member| member.checked_sub(1))
+        else {
+            return (mean, activation);
+        };
+        let outputs = usize::from(mean.outputs);
+        let size = mean.bits.len(mean.inputs.into(), outputs);
+        let (start, first) = (index.saturating_mul(size), index.saturating_mul(outputs));
+        let (weights, bias) =
+            (members.weights.slice(start, size), members.bias.slice(first, outputs));
+        let multiplier = members.multiplier.slice(first, outputs);
+        (Dense { weights, bias, ..mean }, activation.with_multiplier(multiplier))
     }
 }
 

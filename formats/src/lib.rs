@@ -37,8 +37,8 @@
 //! assert_eq!((layer.weight(0, 1), layer.bias.get(0)), (-4, Some(500)));
 //! ```
 //!
-//! No heap, no `std`, no `unsafe`. The feature `maps`, on by default, is for convolutional networks:
-//! without it their files are refused. With the feature `defmt`, [`DecodeError`], [`Field`] and
+//! No heap, no `std`, no `unsafe`. The features `maps` and `mixtures`, on by default, are for convolutional networks and
+//! for mixtures of networks: without them their files are refused. With the feature `defmt`, [`DecodeError`], [`Field`] and
 //! [`CodeSource`] implement `defmt::Format`.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -56,7 +56,7 @@ mod views;
 
 pub use artifact::{
     Activation, Artifact, CodeSource, Codes, Dense, DenseFactors, Factors, HardSwish, Inputs,
-    Layer, LowRank, Normalisation, Output, Provenance, Reading, Rescale, Shifts, Trunk,
+    Layer, LowRank, Members, Normalisation, Output, Provenance, Reading, Rescale, Shifts, Trunk,
 };
 pub use container::{HEADER_LEN, MAGIC, VERSION, decode, encode};
 pub use error::{DecodeError, EncodeError, Field};

@@ -90,6 +90,9 @@ impl Place {
                 groups = window.groups.into();
                 width = window.values(input.channels) / groups;
             }
+            if layer.factors.members().is_some() {
+                return place.block("factors", "no members of a mixture beside maps");
+            }
             place.layer(layer, width, groups, last)?;
             if let Some(skip) = &block.skip {
                 place.skip(skip, &outputs, map)?;
@@ -217,6 +220,8 @@ impl Place {
                 let found = usize::from(factors.projection.outputs);
                 self.length("outputs of the dense factors", found, count * outputs)?;
             }
+            #[cfg(feature = "mixtures")]
+            Factors::Members(members) => self.members(members, layer)?,
         }
         match &layer.activation {
             Activation::Tanh(rescale) | Activation::Relu(rescale) | Activation::Linear(rescale)
@@ -236,6 +241,43 @@ impl Place {
             }
             _ => Err(DecodeError::WrongActivation { layer: self.layer.unwrap_or(0) }),
         }
+    }
+
+    /// The weights of a mixture's other members.
+    #[cfg(feature = "mixtures")]
+    fn members(self, members: &crate::artifact::Members<'_>, layer: &Layer<'_>) -> Checked {
+        let others = usize::from(members.others);
+        self.within("members besides the first", others, 1, MAX_LATENT_DIM - 1)?;
+        let Dense { inputs, outputs, bits, .. } = layer.mean;
+        let bytes = others * bits.len(inputs.into(), outputs.into());
+        self.length("members' weights", members.weights.len(), bytes)?;
+        let rows = others * usize::from(outputs);
+        self.halves("members' biases", members.bias, rows, i16::MIN)?;
+        let scaled = if layer.activation.rescale().is_some() { rows } else { 0 };
+        self.halves("members' multipliers", members.multiplier, scaled, 0)
+    }
+
+    /// Every code of a mixture names members that there are.
+    fn named_members(self, artifact: &Artifact<'_>) -> Checked {
+        let codes = artifact.codes.stored.as_slice();
+        let mut place = 0;
+        for (index, layer) in artifact.layers.iter().enumerate() {
+            if let Some(members) = layer.factors.members() {
+                if artifact.trunk.is_some() {
+                    return self.block("trunk", "none beside the members of a mixture");
+                }
+                let named = codes.iter().skip(place).step_by(artifact.modulations().max(1));
+                let (min, max) = (0, i32::from(members.others));
+                for found in named.map(|&member| i32::from(member)) {
+                    if !(min..=max).contains(&found) {
+                        let field = Self { layer: Some(index as u8) }.field("stored member");
+                        return Err(DecodeError::OutOfRange { field, min, max, found });
+                    }
+                }
+            }
+            place += layer.factors.modulations();
+        }
+        Ok(())
     }
 
     fn projection(self, projection: &Dense<'_>, width: usize, shifts: Shifts) -> Checked {
@@ -310,7 +352,7 @@ impl Place {
         if codes.source == CodeSource::Stored && modulations > 0 && found < expected {
             return Err(DecodeError::TooFewCodes { expected, found });
         }
-        Ok(())
+        if cfg!(feature = "mixtures") { self.named_members(artifact) } else { Ok(()) }
     }
 
     fn trunk(self, trunk: &Trunk<'_>, latent_dim: usize, modulations: usize) -> Checked {

@@ -4,10 +4,10 @@ mod example;
 
 use fiberwalk_formats::{
     Activation, Artifact, CodeSource, DecodeError, EncodeError, F32s, Factors, Field, I16s, Layer,
-    LowRank, Names, Normalisation, Output, Reading, Rescale, U8s, encode,
+    LowRank, Members, Names, Normalisation, Output, Reading, Rescale, U8s, encode,
 };
 
-use example::{Shape, Structure, dense, f32s, i8s, i16s, random, rescale, tiny};
+use example::{Shape, Structure, dense, f32s, i8s, i16s, mixture, random, rescale, tiny};
 
 type Change = fn(&mut Artifact<'static>);
 
@@ -234,6 +234,52 @@ fn dense_factors_must_fill_their_projection() {
     assert!(matches!(count(3), DecodeError::WrongLength { expected: 9, found: 6, .. }));
     assert!(matches!(count(0), DecodeError::OutOfRange { found: 0, .. }));
     assert!(matches!(count(65), DecodeError::OutOfRange { found: 65, .. }));
+}
+
+#[test]
+#[cfg(feature = "mixtures")]
+fn members_must_be_there() {
+    let shape = Shape {
+        features: 2,
+        layers: vec![(3, Structure::Frozen), (2, Structure::Frozen)],
+        tanh: true,
+        latent_dim: 1,
+        trunk: None,
+        stored: 1,
+        regression: false,
+        seed: 3,
+    };
+    let network = random(&shape);
+    let mixture = || mixture(&network, &[0, 1], 2, &[vec![0, 0], vec![2, 1]], 5);
+    assert!(encode(&mixture(), &mut [0; 4096]).is_ok());
+    let refused = |change: fn(&mut Members<'static>)| {
+        after(mixture(), |a| {
+            let Factors::Members(members) = &mut a.layers[0].factors else { unreachable!() };
+            change(members);
+        })
+    };
+    assert!(matches!(refused(|m| m.others = 0), DecodeError::OutOfRange { found: 0, .. }));
+    assert!(matches!(refused(|m| m.others = 3), DecodeError::WrongLength { .. }));
+    assert!(matches!(refused(|m| m.bias = i16s(&[1; 5])), DecodeError::WrongLength { .. }));
+    assert!(matches!(refused(|m| m.multiplier = i16s(&[1])), DecodeError::WrongLength { .. }));
+    assert!(matches!(refused(|m| m.multiplier = i16s(&[-1; 6])), DecodeError::OutOfRange { .. }));
+    for (code, layer, member) in [([3, 0], 0, 3), ([0, 3], 1, 3), ([-1, 0], 0, -1)] {
+        let expected = DecodeError::OutOfRange {
+            field: Field { name: "stored member", layer: Some(layer) },
+            min: 0,
+            max: 2,
+            found: member,
+        };
+        let stored = i8s(&[0, 0, code[0], code[1]]);
+        assert_eq!(after(mixture(), |a| a.codes.stored = stored), expected);
+    }
+    let with_trunk = random(&Shape {
+        layers: vec![(3, Structure::LowRank(1)), (2, Structure::LowRank(1))],
+        trunk: Some(2),
+        ..shape
+    });
+    let trunk = after(mixture(), |a| a.trunk = with_trunk.trunk);
+    assert!(matches!(trunk, DecodeError::WrongBlock { field: Field { name: "trunk", .. }, .. }));
 }
 
 #[test]

@@ -171,7 +171,8 @@ impl<'a> Model<'a> {
         Ok((session.finish()?, samples))
     }
 
-    /// One deterministic pass with the mean weights: the price to compare samples with.
+    /// One deterministic pass with the mean weights, of a mixture those of its first member: the price to compare
+    /// samples with.
     ///
     /// # Errors
     /// As [`Self::predict`].

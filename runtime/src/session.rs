@@ -1,12 +1,12 @@
 //! One prediction in steps: what all samples share, then sample after sample, then the summary.
 
 use bytemuck::must_cast_slice_mut;
-use fiberwalk_formats::{MAX_SAMPLES, padded};
+use fiberwalk_formats::{Activation, Layer, MAX_SAMPLES, Members, padded};
 
 use crate::codes::{Codes, Draw};
 use crate::error::PredictError;
 use crate::input::{Feature, quantise};
-use crate::kernels::{activate, add_factors, dense, head, head_mut, modulation, project};
+use crate::kernels::{activate, add_factors, affine, dense, head, head_mut, modulation, project};
 use crate::model::Model;
 use crate::moments::Moments;
 use crate::prediction::Prediction;
@@ -105,6 +105,10 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
             {
                 let out = &mut *scratch.shared_projection;
                 project(projection, inputs, shifts, scratch.shared_sums, out);
+            }
+            if index == self.boundary && layer.factors.members().is_some() {
+                // Every sample multiplies by weights of its own what lies in `shared`.
+                return;
             }
             let sums = head_mut(scratch.shared_sums, layer.mean.outputs.into());
             dense(&layer.mean, inputs, sums);
@@ -213,24 +217,55 @@ impl<'m, 'a, 's> Session<'m, 'a, 's> {
         };
         let scratch = &mut self.scratch;
         let mut modulation = stored.unwrap_or(scratch.modulation);
+        let (mut activation, mut of_member);
         let mut sums = head_mut(scratch.sums, layer.mean.outputs.into());
-        sums.iter_mut().zip(&*scratch.shared_sums).for_each(|(sum, &shared)| *sum = shared);
-        if self.boundary < layers.len() {
-            let projection = &*scratch.shared_projection;
-            modulation = add_factors(&layer.factors, projection, modulation, scratch.factors, sums);
+        if let (Some(members), true) = (layer.factors.members(), self.boundary < layers.len()) {
+            let inputs = head(scratch.shared, padded(layer.mean.inputs.into()));
+            (of_member, modulation) = multiply_member(layer, members, modulation, inputs, sums);
+            activation = &of_member;
+        } else {
+            activation = &layer.activation;
+            sums.iter_mut().zip(&*scratch.shared_sums).for_each(|(sum, &shared)| *sum = shared);
+            if self.boundary < layers.len() {
+                let (factors, v) = (&layer.factors, &mut *scratch.factors);
+                modulation = add_factors(factors, scratch.shared_projection, modulation, v, sums);
+            }
         }
         for next in later {
-            activate(&layer.activation, sums, scratch.activations);
+            activate(activation, sums, scratch.activations);
             layer = next;
             let inputs = head(scratch.activations, padded(layer.mean.inputs.into()));
+            if let Some(members) = layer.factors.members() {
+                sums = head_mut(scratch.sums, layer.mean.outputs.into());
+                (of_member, modulation) = multiply_member(layer, members, modulation, inputs, sums);
+                activation = &of_member;
+                continue;
+            }
             if let Some((projection, shifts)) = layer.factors.projection() {
                 project(projection, inputs, shifts, scratch.sums, scratch.projection);
             }
+            activation = &layer.activation;
             sums = head_mut(scratch.sums, layer.mean.outputs.into());
             dense(&layer.mean, inputs, sums);
-            let projection = &*scratch.projection;
-            modulation = add_factors(&layer.factors, projection, modulation, scratch.factors, sums);
+            let (factors, v) = (&layer.factors, &mut *scratch.factors);
+            modulation = add_factors(factors, scratch.projection, modulation, v, sums);
         }
-        self.moments.add(&layer.activation, sums, scratch.mean, self.watched);
+        self.moments.add(activation, sums, scratch.mean, self.watched);
     }
+}
+
+/// The accumulators of a layer with the weights of the member that the first modulation names. Returns its activation
+/// and the modulations of the layers that follow.
+#[inline(never)]
+fn multiply_member<'a, 'm>(
+    layer: &Layer<'a>,
+    members: &Members<'a>,
+    modulation: &'m [i8],
+    inputs: &[u8],
+    sums: &mut [i32],
+) -> (Activation<'a>, &'m [i8]) {
+    let (&member, later) = modulation.split_first().unwrap_or((&0, &[]));
+    let (weights, activation) = layer.member(members, member);
+    affine(&weights, inputs, sums);
+    (activation, later)
 }

@@ -15,7 +15,8 @@ use fiberwalk_runtime::{
 use proptest::prelude::*;
 
 use example::{
-    Shape, Structure, convolutional, dense, f32s, i8s, random, random_maps, rescale, tiny, to_bytes,
+    Shape, Structure, convolutional, dense, f32s, i8s, mixture, named_by, random, random_maps,
+    rescale, tiny, to_bytes,
 };
 
 /// What a scratch buffer may hold before it is used.
@@ -218,6 +219,67 @@ fn the_standard_error_is_that_of_the_mean() {
         spread_out += u32::from(expected > 1e-5);
     }
     assert!(spread_out > 3, "{spread_out}");
+}
+
+/// Every code of a mixture predicts what the network that it names does, bit for bit, and a pass with the mean weights
+/// is the first member's.
+#[test]
+#[cfg(feature = "mixtures")]
+fn a_mixture_has_its_members() {
+    for seed in 0..200u64 {
+        let regression = seed % 3 == 0;
+        let outputs = if regression { 1 } else { 4 };
+        let widths = [1 + (seed as usize * 7) % 9, 1 + (seed as usize * 5) % 11, outputs];
+        let network = random(&Shape {
+            features: 1 + seed as usize % 6,
+            layers: widths.iter().map(|&width| (width, Structure::Frozen)).collect(),
+            tanh: seed % 2 == 0,
+            latent_dim: 1,
+            trunk: None,
+            stored: 1,
+            regression,
+            seed,
+        });
+        let layers: &[usize] = match seed % 4 {
+            0 | 1 => &[0, 1, 2],
+            2 => &[1, 2],
+            _ => &[0, 2],
+        };
+        let others = 1 + (seed % 5) as u8;
+        let member = |code: usize, layer: usize| ((code * 3 + layer) % (others as usize + 1)) as i8;
+        let codes: Vec<Vec<i8>> =
+            (0..7).map(|code| layers.iter().map(|&layer| member(code, layer)).collect()).collect();
+        let mixture = mixture(&network, layers, others, &codes, seed + 1);
+        let file = to_bytes(&mixture);
+        let model = Model::from_bytes(&file).expect("a valid file");
+        let (mut memory, input) = (scratch(&model), vec![0.75; model.input_len()]);
+        for (index, code) in codes.iter().enumerate() {
+            let mut session = Session::begin(&model, &input, &mut memory).expect("a session");
+            session.add_sample(&mut From(index)).expect("a stored code");
+            let found = session.finish().expect("one sample");
+            let file = to_bytes(&named_by(&mixture, code));
+            let named = Model::from_bytes(&file).expect("a valid file");
+            let mut memory = scratch(&named);
+            let expected = named.predict(&input, &mut Stored, 1, &mut memory).expect("a sample");
+            assert_eq!(found, expected, "{seed}, code {code:?}");
+        }
+        let file = to_bytes(&network);
+        let first = Model::from_bytes(&file).expect("a valid file");
+        let mut other = scratch(&first);
+        assert_eq!(
+            model.predict_mean(&input, &mut memory).expect("a pass"),
+            first.predict_mean(&input, &mut other).expect("a pass")
+        );
+    }
+}
+
+/// Stored codes from one on.
+struct From(usize);
+
+impl Codes for From {
+    fn draw(&mut self, sample: usize, _latent: &mut [i8]) -> Draw {
+        Draw::Stored(self.0 + sample)
+    }
 }
 
 /// The largest sums that the limits allow, of both signs: nothing overflows.

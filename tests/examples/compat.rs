@@ -17,7 +17,7 @@ struct Kind {
     export: &'static str,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         name: "tanh-low-rank-int8",
         data: "waves.csv",
@@ -41,6 +41,14 @@ const KINDS: [Kind; 6] = [
         network: "hidden = [10]",
         decoder: r#"["dense:2", "dense:2"]"#,
         export: "weight_bits = [8, 8]\nfactor_bits = 8\ncodes = \"stored\"",
+    },
+    Kind {
+        name: "mixture",
+        data: "waves.csv",
+        target: "kind",
+        network: "hidden = [9, 7]",
+        decoder: r#"["members:3", "members:3", "members:3"]"#,
+        export: "weight_bits = [8, 4, 8]\ncodes = \"stored\"",
     },
     Kind {
         name: "number-drawn",

@@ -130,7 +130,7 @@ fn file(index: usize, model: &Model<Architecture>) -> anyhow::Result<Vec<u8>> {
     let shape = DecoderShape { architecture, structure, latent_dim };
     let mut rng = stream(index as u64, Purpose::Decoder, 0);
     let theta = shape.architecture.initialise(&mut rng);
-    let decoder = shape.initialise(&theta, &mut rng);
+    let decoder = shape.initialise(&[theta], &mut rng);
     let (inputs, outputs) = (shape.architecture.inputs(), shape.architecture.outputs());
     let x: Vec<f32> = (0..inputs * ROWS).map(|_| StandardNormal.sample(&mut rng)).collect();
     let sampled = draw_modulations(&shape, &decoder, STORED, index as u64);

@@ -85,12 +85,26 @@ fn arguments_and_settings_that_make_no_sense() {
         ("range.toml", b"[calibration]\ncoverage = 1.5\n"),
         ("depth.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"low-rank:2\"]\n"),
         ("frozen.toml", b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"frozen\", \"frozen\"]\n"),
+        (
+            "uneven.toml",
+            b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"members:2\", \"members:3\"]\n",
+        ),
+        (
+            "drawn.toml",
+            b"[network]\nhidden = [8]\n[latent]\ndecoder = [\"frozen\", \"members:2\"]\n\
+              [export]\ncodes = \"normal\"\n",
+        ),
+        (
+            "many.toml",
+            b"[network]\nhidden = [8]\n[walk]\nparticles = 4\n[latent]\n\
+              decoder = [\"members:8\", \"members:8\"]\n",
+        ),
         ("broken.toml", b"[walk\n"),
         ("bytes.toml", b"[export]\ninput = \"u8\"\n"),
         ("bits.toml", b"[export]\nweight_bits = [8, 5, 8]\n"),
         ("half.csv", table("0.5,1,red\n").as_bytes()),
     ]);
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 15] = [
         ("train none.csv --target class --out run", &["none.csv"]),
         ("train data.csv --target colour --out run", &["`colour`", "a", "b", "class"]),
         ("train data.csv --target class --out run --config none.toml", &["none.toml"]),
@@ -113,6 +127,18 @@ fn arguments_and_settings_that_make_no_sense() {
         (
             "train data.csv --target class --out run --config frozen.toml",
             &["latent.decoder", "frozen"],
+        ),
+        (
+            "train data.csv --target class --out run --config uneven.toml",
+            &["latent.decoder", "members:2, members:3", "as many members"],
+        ),
+        (
+            "train data.csv --target class --out run --config drawn.toml",
+            &["latent.decoder", "frozen, members:2", "stored codes"],
+        ),
+        (
+            "train data.csv --target class --out run --config many.toml",
+            &["latent.decoder", "members:8, members:8", "no more members than particles"],
         ),
         (
             "train data.csv --target class --out run --config broken.toml",

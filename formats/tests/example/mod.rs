@@ -4,9 +4,9 @@
 
 use fiberwalk_formats::{
     Activation, Artifact, Bits, Block, Blocks, CodeSource, Codes, Dense, DenseFactors, F32s,
-    Factors, Geometry, HEADER_LEN, HardSwish, I8s, I16s, Inputs, Layer, LowRank, MAGIC, Names,
-    Normalisation, Output, Padding, Pool, PoolKind, Provenance, Reading, Rescale, Shape as Map,
-    Shifts, Skip, Trunk, U8s, VERSION, Window, encode, pack,
+    Factors, Geometry, HEADER_LEN, HardSwish, I8s, I16s, Inputs, Layer, LowRank, MAGIC, Members,
+    Names, Normalisation, Output, Padding, Pool, PoolKind, Provenance, Reading, Rescale,
+    Shape as Map, Shifts, Skip, Trunk, U8s, VERSION, Window, encode, pack,
 };
 
 /// The file of `SPEC.md`: two features, two tanh units, two classes, one low-rank factor.
@@ -304,6 +304,63 @@ impl Random {
         artifact.scratch_len = artifact.required_scratch() as u32;
         artifact
     }
+}
+
+/// A mixture whose first member is a network of frozen layers: `layers` are the places of those that have `others`
+/// besides, with random numbers in them; every code names a member of each.
+pub fn mixture(
+    network: &Artifact<'static>,
+    layers: &[usize],
+    others: u8,
+    codes: &[Vec<i8>],
+    seed: u64,
+) -> Artifact<'static> {
+    let mut rng = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut artifact = network.clone();
+    for &place in layers {
+        let layer = &mut artifact.layers[place];
+        let Dense { inputs, outputs, bits, .. } = layer.mean;
+        let count = usize::from(others);
+        let rows = count * usize::from(outputs);
+        let scaled = if layer.activation.rescale().is_some() { rows } else { 0 };
+        layer.factors = Factors::Members(Members {
+            others,
+            weights: U8s::new(rng.i8s(count * bits.len(inputs.into(), outputs.into())).bytes()),
+            bias: rng.i16s(rows, i16::MIN),
+            multiplier: rng.i16s(scaled, 0),
+        });
+    }
+    artifact.codes.source = CodeSource::Stored;
+    artifact.codes.samples = codes.len() as u16;
+    artifact.codes.stored = i8s(&codes.concat());
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    artifact
+}
+
+/// The network of frozen layers that a code of a mixture names.
+pub fn named_by(mixture: &Artifact<'static>, code: &[i8]) -> Artifact<'static> {
+    let mut artifact = mixture.clone();
+    let mut code = code.iter();
+    for layer in &mut artifact.layers {
+        let Factors::Members(members) = layer.factors else { continue };
+        layer.factors = Factors::Frozen;
+        let member = *code.next().expect("one a layer") as usize;
+        let Some(place) = member.checked_sub(1) else { continue };
+        let (others, outputs) = (usize::from(members.others), usize::from(layer.mean.outputs));
+        let bytes = members.weights.bytes();
+        let each = bytes.len() / others;
+        layer.mean.weights = U8s::new(&bytes[place * each..(place + 1) * each]);
+        let own = |all: I16s<'static>| {
+            let values: Vec<i16> = all.iter().skip(place * outputs).take(outputs).collect();
+            i16s(&values)
+        };
+        layer.mean.bias = own(members.bias);
+        layer.activation = layer.activation.with_multiplier(own(members.multiplier));
+    }
+    artifact.codes.stored = i8s(&[]);
+    artifact.codes.samples = 1;
+    artifact.scratch_len = artifact.required_scratch() as u32;
+    artifact
 }
 
 /// The file of `artifact`.

@@ -34,7 +34,6 @@ pub(crate) fn add_factors<'m>(
     let (modulation, rest) =
         modulation.split_at_checked(factors.modulations()).unwrap_or((modulation, &[]));
     match factors {
-        Factors::Frozen => {}
         Factors::LowRank(factors) => {
             let v = head_mut(v, padded(modulation.len()));
             if let Some(group) = v.last_chunk_mut::<INPUT_GROUP>() {
@@ -56,6 +55,7 @@ pub(crate) fn add_factors<'m>(
                 *sum += part.wrapping_shr(factors.shifts.sum.unsigned_abs().into());
             }
         }
+        _ => {}
     }
     rest
 }

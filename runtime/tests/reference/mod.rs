@@ -229,7 +229,6 @@ fn affine(layer: &Layer<'_>, x: &[i64], own: Option<&[i64]>) -> Vec<i64> {
         dense(projection, x).iter().map(|&p| saturate(p >> shifts.projection, 16)).collect();
     let modulated = |p: i64, m: i64| round_shift(p * m, shifts.modulation);
     let parts: Vec<i64> = match &layer.factors {
-        Factors::Frozen => unreachable!("it has a projection"),
         Factors::LowRank(factors) => {
             let v: Vec<i64> =
                 p.iter().zip(own).map(|(&p, &m)| saturate(modulated(p, m), 8)).collect();
@@ -250,6 +249,7 @@ fn affine(layer: &Layer<'_>, x: &[i64], own: Option<&[i64]>) -> Vec<i64> {
                 values.map(|v| saturate(v, 16)).sum()
             })
             .collect(),
+        _ => unreachable!("it has a projection"),
     };
     for (sum, part) in sums.iter_mut().zip(parts) {
         let rounds = matches!(layer.factors, Factors::LowRank(_));

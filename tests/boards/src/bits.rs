@@ -10,9 +10,10 @@ macro_rules! file {
 }
 
 /// Models of every kind, small ones and wide ones.
-pub const FILES: [(&str, &[u8]); 11] = [
+pub const FILES: [(&str, &[u8]); 12] = [
     file!("compat/v2/colour-convolutions"),
     file!("compat/v2/frozen"),
+    file!("compat/v2/mixture"),
     file!("compat/v2/number-dense"),
     file!("compat/v2/number-drawn"),
     file!("compat/v2/raw-u8"),

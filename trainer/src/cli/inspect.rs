@@ -136,6 +136,7 @@ fn report<'a>(artifact: &'a Artifact<'a>, total: usize) -> Report<'a> {
                 Factors::Frozen => "frozen".to_owned(),
                 Factors::LowRank(_) => format!("low-rank:{}", layer.factors.modulations()),
                 Factors::Dense(_) => format!("dense:{}", layer.factors.modulations()),
+                Factors::Members(members) => format!("members:{}", 1 + members.others),
             },
             bytes: dense_bytes(&layer.mean) + factor_bytes(&layer.factors),
         })

@@ -2,11 +2,11 @@
 
 use std::iter;
 
-use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Step};
+use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Members, Step};
 use serde::Serialize;
 
 use crate::config::{Choice, Export};
-use crate::decoder::{DecoderShape, LayerDecoder, modulation_len};
+use crate::decoder::{DecoderShape, LatentLaw, LayerDecoder, modulation_len};
 use crate::network::{Architecture, PlacedBlock};
 
 /// Bytes of a bias, as the artifact stores it.
@@ -72,12 +72,16 @@ impl Work {
                 .map_or(0, |(projection, _)| positions * dense_products(projection));
             pass += mean;
             // The products of a first stochastic convolution are not kept for the next sample.
-            if index < first || index == first && convolution.is_none() {
+            // Nor are those of a mixture's members the same.
+            let members = matches!(layer.factors, Factors::Members(_));
+            if index < first || index == first && convolution.is_none() && !members {
                 shared += mean + projection;
             } else {
                 each += mean + projection;
             }
-            each += positions * layer.factors.modulations() * usize::from(layer.mean.outputs);
+            if !members {
+                each += positions * layer.factors.modulations() * usize::from(layer.mean.outputs);
+            }
         }
         Self { deterministic_pass: pass, shared_by_samples: shared, each_sample: each }
     }
@@ -106,6 +110,9 @@ pub fn factor_bytes(factors: &Factors<'_>) -> usize {
     let projection = factors.projection().map_or(0, |(projection, _)| dense_bytes(projection));
     match factors {
         Factors::LowRank(factors) => projection + factors.a.bytes().len(),
+        Factors::Members(Members { weights, bias, multiplier, .. }) => {
+            weights.bytes().len() + bias.bytes().len() + multiplier.bytes().len()
+        }
         _ => projection,
     }
 }
@@ -137,22 +144,39 @@ pub fn decoder_bytes(shape: &DecoderShape, export: &Export) -> usize {
     let matrix = |inputs, outputs, bits: Bits| {
         MATRIX_HEADER + bits.len(inputs, outputs) + BIAS_BYTES * outputs
     };
-    let factors =
-        shape.architecture.layers().zip(&shape.structure).map(|(layer, &decoder)| match decoder {
-            LayerDecoder::Frozen => 0,
-            LayerDecoder::LowRank(rank) => {
-                matrix(layer.inputs, rank, bits) + Bits::Eight.len(rank, layer.outputs)
-            }
-            LayerDecoder::Dense(count) => matrix(layer.inputs, count * layer.outputs, bits),
-        });
+    let weights = |layer: usize| match &export.weight_bits {
+        Choice::Fixed(bits) if bits.get(layer) == Some(&4) => Bits::Four,
+        _ => Bits::Eight,
+    };
+    let layers = shape.architecture.layers().zip(&shape.structure).enumerate();
+    let factors = layers.map(|(index, (layer, &decoder))| match decoder {
+        LayerDecoder::Frozen => 0,
+        LayerDecoder::LowRank(rank) => {
+            matrix(layer.inputs, rank, bits) + Bits::Eight.len(rank, layer.outputs)
+        }
+        LayerDecoder::Dense(count) => matrix(layer.inputs, count * layer.outputs, bits),
+        LayerDecoder::Members(count) => {
+            // Biases and multipliers.
+            let member =
+                weights(index).len(layer.inputs, layer.outputs) + 2 * BIAS_BYTES * layer.outputs;
+            MATRIX_HEADER + (count - 1) * member
+        }
+    });
     // Its outputs have multipliers besides their biases.
     let trunk = shape.trunk();
     let trunk = trunk
-        .layers()
+        .iter()
+        .flat_map(Architecture::layers)
         .map(|layer| matrix(layer.inputs, layer.outputs, Bits::Eight) + BIAS_BYTES * layer.outputs);
     let kept = export.codes.are_drawn() || export.trunk == Choice::Fixed(true);
     let trunk = if kept { trunk.sum() } else { 0 };
-    factors.sum::<usize>() + export.samples * modulation_len(&shape.structure) + trunk
+    let codes = shape.samples(export.samples);
+    let modulations = match shape.law() {
+        LatentLaw::Normal(_) => modulation_len(&shape.structure),
+        // The member of every layer.
+        LatentLaw::UnitVectors(_) => shape.structure.iter().filter(|l| l.is_stochastic()).count(),
+    };
+    factors.sum::<usize>() + codes * modulations + trunk
 }
 
 #[cfg(test)]
@@ -180,7 +204,7 @@ mod tests {
     /// far off.
     #[test]
     fn a_decoder_adds_what_was_predicted_and_not_more() {
-        use LayerDecoder::{Dense, Frozen, LowRank};
+        use LayerDecoder::{Dense, Frozen, LowRank, Members};
         let architecture = Architecture::perceptron(&[7, 20, 3], Activation::Tanh);
         let schema = Schema {
             layout: Layout::Columns((0..7).map(|i| Column::Number(i.to_string())).collect()),
@@ -206,12 +230,17 @@ mod tests {
             seed: 1,
         };
         let network = network.to_bytes().expect("within the limits").len();
-        for structure in
-            [vec![Frozen, LowRank(6)], vec![LowRank(5), Dense(2)], vec![LowRank(16); 2]]
-        {
+        let starts: Vec<Vec<f32>> = (0..4).map(|_| architecture.initialise(&mut rng)).collect();
+        for structure in [
+            vec![Frozen, LowRank(6)],
+            vec![LowRank(5), Dense(2)],
+            vec![LowRank(16); 2],
+            vec![Members(4); 2],
+            vec![Frozen, Members(3)],
+        ] {
             let shape =
                 DecoderShape { architecture: architecture.clone(), structure, latent_dim: 4 };
-            let decoder = shape.initialise(&theta, &mut rng);
+            let decoder = shape.initialise(&starts, &mut rng);
             let sampled = draw_modulations(&shape, &decoder, 12, 5);
             let source = Unquantised {
                 shape: &shape,
@@ -232,7 +261,7 @@ mod tests {
                     coverage: 0.9,
                     latent_dim: 4,
                     source: CodeSource::Stored,
-                    samples: 12,
+                    samples: sampled.len(),
                     reading: None,
                     trunk,
                     seed: 1,

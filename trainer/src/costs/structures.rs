@@ -4,7 +4,7 @@ use super::footprint::decoder_bytes;
 use super::instructions::{Core, Counts, Operation, Operations};
 use super::precision::largest_cost;
 use crate::config::Export;
-use crate::decoder::{DecoderShape, LayerDecoder, Structure};
+use crate::decoder::{DecoderShape, LayerDecoder, Structure, members};
 use crate::network::Architecture;
 use crate::quantise::Precision;
 
@@ -53,7 +53,9 @@ fn dearest(
     let passes = |precision: &Precision| {
         let operations = Operations::planned(decoded, structure, precision, whole);
         let pass = other_pass.unwrap_or(operations.pass);
-        price(operations.of_samples(export.samples)) / price(pass)
+        // A mixture has no more samples than members.
+        let samples = members(structure).map_or(export.samples, |all| all.min(export.samples));
+        price(operations.of_samples(samples)) / price(pass)
     };
     largest_cost(export, decoded.depth(), passes)
 }
@@ -157,6 +159,18 @@ mod tests {
         // Nor does it matter that there is no room at all.
         let none = Export { flash: 1.0, ..export };
         assert!(!affordable_structures(same(&architecture), 4, 0, 800, &none).is_empty());
+    }
+
+    #[test]
+    fn a_mixture_costs_a_pass_a_member() {
+        let architecture = Architecture::perceptron(&[64, 64, 32, 10], Activation::Tanh);
+        let export = Export::default();
+        let passes = |count| cost(same(&architecture), &[LayerDecoder::Members(count); 3], &export);
+        // The input is made bytes once.
+        let each = (passes(8) - passes(2)) / 6.0;
+        assert!((0.7..1.0).contains(&each), "{each}");
+        assert!((passes(4) - passes(2) - 2.0 * each).abs() < 1e-9);
+        assert!((each * 2.0..2.0).contains(&passes(2)), "{}", passes(2));
     }
 
     #[test]

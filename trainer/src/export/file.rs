@@ -64,7 +64,7 @@ impl DecoderExport<'_> {
             },
             inputs: Inputs { names: Names::new(&names), normalisation: normalisation.view() },
             layers: self.quantised.layers().collect(),
-            trunk: self.trunk.then(|| self.quantised.trunk()),
+            trunk: self.quantised.trunk().filter(|_| self.trunk),
             codes: Codes {
                 latent_dim: self.latent_dim as u8,
                 source: self.source,

@@ -16,7 +16,7 @@ use crate::choose::Choices;
 use crate::config::{self, Choice, CodesChoice, Config, PerLayer};
 use crate::costs::{choose_precision, cost};
 use crate::data::evenly;
-use crate::decoder::{DecoderShape, ProbePool, draw_modulations, draw_networks};
+use crate::decoder::{DecoderShape, LatentLaw, ProbePool, draw_modulations, draw_networks};
 use crate::engine::{Draws, Engine, FLOAT_SAMPLES, Predictor};
 use crate::latent::{self, LatentRecord, choose_codes};
 use crate::map;
@@ -103,7 +103,7 @@ impl Training<'_> {
         let rows = self.training_rows();
         let pool = self.probe_source(choices, &rows, particles).for_ranges()?;
         let chosen = self.exportable(shape.clone(), decoder.clone(), &pool)?;
-        let samples = config.export.samples;
+        let samples = shape.samples(config.export.samples);
         let runtime = |precision: &Precision, calibration| -> anyhow::Result<Engine> {
             let thresholds = Thresholds::open(calibration);
             let trunk = config.export.codes.are_drawn();
@@ -179,7 +179,10 @@ impl Training<'_> {
         let affordable = with_trunk.len() as f64 <= config.export.flash * network_bytes as f64;
         let trunk = match config.export.trunk {
             Choice::Fixed(trunk) => trunk,
-            Choice::Auto => affordable || config.export.codes.are_drawn(),
+            Choice::Auto => {
+                let possible = matches!(shape.law(), LatentLaw::Normal(_));
+                possible && affordable || config.export.codes.are_drawn()
+            }
         };
         let bits = PrecisionRecord {
             weight_bits: precision.layers.iter().map(|bits| bits.count()).collect(),
@@ -274,7 +277,7 @@ impl Training<'_> {
             schema: &self.record.schema,
             thresholds,
             coverage: config.calibration.coverage,
-            latent_dim: exportable.shape.latent_dim,
+            latent_dim: exportable.shape.law().dimension(),
             source: match config.export.codes {
                 CodesChoice::Auto | CodesChoice::Stored => CodeSource::Stored,
                 CodesChoice::LowDiscrepancy => CodeSource::LowDiscrepancy,
@@ -326,7 +329,9 @@ impl Training<'_> {
             Ok(CostPoint { samples, nll, bytes: file.len(), passes })
         };
         let curve = |decoder: &Exportable<'_>| -> anyhow::Result<DecoderCurve> {
-            let counts = code_counts(exported_samples).into_iter();
+            // A mixture has no more codes than members.
+            let most = decoder.stored.len();
+            let counts = code_counts(exported_samples).into_iter().filter(|&count| count <= most);
             let points = counts.map(|samples| point(decoder, samples)).collect::<Result<_, _>>()?;
             Ok(DecoderCurve { structure: decoder.shape.structure.clone(), points })
         };

@@ -9,6 +9,7 @@ mod source;
 mod stage;
 
 pub use codes::choose_codes;
+use codes::choose_particles;
 pub use inputs::foreign_weight;
 pub use record::{LatentRecord, read_codes, read_decoder, read_trace};
 pub use source::{PoolRole, ProbeSource};

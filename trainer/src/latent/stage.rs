@@ -9,15 +9,15 @@ use super::kept::KeptFit;
 use super::record::{
     CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
 };
-use super::{PoolRole, ProbeSource, foreign_weight};
+use super::{PoolRole, ProbeSource, choose_particles, foreign_weight};
 use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
 use crate::config::{Choice, Config, Latent};
 use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
 use crate::decoder::{
-    DecoderShape, Fit, Fitted, ProbePool, Refresh, Structure, draw_networks, energy_score,
-    structure_name,
+    DecoderShape, Fit, Fitted, LayerDecoder, ProbePool, Refresh, Structure, draw_networks,
+    energy_score, members, structure_name,
 };
 use crate::descent::{Schedule, is_divergence};
 use crate::drift::first_of;
@@ -26,6 +26,7 @@ use crate::random::{Purpose, stream};
 use crate::refine;
 use crate::run_dir::RunDir;
 use crate::stage::{Stage, Training};
+use crate::task::Share;
 use crate::trace::{Trace, curves};
 
 /// Probes that the decoder is fitted on.
@@ -38,6 +39,8 @@ const MEETINGS: usize = 8;
 /// Fresh probes, and draws at them, that decoder structures are compared on.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
+/// Learning rate of a mixture, whose members start at particles, relative to that of a decoder.
+const MIXTURE_RATE: f32 = 0.1;
 /// Draws from a decoder under way whose mixture is validated, and how often that is.
 const VALIDATION_DRAWS: usize = 32;
 const VALIDATIONS: usize = 10;
@@ -99,7 +102,6 @@ impl Training<'_> {
         };
         let training = source.pool(size, PoolRole::Fit(0))?;
         let fresh = source.pool(TEST_POOL, PoolRole::Test)?;
-        let schedule = self.fit_schedule();
         let stage = self.progress.stage(STAGE.name, structures.len() * config.latent.steps);
         let validation = self.validation(&self.decoded);
         let checkpoints = Checkpoints::of(config.latent.steps);
@@ -110,7 +112,6 @@ impl Training<'_> {
                 stage.validated(validation.nll(&drawn, choices.particle_calibration));
             }
         };
-        let theta = self.initial(maps);
         let scratch = STAGE.scratch(self);
         let fits: Vec<ScoredFit> = structures
             .into_iter()
@@ -122,14 +123,23 @@ impl Training<'_> {
                     latent_dim: config.latent.dim,
                 };
                 let kept = KeptFit::new(&scratch, index);
+                let members = members(&shape.structure);
+                let (rate, reconstruction) = match members {
+                    None => (1.0, config.latent.reconstruction),
+                    // They have no place in a latent space.
+                    Some(_) => (MIXTURE_RATE, 0.0),
+                };
                 let fit = Fit {
                     shape: &shape,
                     pool: &training,
                     refresh,
                     predictive: config.latent.predictive,
                     foreign: self.foreign_weight(),
-                    reconstruction: config.latent.reconstruction,
-                    schedule,
+                    reconstruction,
+                    schedule: Schedule {
+                        steps: config.latent.steps,
+                        learning_rate: rate * config.latent.learning_rate,
+                    },
                     seed: self.seed,
                     keeper: Some(&kept),
                 };
@@ -148,7 +158,14 @@ impl Training<'_> {
                     stage.advance(config.latent.steps);
                     return Ok((shape, fitted, score));
                 }
-                let fitted = fit.run(device, &theta, &checkpoints, &mut watch, &advance)?;
+                let starts = match members {
+                    None => vec![self.initial(maps)],
+                    Some(count) => {
+                        let chosen = choose_particles(&fresh, count);
+                        chosen.into_iter().map(|index| particles[index].clone()).collect()
+                    }
+                };
+                let fitted = fit.run(device, &starts, &checkpoints, &mut watch, &advance)?;
                 let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
                 kept.keep_fitted(&fitted, score)?;
                 debug!(
@@ -181,7 +198,7 @@ impl Training<'_> {
         validate(&shape, &fitted.decoder);
         let functions = all_functions(&fresh);
         let (left, right) = functions.split_at(particles.len() / 2);
-        let between = energy_score(left, right, fresh.len()).0;
+        let between = energy_score(left, Share::Some, right, fresh.len()).0;
         let passes = cost(self.networks(), &shape.structure, &config.export);
         stage.finish(&format!(
             "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
@@ -204,6 +221,7 @@ impl Training<'_> {
     fn structures(&self, network_bytes: usize) -> anyhow::Result<Vec<Structure>> {
         let Config { latent, export, .. } = self.config;
         if let Some(structure) = latent.decoder.fixed() {
+            self.check_mixture(structure)?;
             return Ok(vec![structure.clone()]);
         }
         let first = first_of(&self.walked);
@@ -217,6 +235,33 @@ impl Training<'_> {
             );
         }
         Ok(structures)
+    }
+
+    /// Refuses a mixture that cannot be made: of networks other than those that walked, or of more than there are; with
+    /// maps, for which the format has none; with codes that are drawn.
+    fn check_mixture(&self, structure: &[LayerDecoder]) -> anyhow::Result<()> {
+        let Some(count) = members(structure) else { return Ok(()) };
+        let Config { walk, export, .. } = self.config;
+        let alone = |layer: &LayerDecoder| {
+            matches!(layer, LayerDecoder::Frozen) || *layer == LayerDecoder::Members(count)
+        };
+        let expected = if !structure.iter().all(alone) {
+            "as many members in every layer that is not frozen"
+        } else if self.decoded.blocks.iter().any(|block| block.window.is_some()) {
+            "no members in a network with convolutions"
+        } else if self.architecture != self.decoded {
+            "no members beside latent.hidden: they start at the particles"
+        } else if export.codes.are_drawn() || export.trunk == Choice::Fixed(true) {
+            "stored codes, and no trunk, for the members of a mixture"
+        } else if count > walk.particles {
+            "no more members than particles"
+        } else {
+            return Ok(());
+        };
+        bail!(
+            "configuration field latent.decoder: found {}, expected {expected}",
+            structure_name(structure)
+        )
     }
 
     /// The fits that did not diverge.
@@ -249,11 +294,6 @@ impl Training<'_> {
             _ => told.iter().for_each(|message| self.progress.note(&format!("note: {message}"))),
         }
         Ok(sound)
-    }
-
-    fn fit_schedule(&self) -> Schedule {
-        let latent = &self.config.latent;
-        Schedule { steps: latent.steps, learning_rate: latent.learning_rate }
     }
 
     /// Where probes round the training `rows` are drawn.
@@ -291,7 +331,8 @@ impl Training<'_> {
         }
     }
 
-    /// Energy score of random draws against the particles at probes that were not fitted to.
+    /// Energy score of random draws, or of all members of a mixture, against the particles at probes that were not
+    /// fitted to.
     fn fresh_score(
         &self,
         shape: &DecoderShape,
@@ -302,7 +343,7 @@ impl Training<'_> {
         let device = self.device;
         let mut outputs = device.outputs(&shape.architecture, &thetas, &fresh.probes.batch)?;
         outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
-        Ok(energy_score(&outputs, &all_functions(fresh), fresh.len()).0)
+        Ok(energy_score(&outputs, shape.law().draws(), &all_functions(fresh), fresh.len()).0)
     }
 }
 

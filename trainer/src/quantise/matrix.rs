@@ -98,6 +98,23 @@ impl QuantisedDense {
             .finished()
     }
 
+    /// Packs rows of several matrices, one under another, as so many matrices one after another.
+    pub fn split(mut self, matrices: usize) -> Self {
+        let dense = self.view();
+        let (inputs, outputs) = (self.inputs, self.units.len() / matrices);
+        let size = self.bits.len(inputs, outputs);
+        let mut packed = vec![0; matrices * size];
+        for (matrix, packed) in packed.chunks_exact_mut(size).enumerate() {
+            let rows = matrix * outputs..(matrix + 1) * outputs;
+            let weights: Vec<i8> = rows
+                .flat_map(|row| (0..inputs).map(move |input| dense.weight(row, input)))
+                .collect();
+            pack(self.bits, inputs, &weights, packed);
+        }
+        self.packed = packed;
+        self
+    }
+
     /// Puts int8 weights into the order of a convolution with groups: `[inputs, outputs]`.
     pub fn grouped(mut self) -> Self {
         let dense = self.view();
@@ -125,6 +142,16 @@ impl QuantisedDense {
             (nearest.min(i16::MAX.into()) as i16).to_le_bytes()
         }));
         self
+    }
+
+    /// Returns the first of so many matrices that it was [split](Self::split) into, and weights and biases of the
+    /// others.
+    pub fn view_split(&self, matrices: usize) -> (Dense<'_>, U8s<'_>, I16s<'_>) {
+        let whole = self.view();
+        let outputs = self.units.len() / matrices;
+        let (weights, other_weights) = whole.weights.split_at(self.packed.len() / matrices);
+        let (bias, other_biases) = whole.bias.split_at(outputs);
+        (Dense { outputs: outputs as u16, weights, bias, ..whole }, other_weights, other_biases)
     }
 
     /// Returns it as the artifact holds it.

@@ -11,11 +11,11 @@ use rayon::prelude::*;
 
 use fiberwalk_formats::{
     Activation as QuantisedActivation, Bits, DenseFactors, Factors, Geometry, HARD_SWISH_UNITS,
-    HardSwish, I8s, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, Layer, LowRank,
-    MAX_LEFT_SHIFT, Shifts, TANH_UNITS, Trunk, U8s, pack,
+    HardSwish, I8s, I16s, INPUT_CLIP, INPUT_UNITS, LATENT_UNITS, LOGIT_BITS, Layer, LowRank,
+    MAX_LEFT_SHIFT, Members, Shifts, TANH_UNITS, Trunk, U8s, pack,
 };
 
-use crate::decoder::{DecoderShape, LayerDecoder};
+use crate::decoder::{DecoderShape, LayerDecoder, modulation_len};
 use crate::network::{Activation, Batch, LayerShape, Tape};
 use geometry::{QuantisedGeometry, QuantisedSkip};
 use matrix::{INT16, Input, QuantisedDense, QuantisedRescale, largest_integer, round, row_unit};
@@ -47,8 +47,18 @@ impl Precision {
 
 enum QuantisedFactors {
     Frozen,
-    LowRank { projection: QuantisedDense, a: Vec<u8>, shifts: Shifts },
-    Dense { count: usize, projection: QuantisedDense, shifts: Shifts },
+    LowRank {
+        projection: QuantisedDense,
+        a: Vec<u8>,
+        shifts: Shifts,
+    },
+    Dense {
+        count: usize,
+        projection: QuantisedDense,
+        shifts: Shifts,
+    },
+    /// The layer's mean and scaling have the rows of all members, one member under another.
+    Members(usize),
 }
 
 enum QuantisedOutput {
@@ -71,11 +81,48 @@ struct QuantisedLayer {
 pub struct Quantised {
     geometry: Option<QuantisedGeometry>,
     layers: Vec<QuantisedLayer>,
+    trunk: Option<QuantisedTrunk>,
+    stored: Vec<u8>,
+}
+
+/// The trunk of a normal latent code.
+struct QuantisedTrunk {
     hidden: QuantisedDense,
     hidden_rescale: QuantisedRescale,
     output: QuantisedDense,
     output_rescale: QuantisedRescale,
-    stored: Vec<u8>,
+}
+
+impl QuantisedTrunk {
+    /// Quantises the trunk of `source` to modulations that `gains` bring into their integers; none of a mixture, whose
+    /// codes are all stored.
+    fn new(source: &Unquantised, gains: &[f32]) -> Option<Self> {
+        let shape = source.shape;
+        let trunk = shape.trunk()?;
+        let theta = &source.decoder[shape.trunk_offset()..];
+        let dense = |layer: LayerShape, input: Input| {
+            let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
+            QuantisedDense::per_row(&rows, layer.inputs, input, Bits::Eight)
+        };
+        let mut layers = trunk.layers();
+        let (first, second) = (layers.next(), layers.next());
+        let (Some(first), Some(second)) = (first, second) else {
+            unreachable!("the trunk has two layers")
+        };
+        let hidden = dense(first, Input::signed(1.0 / LATENT_UNITS));
+        let output = dense(second, Input::signed(1.0 / INT8));
+        let to_tanh: Vec<f32> = hidden.units.iter().map(|unit| unit * TANH_UNITS).collect();
+        let to_modulation: Vec<f32> =
+            output.units.iter().zip(gains).map(|(unit, gain)| unit * gain).collect();
+        let hidden_rescale = QuantisedRescale::new(&to_tanh, BYTE + 1.0);
+        let output_rescale = QuantisedRescale::new(&to_modulation, INT8 + 1.0);
+        Some(Self {
+            hidden: hidden.rounded(hidden_rescale.before()),
+            output: output.rounded(output_rescale.before()),
+            hidden_rescale,
+            output_rescale,
+        })
+    }
 }
 
 /// A decoder to quantise, and what its ranges are measured on.
@@ -88,7 +135,7 @@ pub struct Unquantised<'a> {
     pub logits: bool,
     /// Modulations of the codes to store, `[count][modulation_len]`.
     pub stored: &'a [Vec<f32>],
-    /// Modulations of random codes, for ranges.
+    /// Modulations of random codes, for ranges; all of a mixture.
     pub sampled: &'a [Vec<f32>],
     /// Inputs, for ranges: training rows and others, standardised.
     pub batch: &'a Batch,
@@ -116,17 +163,43 @@ impl Quantised {
         let blocks = shape.architecture.blocks.iter();
         for (index, (layer, block)) in shape.architecture.layers().zip(blocks).enumerate() {
             let theta = &source.decoder[..shape.architecture.parameters()];
-            let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
+            let mut rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
+            let place = places.iter().find(|place| place.layer == layer);
+            let members = place.and_then(|place| match place.decoder {
+                LayerDecoder::Members(count) => Some(count),
+                _ => None,
+            });
+            if let (Some(place), Some(_)) = (place, members) {
+                // What is added to the first member makes another one.
+                let first = rows.clone();
+                let added = &source.decoder[place.offset..place.offset + place.size()];
+                rows.extend(added.iter().zip(first.iter().cycle()).map(|(added, own)| own + added));
+            }
             let input = inputs[index];
             let skipped = block.skip.map(|skip| (skip, inputs[skip + 1]));
             let least = skipped.map_or(0.0, |(_, added)| QuantisedSkip::least_unit(added));
             let grouped = block.is_grouped();
             let bits = if grouped { Bits::Eight } else { precision.layers[index] };
-            let mean = QuantisedDense::balanced(&rows, layer.inputs, input, bits, least);
-            let mean = if grouped { mean.grouped() } else { mean };
-            let factors = match places.iter().find(|place| place.layer == layer) {
-                None => QuantisedFactors::Frozen,
-                Some(place) => {
+            let mean = match members {
+                // Members share the unit of a value, which has no scaling.
+                Some(_) if index + 1 == depth && !source.logits => {
+                    let each = rows.chunks_exact(layer.inputs + 1);
+                    let units = each.map(|row| row_unit(row, input.unit, bits));
+                    let unit = units.fold(f32::MIN_POSITIVE, f32::max);
+                    let units = vec![unit; rows.len() / (layer.inputs + 1)];
+                    QuantisedDense::new(&rows, layer.inputs, input, bits, units)
+                }
+                _ => QuantisedDense::balanced(&rows, layer.inputs, input, bits, least),
+            };
+            let mean = match members {
+                Some(members) => mean.split(members),
+                None if grouped => mean.grouped(),
+                None => mean,
+            };
+            let factors = match (place, members) {
+                (None, _) => QuantisedFactors::Frozen,
+                (_, Some(members)) => QuantisedFactors::Members(members),
+                (Some(place), None) => {
                     let span = place.modulation..place.modulation + place.decoder.modulations();
                     let factors = FactorSource {
                         values: &source.decoder[place.offset..place.offset + place.size()],
@@ -180,76 +253,34 @@ impl Quantised {
             skips.push(skipped.map(|(skip, added)| QuantisedSkip::new(skip, added, &mean.units)));
             layers.push(QuantisedLayer { mean, factors, output });
         }
-        let stored = source.stored.iter().flat_map(|modulation| {
-            modulation.iter().zip(&gains).map(|(&s, &gain)| round(s * gain, Bits::Eight) as u8)
-        });
-        let trunk = shape.trunk();
-        let theta = &source.decoder[shape.trunk_offset()..];
-        let dense = |layer: LayerShape, input: Input| {
-            let rows = augmented(&theta[layer.weights()], &theta[layer.biases()], layer);
-            QuantisedDense::per_row(&rows, layer.inputs, input, Bits::Eight)
-        };
-        let mut trunk_layers = trunk.layers();
-        let (first, second) = (trunk_layers.next(), trunk_layers.next());
-        let (Some(first), Some(second)) = (first, second) else {
-            unreachable!("the trunk has two layers")
-        };
-        let hidden = dense(first, Input::signed(1.0 / LATENT_UNITS));
-        let output = dense(second, Input::signed(1.0 / INT8));
-        let to_tanh: Vec<f32> = hidden.units.iter().map(|unit| unit * TANH_UNITS).collect();
-        let to_modulation: Vec<f32> =
-            output.units.iter().zip(&gains).map(|(unit, gain)| unit * gain).collect();
-        let hidden_rescale = QuantisedRescale::new(&to_tanh, BYTE + 1.0);
-        let output_rescale = QuantisedRescale::new(&to_modulation, INT8 + 1.0);
+        let mut stored = Vec::new();
+        for modulation in source.stored {
+            for place in &places {
+                let span = place.modulation..place.modulation + place.decoder.modulations();
+                let own = &modulation[span.clone()];
+                match place.decoder {
+                    // The first member adds nothing to itself.
+                    LayerDecoder::Members(_) => {
+                        stored.push(own.iter().position(|&s| s > 0.5).map_or(0, |at| at as u8 + 1));
+                    }
+                    _ => {
+                        let each = own.iter().zip(&gains[span]);
+                        stored.extend(each.map(|(&s, &gain)| round(s * gain, Bits::Eight) as u8));
+                    }
+                }
+            }
+        }
         Self {
             geometry: QuantisedGeometry::new(&shape.architecture, &skips),
-            stored: stored.collect(),
+            stored,
             layers,
-            hidden: hidden.rounded(hidden_rescale.before()),
-            output: output.rounded(output_rescale.before()),
-            hidden_rescale,
-            output_rescale,
+            trunk: QuantisedTrunk::new(source, &gains),
         }
     }
 
     /// The layers as the artifact holds them.
     pub fn layers(&self) -> impl Iterator<Item = Layer<'_>> {
-        self.layers.iter().map(|layer| Layer {
-            mean: layer.mean.view(),
-            factors: match &layer.factors {
-                QuantisedFactors::Frozen => Factors::Frozen,
-                QuantisedFactors::LowRank { projection, a, shifts } => Factors::LowRank(LowRank {
-                    projection: projection.view(),
-                    a: U8s::new(a),
-                    shifts: *shifts,
-                }),
-                QuantisedFactors::Dense { count, projection, shifts } => {
-                    let projection = projection.view();
-                    Factors::Dense(DenseFactors {
-                        count: *count as u8,
-                        projection,
-                        shifts: *shifts,
-                    })
-                }
-            },
-            activation: match &layer.output {
-                QuantisedOutput::Tanh(rescale) => QuantisedActivation::Tanh(rescale.view()),
-                QuantisedOutput::Relu(rescale) => QuantisedActivation::Relu(rescale.view()),
-                QuantisedOutput::Linear(rescale) => QuantisedActivation::Linear(rescale.view()),
-                QuantisedOutput::HardSwish(rescale, scale, zero) => {
-                    let own = scale.view();
-                    QuantisedActivation::HardSwish(HardSwish {
-                        rescale: rescale.view(),
-                        before: own.before,
-                        multiplier: own.multiplier.get(0).unwrap_or(0),
-                        after: own.after,
-                        zero: *zero,
-                    })
-                }
-                QuantisedOutput::Logits(rescale) => QuantisedActivation::Logits(rescale.view()),
-                QuantisedOutput::Value(unit) => QuantisedActivation::Value(*unit),
-            },
-        })
+        self.layers.iter().map(QuantisedLayer::view)
     }
 
     /// The maps between the layers; none in a network of dense layers.
@@ -257,14 +288,14 @@ impl Quantised {
         self.geometry.as_ref().map(QuantisedGeometry::view)
     }
 
-    /// The trunk as the artifact holds it.
-    pub fn trunk(&self) -> Trunk<'_> {
-        Trunk {
-            hidden: self.hidden.view(),
-            hidden_rescale: self.hidden_rescale.view(),
-            output: self.output.view(),
-            output_rescale: self.output_rescale.view(),
-        }
+    /// The trunk as the artifact holds it; a mixture has none.
+    pub fn trunk(&self) -> Option<Trunk<'_>> {
+        self.trunk.as_ref().map(|trunk| Trunk {
+            hidden: trunk.hidden.view(),
+            hidden_rescale: trunk.hidden_rescale.view(),
+            output: trunk.output.view(),
+            output_rescale: trunk.output_rescale.view(),
+        })
     }
 
     /// Modulations of the stored codes.
@@ -273,7 +304,53 @@ impl Quantised {
     }
 }
 
+impl QuantisedLayer {
+    fn view(&self) -> Layer<'_> {
+        let activation = self.output.view();
+        let (mean, factors) = match &self.factors {
+            QuantisedFactors::Frozen => (self.mean.view(), Factors::Frozen),
+            QuantisedFactors::LowRank { projection, a, shifts } => {
+                let (projection, a, shifts) = (projection.view(), U8s::new(a), *shifts);
+                (self.mean.view(), Factors::LowRank(LowRank { projection, a, shifts }))
+            }
+            QuantisedFactors::Dense { count, projection, shifts } => {
+                let (count, projection, shifts) = (*count as u8, projection.view(), *shifts);
+                (self.mean.view(), Factors::Dense(DenseFactors { count, projection, shifts }))
+            }
+            QuantisedFactors::Members(count) => {
+                let (mean, weights, bias) = self.mean.view_split(*count);
+                let all = activation.rescale().map_or(I16s::default(), |all| all.multiplier);
+                let (first, multiplier) = all.split_at(mean.outputs.into());
+                let others = *count as u8 - 1;
+                let factors = Factors::Members(Members { others, weights, bias, multiplier });
+                return Layer { mean, factors, activation: activation.with_multiplier(first) };
+            }
+        };
+        Layer { mean, factors, activation }
+    }
+}
+
 impl QuantisedOutput {
+    fn view(&self) -> QuantisedActivation<'_> {
+        match self {
+            Self::Tanh(rescale) => QuantisedActivation::Tanh(rescale.view()),
+            Self::Relu(rescale) => QuantisedActivation::Relu(rescale.view()),
+            Self::Linear(rescale) => QuantisedActivation::Linear(rescale.view()),
+            Self::HardSwish(rescale, scale, zero) => {
+                let own = scale.view();
+                QuantisedActivation::HardSwish(HardSwish {
+                    rescale: rescale.view(),
+                    before: own.before,
+                    multiplier: own.multiplier.get(0).unwrap_or(0),
+                    after: own.after,
+                    zero: *zero,
+                })
+            }
+            Self::Logits(rescale) => QuantisedActivation::Logits(rescale.view()),
+            Self::Value(unit) => QuantisedActivation::Value(*unit),
+        }
+    }
+
     /// The shift of accumulators before anything else.
     fn before(&self) -> u8 {
         match self {
@@ -347,7 +424,7 @@ impl Unquantised<'_> {
     /// Largest magnitude of every modulation value under all codes.
     fn largest_modulations(&self) -> Vec<f32> {
         let all = self.stored.iter().chain(self.sampled);
-        let zero = vec![f32::MIN_POSITIVE; self.shape.trunk().outputs()];
+        let zero = vec![f32::MIN_POSITIVE; modulation_len(&self.shape.structure)];
         all.fold(zero, |largest, modulation| {
             largest.iter().zip(modulation).map(|(&l, m)| l.max(HEADROOM * m.abs())).collect()
         })
@@ -363,7 +440,7 @@ impl Unquantised<'_> {
                     let values = &self.decoder[place.offset..place.offset + place.size()];
                     &values[layer.outputs * rank..]
                 }
-                LayerDecoder::Frozen | LayerDecoder::Dense(_) => &[],
+                LayerDecoder::Frozen | LayerDecoder::Dense(_) | LayerDecoder::Members(_) => &[],
             })
         })
     }
@@ -518,7 +595,10 @@ mod tests {
         let shape = DecoderShape { architecture, structure, latent_dim: 3 };
         let mut rng = stream(1, Purpose::Decoder, 0);
         let theta = shape.architecture.initialise(&mut rng);
-        let decoder = shape.initialise(&theta, &mut rng);
+        let mut starts = vec![theta];
+        let mut others = stream(1, Purpose::Decoder, 1);
+        starts.extend((1..4).map(|_| shape.architecture.initialise(&mut others)));
+        let decoder = shape.initialise(&starts, &mut rng);
         let x: Vec<f32> = (0..features * 200).map(|_| StandardNormal.sample(&mut rng)).collect();
         let batch = Batch::from_rows(&x, features);
         let sampled = draw_modulations(&shape, &decoder, 64, 5);
@@ -531,7 +611,7 @@ mod tests {
             series: Series::default(),
         };
         let (mut error, mut spread) = (0.0f64, 0.0f64);
-        for modulation in &sampled[..8] {
+        for modulation in sampled.iter().take(8) {
             let stored = vec![modulation.clone()];
             let source = Unquantised {
                 shape: &shape,
@@ -572,12 +652,14 @@ mod tests {
 
     #[test]
     fn every_kind_of_decoder_survives_quantisation() {
-        use LayerDecoder::{Dense, Frozen, LowRank};
+        use LayerDecoder::{Dense, Frozen, LowRank, Members};
         for activation in [Activation::Tanh, Activation::Relu] {
             for structure in [
                 vec![Frozen, Frozen, LowRank(4)],
                 vec![LowRank(3), LowRank(8), Dense(4)],
                 vec![Dense(2), Frozen, LowRank(2)],
+                vec![Members(4); 3],
+                vec![Frozen, Members(3), Members(3)],
             ] {
                 let network = Architecture::perceptron(&[4, 20, 12, 1], activation);
                 let error =

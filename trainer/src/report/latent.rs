@@ -3,6 +3,7 @@
 use super::evidence::Evidence;
 use super::figure::Figure;
 use super::plot::{Axis, Mark, Plot, QUIET};
+use crate::decoder::LatentLaw;
 use crate::network::{Batch, outputs_of_each, softmax};
 use crate::task::{AnyTask, Classes, Predictions, Targets, classification, regression};
 
@@ -17,7 +18,7 @@ const REACH: f64 = 2.5;
 /// Codes of the particles in the first two dimensions; none where no encoder was fitted.
 pub fn codes(evidence: &Evidence) -> Option<Figure> {
     let codes = evidence.records.codes.as_ref()?;
-    if evidence.records.latent.shape.latent_dim < 2 {
+    if evidence.records.latent.shape.law().dimension() < 2 {
         return None;
     }
     let (particles, refined) =
@@ -57,9 +58,10 @@ pub fn codes(evidence: &Evidence) -> Option<Figure> {
 }
 
 /// The prediction of the rows in most doubt as one coordinate of the code moves and the others stay
-/// zero.
-pub fn axes(evidence: &Evidence) -> Figure {
+/// zero; none of a mixture.
+pub fn axes(evidence: &Evidence) -> Option<Figure> {
     let shape = &evidence.records.latent.shape;
+    let LatentLaw::Normal(_) = shape.law() else { return None };
     let rows = most_doubtful(evidence);
     let curves: Vec<Vec<Vec<(f64, f64)>>> =
         (0..shape.latent_dim.min(MOST_AXES)).map(|axis| follow(evidence, axis, &rows)).collect();
@@ -91,7 +93,7 @@ pub fn axes(evidence: &Evidence) -> Figure {
         }
         figure = figure.beside(plot);
     }
-    figure
+    Some(figure)
 }
 
 /// Indices of the rows that the networks disagree about most.

@@ -57,7 +57,7 @@ pub fn page(evidence: &Evidence) -> anyhow::Result<String> {
                         (training::walk(evidence).html("walk"))
                         @if let Some(fit) = training::fit(evidence) { (fit.html("fit")) }
                         @if let Some(codes) = latent::codes(evidence) { (codes.html("codes")) }
-                        (latent::axes(evidence).html("axes"))
+                        @if let Some(axes) = latent::axes(evidence) { (axes.html("axes")) }
                         (training::hyper_parameters(evidence))
                         (training::structures(evidence))
                         (training::precisions(evidence))

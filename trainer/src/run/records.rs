@@ -2,6 +2,7 @@
 
 use crate::choose::Choices;
 use crate::config::Config;
+use crate::decoder::LatentLaw;
 use crate::export::{self, CalibrationRecord, CostCurve, PrecisionRecord};
 use crate::latent::{self, LatentRecord};
 use crate::map;
@@ -67,8 +68,9 @@ impl RunRecords {
             (data.architecture(&requested)?, data.decoded_architecture(&requested)?);
         let task = &data.schema.task;
         let particles = requested.walk.particles;
-        let fits_encoder = requested.latent.reconstruction > 0.0;
         let latent = LatentRecord::read(dir, &decoded)?;
+        let fits_encoder = requested.latent.reconstruction > 0.0
+            && matches!(latent.shape.law(), LatentLaw::Normal(_));
         Ok(Self {
             config: export::read_config(dir)?,
             choices: Choices::read(dir, network.depth(), task)?,

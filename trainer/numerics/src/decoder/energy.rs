@@ -3,25 +3,31 @@
 use rayon::prelude::*;
 
 use crate::network::vectorised;
+use crate::task::Share;
 
 /// Keeps the norm differentiable where two draws coincide.
 const SMOOTHING: f32 = 1e-10;
 
 /// The energy score of draws D against particles W, averaged over inputs x:
 ///
-/// ES = E‖f_D(x) − f_W(x)‖ − ½ E‖f_D(x) − f_D'(x)‖, D ≠ D'
+/// ES = E‖f_D(x) − f_W(x)‖ − ½ E‖f_D(x) − f_D'(x)‖, D' independent of D
 ///
 /// It is proper: its minimum over the law of D is the law of W (Gneiting & Raftery 2007, eq. 22).
 /// Every set holds `[C, rows]` blocks. Returns the score and its gradient with respect to every
 /// draw.
 pub fn energy_score(
     draws: &[Vec<f32>],
+    of: Share,
     particles: &[Vec<f32>],
     rows: usize,
 ) -> (f64, Vec<Vec<f32>>) {
     let (m, n) = (draws.len(), particles.len());
     let to_particles = 1.0 / (m * n * rows) as f32;
-    let between_draws = -1.0 / (m * (m - 1).max(1) * rows) as f32;
+    let others = match of {
+        Share::Some => (m - 1).max(1),
+        Share::All => m,
+    };
+    let between_draws = -1.0 / (m * others * rows) as f32;
     let scored: Vec<(f64, Vec<f32>)> = draws
         .par_iter()
         .enumerate()
@@ -124,12 +130,12 @@ mod tests {
         let (rows, classes) = (5, 3);
         let mut draws = normals(4, rows * classes, 0.0, 0);
         let particles = normals(6, rows * classes, 0.5, 1);
-        let (_, gradient) = energy_score(&draws, &particles, rows);
+        let (_, gradient) = energy_score(&draws, Share::Some, &particles, rows);
         for (draw, index) in [(0, 0), (1, 7), (3, 14)] {
             let middle = draws[draw][index];
             let mut at = |value: f32| {
                 draws[draw][index] = value;
-                energy_score(&draws, &particles, rows).0
+                energy_score(&draws, Share::Some, &particles, rows).0
             };
             let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
             at(middle);
@@ -140,11 +146,11 @@ mod tests {
     #[test]
     fn the_score_is_least_for_draws_of_the_same_law() {
         let particles = normals(400, 1, 0.0, 0);
-        let same = energy_score(&normals(400, 1, 0.0, 1), &particles, 1).0;
-        let shifted = energy_score(&normals(400, 1, 0.7, 1), &particles, 1).0;
+        let same = energy_score(&normals(400, 1, 0.0, 1), Share::Some, &particles, 1).0;
+        let shifted = energy_score(&normals(400, 1, 0.7, 1), Share::Some, &particles, 1).0;
         let narrow: Vec<Vec<f32>> =
             normals(400, 1, 0.0, 1).into_iter().map(|draw| vec![0.4 * draw[0]]).collect();
-        let narrow = energy_score(&narrow, &particles, 1).0;
+        let narrow = energy_score(&narrow, Share::Some, &particles, 1).0;
         assert!(same < shifted && same < narrow, "{same} {shifted} {narrow}");
     }
 }

@@ -7,13 +7,14 @@ use rand_distr::{Distribution, Uniform};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::draws::standard_normal;
+use super::draws::{standard_normal, unit_vectors};
 use super::passes::DecodedPass;
-use super::{DecoderShape, ProbePool, Probes, columns, energy_score};
+use super::{DecoderShape, LatentLaw, ProbePool, Probes, columns, energy_score};
 use crate::checkpoints::Checkpoints;
 use crate::descent::{Adam, Schedule};
 use crate::network::{Activation, Architecture, Batch, Tape};
 use crate::random::{Purpose, stream};
+use crate::task::Share;
 
 /// Probes whose standardised particle outputs are a particle's fingerprint, the encoder's input.
 const FINGERPRINT_PROBES: usize = 32;
@@ -26,6 +27,8 @@ pub(crate) const PARTICLES: usize = 32;
 /// Probes in a step, and how many of them, the first, are training inputs or near them.
 pub(crate) const PROBES: usize = 192;
 pub(crate) const NEAR_PROBES: usize = PROBES / 2;
+/// Most particles that are encoded.
+const MOST_ENCODED: usize = 64;
 /// Particles encoded and decoded again in a step where λ > 0.
 pub(crate) const RECONSTRUCTIONS: usize = 4;
 
@@ -69,7 +72,7 @@ pub struct Fitted {
     pub decoder: Vec<f32>,
     /// Encoder network and its parameters; none where λ = 0.
     pub encoder: Option<(Architecture, Vec<f32>)>,
-    /// Latent codes of the particles, `[N][k]`; empty where λ = 0.
+    /// Latent codes of the first particles, `[_][k]`; empty where λ = 0.
     pub codes: Vec<Vec<f32>>,
     /// The objective at every checkpoint.
     pub trace: Vec<FitObjective>,
@@ -86,16 +89,16 @@ pub struct FitObjective {
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]` by `fit`, which is given the start and who looks at the decoder at
+    /// Fits from the networks `thetas: [_][P]` by `fit`, which is given the start and who looks at the decoder at
     /// every checkpoint; `watch` is called with it too.
     pub(crate) fn run_by(
         &self,
-        theta: &[f32],
+        thetas: &[Vec<f32>],
         watch: &mut dyn FnMut(&[f32]),
         fit: impl FnOnce(Start, &mut Observer<'_>) -> anyhow::Result<Fitted>,
     ) -> anyhow::Result<Fitted> {
         let mut rng = stream(self.seed, Purpose::Decoder, 0);
-        let decoder = self.shape.initialise(theta, &mut rng);
+        let decoder = self.shape.initialise(thetas, &mut rng);
         let encoder = (self.reconstruction > 0.0).then(|| {
             let architecture = self.encoder_architecture();
             let parameters = architecture.initialise(&mut rng);
@@ -181,13 +184,23 @@ impl Fit<'_> {
     pub(crate) fn draw(&self, rng: &mut Xoshiro256PlusPlus) -> StepDraws {
         let (k, count) = (self.shape.latent_dim, self.pool.particles());
         let probes = self.draw_probes(rng);
-        let codes = spread_codes(k, DRAWS, rng);
+        let codes = match self.shape.law() {
+            LatentLaw::Normal(k) => spread_codes(k, DRAWS, rng),
+            LatentLaw::UnitVectors(count) => unit_vectors(count),
+        };
         let particles = rand::seq::index::sample(rng, count, PARTICLES.min(count)).into_vec();
+        let encoded = self.encoded();
         let reconstruction = (self.reconstruction > 0.0).then(|| ReconstructionDraws {
-            normals: standard_normal(k, count, rng),
-            particles: rand::seq::index::sample(rng, count, RECONSTRUCTIONS.min(count)).into_vec(),
+            normals: standard_normal(k, encoded, rng),
+            particles: rand::seq::index::sample(rng, encoded, RECONSTRUCTIONS.min(encoded))
+                .into_vec(),
         });
         StepDraws { probes, codes, particles, reconstruction }
+    }
+
+    /// Particles that have a code: the first ones, as every step compares all codes with one another.
+    pub(crate) fn encoded(&self) -> usize {
+        self.pool.particles().min(MOST_ENCODED)
     }
 
     /// Weight of the squared error of one output of a reconstructed particle at `probes` probes.
@@ -201,12 +214,12 @@ impl Fit<'_> {
         Architecture::perceptron(&[inputs, ENCODER_WIDTH, self.shape.latent_dim], Activation::Tanh)
     }
 
-    /// Every particle's fingerprint, a batch `[C · probes, N]`.
+    /// The fingerprint of every particle that is encoded, a batch `[C · probes, _]`.
     fn fingerprints(&self) -> Batch {
         let count = FINGERPRINT_PROBES.min(self.pool.len());
         let spacing = self.pool.len() / count;
         let indices: Vec<usize> = (0..count).map(|probe| probe * spacing).collect();
-        let particles: Vec<usize> = (0..self.pool.particles()).collect();
+        let particles: Vec<usize> = (0..self.encoded()).collect();
         let rows = self.pool.functions_at(&particles, &indices).concat();
         Batch::from_rows(&rows, self.shape.architecture.outputs() * count)
     }
@@ -251,9 +264,10 @@ impl Fit<'_> {
         let particles = pool.functions_at(&draws.particles, indices);
         let weights = self.matching_weights();
         let reference = pool.predictive.select(&indices[..weights.len()]);
+        let of = self.shape.law().draws();
         [
-            energy_score(&standardised(outputs, probes), &particles, indices.len()),
-            pool.likelihood.divergence(outputs, indices.len(), &reference, &weights),
+            energy_score(&standardised(outputs, probes), of, &particles, indices.len()),
+            pool.likelihood.divergence(outputs, of, indices.len(), &reference, &weights),
         ]
     }
 
@@ -288,7 +302,7 @@ impl Fit<'_> {
         gradient: &mut [f32],
     ) -> Vec<f32> {
         let Met { pool, indices, probes } = met;
-        let (k, count) = (self.shape.latent_dim, self.pool.particles());
+        let (k, count) = (self.shape.latent_dim, self.encoded());
         let batch = &encoder.fingerprints;
         let mut tape = Tape::default();
         let codes =
@@ -296,7 +310,7 @@ impl Fit<'_> {
         let each = columns(&codes, k, count);
 
         let normals = columns(draws.normals.values(), k, count);
-        let (_, mut d_codes) = energy_score(&each, &normals, 1);
+        let (_, mut d_codes) = energy_score(&each, Share::Some, &normals, 1);
 
         let chosen = &draws.particles;
         let chosen_codes: Vec<f32> =
@@ -444,7 +458,7 @@ pub(crate) struct Start {
 
 /// The encoder while it is fitted.
 pub(crate) struct Encoder {
-    /// Its inputs, `[inputs, N]`.
+    /// Its inputs, `[inputs, _]`.
     pub fingerprints: Batch,
     /// Its network.
     pub architecture: Architecture,
@@ -456,7 +470,7 @@ pub(crate) struct Encoder {
 pub(crate) struct StepDraws {
     /// Probes in the pool; the first half training inputs and near them.
     pub probes: Vec<usize>,
-    /// Latent codes, `[k, M]`.
+    /// Latent codes, `[k, M]`; all of a mixture.
     pub codes: Batch,
     /// Particles that the draws are compared with.
     pub particles: Vec<usize>,
@@ -466,7 +480,7 @@ pub(crate) struct StepDraws {
 
 /// All that is random in a step of the encoder.
 pub(crate) struct ReconstructionDraws {
-    /// Samples of N(0, I), `[k, N]`.
+    /// Samples of N(0, I), as many as there are codes, `[k, _]`.
     pub normals: Batch,
     /// Particles that are encoded and decoded again.
     pub particles: Vec<usize>,
@@ -491,4 +505,65 @@ fn spread_codes(k: usize, count: usize, rng: &mut Xoshiro256PlusPlus) -> Batch {
         })
         .collect();
     Batch::from_rows(&rows, k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LayerDecoder, draw_networks};
+    use super::*;
+    use crate::device::Device;
+    use crate::task::Likelihood;
+
+    /// Particles round three networks that have nothing in common: as many members come close to them, and one network
+    /// with factors does not.
+    #[test]
+    fn a_mixture_stands_for_particles_of_several_modes() {
+        let architecture = Architecture::perceptron(&[1, 6, 1], Activation::Tanh);
+        let mut rng = stream(4, Purpose::Decoder, 0);
+        let modes: Vec<Vec<f32>> = (0..3).map(|_| architecture.initialise(&mut rng)).collect();
+        let particles: Vec<Vec<f32>> = (0..30)
+            .map(|index| {
+                let noise = standard_normal(1, architecture.parameters(), &mut rng);
+                let noise = noise.values().iter().map(|noise| 0.02 * noise);
+                modes[index % 3].iter().zip(noise).map(|(own, noise)| own + noise).collect()
+            })
+            .collect();
+        let inputs: Vec<f32> = (0..512).map(|index| (index % 256) as f32 / 64.0 - 2.0).collect();
+        let batch = Batch::from_rows(&inputs, 1);
+        let values = Device::Cpu.outputs(&architecture, &particles, &batch).expect("the processor");
+        let pool = ProbePool::new(Likelihood::gaussian(0.05), batch, values);
+        let fitted = |structure: Vec<LayerDecoder>| {
+            let shape =
+                DecoderShape { architecture: architecture.clone(), structure, latent_dim: 2 };
+            let fit = Fit {
+                shape: &shape,
+                pool: &pool,
+                refresh: None,
+                predictive: 1.0,
+                foreign: 0.0,
+                reconstruction: 0.0,
+                schedule: Schedule { steps: 300, learning_rate: 0.003 },
+                seed: 5,
+                keeper: None,
+            };
+            let fitted = fit
+                .run(&Device::Cpu, &particles[..3], &Checkpoints::of(300), &mut |_| {}, &|_| {})
+                .expect("the processor");
+            let all: Vec<usize> = (0..pool.len()).collect();
+            let functions = pool.functions_at(&(0..particles.len()).collect::<Vec<_>>(), &all);
+            // Energy distance to the particles' law: what the score is above its least.
+            let least = energy_score(&functions, Share::All, &functions, pool.len()).0;
+            let distance = |thetas: &[Vec<f32>]| {
+                let outputs = Device::Cpu.outputs(&architecture, thetas, &pool.probes.batch);
+                let outputs = standardised(&outputs.expect("the processor"), &pool.probes);
+                energy_score(&outputs, shape.law().draws(), &functions, pool.len()).0 - least
+            };
+            let drawn = draw_networks(&shape, &fitted.decoder, 300, 6);
+            (distance(&particles[..3]), distance(&drawn))
+        };
+        let (start, mixture) = fitted(vec![LayerDecoder::Members(3); 2]);
+        assert!(mixture < start, "{start} {mixture}");
+        let (_, one) = fitted(vec![LayerDecoder::LowRank(2); 2]);
+        assert!(mixture < 0.5 * one, "{mixture} {one}");
+    }
 }

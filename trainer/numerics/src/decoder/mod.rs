@@ -19,6 +19,6 @@ pub use draws::{draw_modulations, draw_networks, standard_normal};
 pub use energy::{energy_score, mean_distance};
 pub use fit::{Fit, FitObjective, Fitted, Keeper, Refresh, State};
 pub use probes::{ProbePool, Probes};
-pub use shape::DecoderShape;
 pub(crate) use shape::columns;
-pub use structure::{LayerDecoder, Structure, modulation_len, structure_name};
+pub use shape::{DecoderShape, LatentLaw};
+pub use structure::{LayerDecoder, Structure, members, modulation_len, structure_name};

@@ -47,7 +47,8 @@ impl<'a> DecodedPass<'a> {
     }
 
     /// Adds the decoder's gradient (in the order of the codes, whatever the threads) where
-    /// `d_outputs: [M][C, probes]` is that of the outputs; returns that of the codes, `[k, M]`.
+    /// `d_outputs: [M][C, probes]` is that of the outputs; returns that of the codes, `[k, M]`, where they go
+    /// through a trunk.
     pub fn backward(self, d_outputs: &[Vec<f32>], gradient: &mut [f32]) -> Vec<f32> {
         let (shape, decoder, shared) = (self.shape, self.decoder, &self.shared);
         let pulled: Vec<_> = self
@@ -83,36 +84,39 @@ impl<'a> DecodedPass<'a> {
     }
 }
 
-/// A pass of codes through the trunk.
+/// A pass of codes through the trunk, where there is one.
 struct TrunkPass {
-    architecture: Architecture,
+    trunk: Option<(Architecture, Tape)>,
     codes: Batch,
-    tape: Tape,
     modulations: Vec<Vec<f32>>,
 }
 
 impl TrunkPass {
     fn forward(shape: &DecoderShape, decoder: &[f32], codes: Batch) -> Self {
-        let architecture = shape.trunk();
+        let Some(architecture) = shape.trunk() else {
+            let modulations = shape.own_modulations(&codes);
+            return Self { trunk: None, codes, modulations };
+        };
         let mut tape = Tape::default();
         let theta = &decoder[shape.trunk_offset()..];
         let values = tape.forward(&architecture, theta, &codes, 0..codes.rows());
         let modulations = columns(values, architecture.outputs(), codes.rows());
-        Self { architecture, codes, tape, modulations }
+        Self { trunk: Some((architecture, tape)), codes, modulations }
     }
 
     fn backward(
-        mut self,
+        self,
         shape: &DecoderShape,
         decoder: &[f32],
         d_modulations: &[Vec<f32>],
         gradient: &mut [f32],
     ) -> Vec<f32> {
-        let offset = shape.trunk_offset();
-        let d_outputs = Batch::from_rows(&d_modulations.concat(), self.architecture.outputs());
         let mut d_codes = Vec::new();
-        self.tape.backward(
-            &self.architecture,
+        let Some((architecture, mut tape)) = self.trunk else { return d_codes };
+        let offset = shape.trunk_offset();
+        let d_outputs = Batch::from_rows(&d_modulations.concat(), architecture.outputs());
+        tape.backward(
+            &architecture,
             &decoder[offset..],
             &self.codes,
             d_outputs.values(),

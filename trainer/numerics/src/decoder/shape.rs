@@ -4,8 +4,9 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::structure::{LayerDecoder, Structure, modulation_len};
+use super::structure::{LayerDecoder, Structure, members, modulation_len};
 use crate::network::{Activation, Architecture, Batch, LayerShape, outputs};
+use crate::task::Share;
 
 /// Width of the trunk's hidden layer.
 const TRUNK_WIDTH: usize = 32;
@@ -22,8 +23,17 @@ pub struct DecoderShape {
     pub architecture: Architecture,
     /// One entry a layer.
     pub structure: Structure,
-    /// Dimension k of the latent code.
+    /// Dimension of a normal latent code.
     pub latent_dim: usize,
+}
+
+/// Law of the latent code z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatentLaw {
+    /// N(0, I) of this dimension, through a trunk.
+    Normal(usize),
+    /// So many unit vectors, all equally likely, which are the modulations: a mixture of networks.
+    UnitVectors(usize),
 }
 
 /// One stochastic layer's place in the decoder's parameters and in the modulation.
@@ -45,18 +55,53 @@ impl FactorPlace {
         match self.decoder {
             LayerDecoder::Frozen => 0,
             LayerDecoder::LowRank(rank) => rank * (self.layer.outputs + self.layer.inputs + 1),
-            LayerDecoder::Dense(count) => count * self.layer.outputs * (self.layer.inputs + 1),
+            LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
+                self.decoder.modulations() * self.layer.outputs * (self.layer.inputs + 1)
+            }
+        }
+    }
+}
+
+impl LatentLaw {
+    /// What draws of the code are of it.
+    pub fn draws(self) -> Share {
+        match self {
+            Self::Normal(_) => Share::Some,
+            Self::UnitVectors(_) => Share::All,
+        }
+    }
+
+    /// Dimension of the code.
+    pub fn dimension(self) -> usize {
+        match self {
+            Self::Normal(dimension) => dimension,
+            Self::UnitVectors(count) => count,
         }
     }
 }
 
 impl DecoderShape {
-    /// The trunk g: z → s, one hidden tanh layer.
-    pub fn trunk(&self) -> Architecture {
-        Architecture::perceptron(
-            &[self.latent_dim, TRUNK_WIDTH, modulation_len(&self.structure)],
-            Activation::Tanh,
-        )
+    /// Law of the latent code.
+    pub fn law(&self) -> LatentLaw {
+        match members(&self.structure) {
+            None => LatentLaw::Normal(self.latent_dim),
+            Some(members) => LatentLaw::UnitVectors(members),
+        }
+    }
+
+    /// Samples that a prediction draws where `samples` are asked for: a mixture has no more than its members.
+    pub fn samples(&self, samples: usize) -> usize {
+        match self.law() {
+            LatentLaw::Normal(_) => samples,
+            LatentLaw::UnitVectors(count) => count.min(samples),
+        }
+    }
+
+    /// The trunk g: z → s, one hidden tanh layer; a mixture has none.
+    pub fn trunk(&self) -> Option<Architecture> {
+        let LatentLaw::Normal(dimension) = self.law() else { return None };
+        let widths = [dimension, TRUNK_WIDTH, modulation_len(&self.structure)];
+        Some(Architecture::perceptron(&widths, Activation::Tanh))
     }
 
     /// The stochastic layers in order.
@@ -83,11 +128,37 @@ impl DecoderShape {
 
     /// Number of parameters of the decoder.
     pub fn parameters(&self) -> usize {
-        self.trunk_offset() + self.trunk().parameters()
+        self.trunk_offset() + self.trunk().map_or(0, |trunk| trunk.parameters())
     }
 
-    /// Initial parameters round `theta: [P]`.
-    pub fn initialise(&self, theta: &[f32], rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    /// Initial parameters: round the first of `thetas: [_][P]`, or as a mixture of as many as it has members.
+    pub fn initialise(&self, thetas: &[Vec<f32>], rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+        match self.law() {
+            LatentLaw::Normal(_) => self.round(&thetas[0], rng),
+            LatentLaw::UnitVectors(count) => self.mixture_of(&thetas[..count]),
+        }
+    }
+
+    /// The mixture of `thetas`.
+    fn mixture_of(&self, thetas: &[Vec<f32>]) -> Vec<f32> {
+        let (first, others) = thetas.split_first().expect("a mixture has members");
+        let mut parameters = first.clone();
+        for place in self.factors() {
+            let (inputs, outputs) = (place.layer.inputs, place.layer.outputs);
+            for other in others {
+                let weights = place.layer.weights();
+                for output in 0..outputs {
+                    let row = weights.start + output * inputs;
+                    let bias = place.layer.biases().start + output;
+                    let own = (row..row + inputs).chain([bias]);
+                    parameters.extend(own.map(|index| other[index] - first[index]));
+                }
+            }
+        }
+        parameters
+    }
+
+    fn round(&self, theta: &[f32], rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
         let mut parameters = theta.to_vec();
         for place in self.factors() {
             let (inputs, outputs) = (place.layer.inputs + 1, place.layer.outputs);
@@ -99,7 +170,7 @@ impl DecoderShape {
                 }));
             };
             match place.decoder {
-                LayerDecoder::Frozen => {}
+                LayerDecoder::Frozen | LayerDecoder::Members(_) => {}
                 LayerDecoder::LowRank(rank) => {
                     normals(outputs * rank, INITIAL_SPREAD / (rank as f32).sqrt());
                     normals(rank * inputs, 1.0 / fan_in);
@@ -110,15 +181,26 @@ impl DecoderShape {
                 }
             }
         }
-        parameters.extend(self.trunk().initialise(rng));
+        parameters.extend(self.trunk().iter().flat_map(|trunk| trunk.initialise(rng)));
         parameters
     }
 
     /// The modulation of every code: `codes` is `[k, M]`, the result `[M][modulation_len]`.
     pub fn modulations(&self, parameters: &[f32], codes: &Batch) -> Vec<Vec<f32>> {
-        let trunk = self.trunk();
-        let values = outputs(&trunk, &parameters[self.trunk_offset()..], codes);
-        columns(&values, trunk.outputs(), codes.rows())
+        match self.trunk() {
+            Some(trunk) => {
+                let values = outputs(&trunk, &parameters[self.trunk_offset()..], codes);
+                columns(&values, trunk.outputs(), codes.rows())
+            }
+            None => self.own_modulations(codes),
+        }
+    }
+
+    /// The modulations of a mixture's codes: of every layer all but the first member's, which is W̃.
+    pub(super) fn own_modulations(&self, codes: &Batch) -> Vec<Vec<f32>> {
+        let stochastic = self.factors().len();
+        let codes = columns(codes.values(), self.law().dimension(), codes.rows());
+        codes.into_iter().map(|code| code[1..].repeat(stochastic)).collect()
     }
 
     /// θ(z) for the modulation s(z): `[P]`.
@@ -141,7 +223,7 @@ impl DecoderShape {
                         }
                     }
                 }
-                LayerDecoder::Dense(_) => {
+                LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
                     for (&s, u) in s.iter().zip(factors.chunks_exact(outputs * (inputs + 1))) {
                         for (output, u) in u.chunks_exact(inputs + 1).enumerate() {
                             let row = &mut weights[output * inputs..(output + 1) * inputs];
@@ -194,9 +276,9 @@ impl DecoderShape {
                         }
                     }
                 }
-                LayerDecoder::Dense(count) => {
+                LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
                     let size = outputs * (inputs + 1);
-                    for j in 0..count {
+                    for j in 0..s.len() {
                         for output in 0..outputs {
                             let start = j * size + output * (inputs + 1);
                             let u = &factors[start..start + inputs + 1];
@@ -239,7 +321,25 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decoder::draw_networks;
     use crate::random::{Purpose, stream};
+
+    #[test]
+    fn a_mixture_decodes_its_members() {
+        let architecture = Architecture::perceptron(&[3, 4, 2], Activation::Tanh);
+        let members: Vec<Vec<f32>> = (0..3)
+            .map(|index| architecture.initialise(&mut stream(9, Purpose::Decoder, index)))
+            .collect();
+        let structure = vec![LayerDecoder::Members(3); 2];
+        let shape = DecoderShape { architecture, structure, latent_dim: 4 };
+        let parameters = shape.initialise(&members, &mut stream(9, Purpose::Decoder, 3));
+        assert_eq!(parameters.len(), shape.parameters());
+        let decoded = draw_networks(&shape, &parameters, 100, 1);
+        for (decoded, member) in decoded.iter().zip(&members) {
+            assert!(decoded.iter().zip(member).all(|(d, m)| (d - m).abs() < 1e-6));
+        }
+        assert_eq!(decoded.len(), members.len());
+    }
 
     #[test]
     fn pull_back_is_the_derivative_of_decode() {
@@ -248,7 +348,7 @@ mod tests {
         let shape = DecoderShape { architecture, structure, latent_dim: 2 };
         let mut rng = stream(5, Purpose::Decoder, 0);
         let theta = shape.architecture.initialise(&mut rng);
-        let parameters = shape.initialise(&theta, &mut rng);
+        let parameters = shape.initialise(std::slice::from_ref(&theta), &mut rng);
         let mut normals = |count: usize| -> Vec<f32> {
             (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
         };

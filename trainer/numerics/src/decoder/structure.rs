@@ -17,6 +17,9 @@ pub enum LayerDecoder {
     /// W̃(z) = W̃ + Σ_j s_j(z) Ũ_j with `count` matrices Ũ_j `[outputs, inputs + 1]`: the paper's
     /// general decoder, for small layers.
     Dense(usize),
+    /// W̃(z) is one of so many matrices W̃_j, all with the same chance, and every such layer has the same j: a mixture
+    /// of networks.
+    Members(usize),
 }
 
 impl LayerDecoder {
@@ -26,6 +29,8 @@ impl LayerDecoder {
             Self::Frozen => 0,
             Self::LowRank(rank) => rank,
             Self::Dense(count) => count,
+            // The first member is W̃, and what another one adds to it is a dense factor.
+            Self::Members(count) => count - 1,
         }
     }
 
@@ -41,6 +46,7 @@ impl fmt::Display for LayerDecoder {
             Self::Frozen => f.write_str("frozen"),
             Self::LowRank(rank) => write!(f, "low-rank:{rank}"),
             Self::Dense(count) => write!(f, "dense:{count}"),
+            Self::Members(count) => write!(f, "members:{count}"),
         }
     }
 }
@@ -57,8 +63,10 @@ impl FromStr for LayerDecoder {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "found \"{text}\", expected \"frozen\", \"low-rank:R\" or \"dense:M\" with R, M from 1 to {}",
-                fiberwalk_formats::MAX_RANK
+                "found \"{text}\", expected \"frozen\", \"low-rank:R\" or \"dense:M\" with R, M from 1 to {}, or \
+                 \"members:M\" with M from 2 to {}",
+                fiberwalk_formats::MAX_RANK,
+                fiberwalk_formats::MAX_LATENT_DIM
             )
         };
         if text == "frozen" {
@@ -72,6 +80,9 @@ impl FromStr for LayerDecoder {
         match kind {
             "low-rank" => Ok(Self::LowRank(size)),
             "dense" => Ok(Self::Dense(size)),
+            "members" if (2..=fiberwalk_formats::MAX_LATENT_DIM).contains(&size) => {
+                Ok(Self::Members(size))
+            }
             _ => Err(expected()),
         }
     }
@@ -87,6 +98,14 @@ impl TryFrom<String> for LayerDecoder {
 
 /// The decoders of all layers, from the input to the output.
 pub type Structure = Vec<LayerDecoder>;
+
+/// Members of the mixture that a structure makes; none where it makes no mixture.
+pub fn members(structure: &[LayerDecoder]) -> Option<usize> {
+    structure.iter().find_map(|layer| match layer {
+        LayerDecoder::Members(count) => Some(*count),
+        _ => None,
+    })
+}
 
 /// A structure for the user: every layer's decoder.
 pub fn structure_name(structure: &[LayerDecoder]) -> String {
@@ -104,10 +123,15 @@ mod tests {
 
     #[test]
     fn names_of_decoders_are_read_back() {
-        for decoder in [LayerDecoder::Frozen, LayerDecoder::LowRank(8), LayerDecoder::Dense(3)] {
+        for decoder in [
+            LayerDecoder::Frozen,
+            LayerDecoder::LowRank(8),
+            LayerDecoder::Dense(3),
+            LayerDecoder::Members(2),
+        ] {
             assert_eq!(decoder.to_string().parse(), Ok(decoder));
         }
-        for wrong in ["low-rank", "low-rank:0", "dense:x", "low-rank:65", "sparse:3"] {
+        for wrong in ["low-rank", "low-rank:0", "dense:x", "low-rank:65", "sparse:3", "members:1"] {
             assert!(wrong.parse::<LayerDecoder>().is_err(), "{wrong}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Device;
 use crate::checkpoints::Checkpoints;
-use crate::decoder::{Fit, Fitted};
+use crate::decoder::{Fit, Fitted, LatentLaw};
 use crate::descent::{Descended, Descent, Particle};
 
 impl Descent<'_> {
@@ -56,7 +56,7 @@ impl Descent<'_> {
 }
 
 impl Fit<'_> {
-    /// Fits from the MAP `theta: [P]`. `watch` is called with the decoder at every checkpoint, `report`
+    /// Fits from the networks `thetas: [_][P]`, a mixture on the processor. `watch` is called with the decoder at every checkpoint, `report`
     /// with the number of steps done since its last call.
     ///
     /// # Errors
@@ -64,12 +64,16 @@ impl Fit<'_> {
     pub fn run(
         &self,
         device: &Device,
-        theta: &[f32],
+        thetas: &[Vec<f32>],
         checkpoints: &Checkpoints,
         watch: &mut dyn FnMut(&[f32]),
         report: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Fitted> {
-        self.run_by(theta, watch, |start, observer| {
+        let device = match self.shape.law() {
+            LatentLaw::Normal(_) => device,
+            LatentLaw::UnitVectors(_) => &Device::Cpu,
+        };
+        self.run_by(thetas, watch, |start, observer| {
             device.compute().fit(self, start, checkpoints, observer, report)
         })
     }

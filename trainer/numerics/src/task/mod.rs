@@ -27,6 +27,15 @@ pub use parts::{
 pub use regression::{Gaussian, NoiseStd, Regression};
 pub use thresholds::Thresholds;
 
+/// What share of its law a set of draws is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Some independent draws: no two of them stand for the same.
+    Some,
+    /// All that the law has, equally likely: the second of two draws is the first as often as any other.
+    All,
+}
+
 /// Smallest probability whose logarithm is taken.
 const SMALLEST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
 
@@ -140,6 +149,7 @@ pub trait Task: Sized {
     fn divergence(
         likelihood: Self::Likelihood,
         draws: &[Vec<f32>],
+        of: Share,
         rows: usize,
         reference: &Self::Predictive,
         weights: &[f32],

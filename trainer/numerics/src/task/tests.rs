@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::*;
 use crate::random::{Purpose, stream};
 
-fn check_divergence(classes: usize, likelihood: Likelihood) {
+fn check_divergence(classes: usize, likelihood: Likelihood, of: Share) {
     let (rows, matched) = (5, 3);
     let mut rng = stream(3, Purpose::Probes, 0);
     let mut normals = |count: usize, len: usize| -> Vec<Vec<f32>> {
@@ -14,13 +14,13 @@ fn check_divergence(classes: usize, likelihood: Likelihood) {
     let reference = likelihood.mixture(normals(6, matched * classes), matched);
     let weights = [1.0, 1.0, 0.3];
     let mut draws = normals(4, rows * classes);
-    let (_, gradient) = likelihood.divergence(&draws, rows, &reference, &weights);
+    let (_, gradient) = likelihood.divergence(&draws, of, rows, &reference, &weights);
     for draw in 0..draws.len() {
         for index in 0..rows * classes {
             let middle = draws[draw][index];
             let mut at = |value: f32| {
                 draws[draw][index] = value;
-                likelihood.divergence(&draws, rows, &reference, &weights).0
+                likelihood.divergence(&draws, of, rows, &reference, &weights).0
             };
             let difference = (at(middle + 1e-2) - at(middle - 1e-2)) / 2e-2;
             at(middle);
@@ -33,8 +33,10 @@ fn check_divergence(classes: usize, likelihood: Likelihood) {
 
 #[test]
 fn gradients_of_divergences_are_those_of_finite_differences() {
-    check_divergence(3, Likelihood::CATEGORICAL);
-    check_divergence(1, Likelihood::gaussian(0.7));
+    for of in [Share::Some, Share::All] {
+        check_divergence(3, Likelihood::CATEGORICAL, of);
+        check_divergence(1, Likelihood::gaussian(0.7), of);
+    }
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl Operations {
                 mean: matrix(layer.outputs, bits),
                 decoder,
                 projection: match decoder {
-                    LayerDecoder::Frozen => None,
+                    LayerDecoder::Frozen | LayerDecoder::Members(_) => None,
                     LayerDecoder::LowRank(rank) => Some(matrix(rank, precision.factors)),
                     LayerDecoder::Dense(count) => {
                         Some(matrix(count * layer.outputs, precision.factors))
@@ -223,8 +223,11 @@ impl Operations {
         let mut pass = std::array::from_fn(|kind| once[kind] + sample[kind]);
         let (mut shared, mut each) = (once, sample);
         for (index, layer) in layers.iter().enumerate() {
-            // Of a first stochastic convolution all but its input is computed anew for every sample.
-            let is_shared = index < first || index == first && layer.convolution.is_none();
+            // Of a first stochastic convolution all but its input is computed anew for every sample, as a layer of a
+            // mixture is.
+            let members = matches!(layer.decoder, LayerDecoder::Members(_));
+            let is_shared =
+                index < first || index == first && layer.convolution.is_none() && !members;
             let products = if is_shared { &mut shared } else { &mut each };
             layer.count_products(products);
             if let Some(projection) = layer.projection {
@@ -312,6 +315,7 @@ impl Layer {
                 Factors::Frozen => LayerDecoder::Frozen,
                 Factors::LowRank(_) => LayerDecoder::LowRank(layer.factors.modulations()),
                 Factors::Dense(_) => LayerDecoder::Dense(layer.factors.modulations()),
+                Factors::Members(members) => LayerDecoder::Members(1 + usize::from(members.others)),
             },
             projection: layer.factors.projection().map(|(projection, _)| Matrix::of(projection)),
             activation: match layer.activation {
@@ -362,7 +366,7 @@ impl Layer {
     fn count_factors(&self, counts: &mut Counts) {
         let outputs = self.mean.outputs;
         match self.decoder {
-            LayerDecoder::Frozen => {}
+            LayerDecoder::Frozen | LayerDecoder::Members(_) => {}
             LayerDecoder::LowRank(rank) => {
                 let product = if rank <= FEW_FACTORS {
                     Operation::FactorProduct

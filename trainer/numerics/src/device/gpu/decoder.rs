@@ -43,7 +43,9 @@ struct LayerWords {
 
 impl<'a> DecodedNetworks<'a> {
     pub fn new(gpu: &Gpu, shape: &'a DecoderShape, draws: usize, rows: usize) -> Self {
-        let (trunk, network) = (shape.trunk(), &shape.architecture);
+        // Mixtures, which have none, are fitted on the processor.
+        let trunk = shape.trunk().expect("a decoder of normal codes");
+        let network = &shape.architecture;
         let largest = |size: fn(LayerShape) -> usize| {
             let sizes = shape.factors().into_iter().map(|place| {
                 let rank = place.decoder.modulations();
@@ -110,7 +112,7 @@ impl<'a> DecodedNetworks<'a> {
         for layer in self.shape.architecture.layers() {
             let place = factors.iter().find(|place| place.layer == layer);
             let entry = match place.map(|place| place.decoder) {
-                Some(LayerDecoder::Dense(_)) => "decode_dense",
+                Some(LayerDecoder::Dense(_) | LayerDecoder::Members(_)) => "decode_dense",
                 _ => "decode_low_rank",
             };
             let size = layer.outputs * (layer.inputs + 1);
@@ -158,7 +160,8 @@ impl<'a> DecodedNetworks<'a> {
                     let groups = [(rank * self.draws).div_ceil(64), 1, 1];
                     program.push(pull("pull_low_rank_modulation", words, groups));
                 }
-                LayerDecoder::Dense(count) => {
+                LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
+                    let count = place.decoder.modulations();
                     let groups = [(outputs * (inputs + 1)).div_ceil(64), count, 1];
                     program.push(pull("pull_dense", words, groups));
                     let groups = [self.draws, count, 1];

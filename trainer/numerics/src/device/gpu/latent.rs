@@ -83,7 +83,7 @@ impl Gpu {
             let mut program = Vec::new();
             self.record_forward(&part.encoder_pass(encoder), &mut program);
             self.run(&program)?;
-            let (k, particles) = (fit.shape.latent_dim, fit.pool.particles());
+            let (k, particles) = (fit.shape.latent_dim, fit.encoded());
             let values = self.read(part.encoded.outputs(), 0..k * particles)?;
             codes = columns(&values, k, particles);
             trained = Some((own.architecture.clone(), parameters(encoder)?));
@@ -169,7 +169,7 @@ impl Layout {
     fn of(fit: &Fit<'_>) -> Self {
         let network = &fit.shape.architecture;
         let (k, count, classes) = (fit.shape.latent_dim, fit.pool.particles(), network.outputs());
-        let encoded = if fit.reconstruction > 0.0 { count } else { 0 };
+        let encoded = if fit.reconstruction > 0.0 { fit.encoded() } else { 0 };
         let chosen = RECONSTRUCTIONS.min(encoded);
         let mut len = 0;
         let mut place = |size: usize| {
@@ -389,7 +389,7 @@ struct Reconstruction<'a> {
 
 impl<'a> Reconstruction<'a> {
     fn new(gpu: &Gpu, fit: &'a Fit<'a>, layout: &'a Layout, encoder: &'a Encoder) -> Self {
-        let (k, count) = (fit.shape.latent_dim, fit.pool.particles());
+        let (k, count) = (fit.shape.latent_dim, fit.encoded());
         let chosen = RECONSTRUCTIONS.min(count);
         let weight = fit.reconstruction_weight(chosen, PROBES);
         Self {
@@ -408,7 +408,7 @@ impl<'a> Reconstruction<'a> {
     }
 
     fn encoder_pass<'b>(&'b self, parameters: &'b Trained) -> Pass<'b> {
-        let shape = [self.encoder.architecture.inputs(), self.fit.pool.particles()];
+        let shape = [self.encoder.architecture.inputs(), self.fit.encoded()];
         Pass {
             architecture: &self.encoder.architecture,
             theta: Parameters { buffer: &parameters.parameters, offset: 0, stride: 0 },
@@ -428,7 +428,7 @@ impl<'a> Reconstruction<'a> {
         program: &mut Vec<Dispatch>,
     ) {
         let Self { fit, layout, networks, functions, chosen, .. } = self;
-        let (k, count) = (fit.shape.latent_dim, fit.pool.particles());
+        let (k, count) = (fit.shape.latent_dim, fit.encoded());
         let pass = self.encoder_pass(encoder);
         gpu.record_forward(&pass, program);
         let codes = self.encoded.outputs();

@@ -783,6 +783,7 @@ fn the_first_steps_of_a_fit_are_those_of_the_processor() {
     ];
     for (architecture, structure, reconstruction) in cases {
         let (architecture, x, likelihood, map, particles) = walked(architecture);
+        let map = [map];
         let draw = |size, number| {
             let batch = probes(&x, architecture.inputs(), size, number);
             let values = Device::Cpu.outputs(&architecture, &particles, &batch)?;

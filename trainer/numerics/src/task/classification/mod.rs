@@ -11,7 +11,7 @@ use fiberwalk_formats::{MAX_INVERSE_TEMPERATURE, Names, Output, TEMPERATURE_BITS
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::{PerRow, Select, Task, Thresholds, Verdicts};
+use super::{PerRow, Select, Share, Task, Thresholds, Verdicts};
 
 pub use likelihood::Categorical;
 pub use predictions::Predictions;
@@ -137,6 +137,7 @@ impl Task for Classification {
     fn divergence(
         _: Categorical,
         draws: &[Vec<f32>],
+        _: Share,
         rows: usize,
         reference: &Predictive,
         weights: &[f32],

@@ -5,7 +5,7 @@ use std::ops::Range;
 use fiberwalk_formats::Output;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::super::{PerRow, Select, Task, Thresholds};
+use super::super::{PerRow, Select, Share, Task, Thresholds};
 use super::{
     AnyTask, Calibration, Categorical, Classes, Classification, Gaussian, Likelihood, Predictions,
     Predictive, Regression, Targets,
@@ -165,11 +165,12 @@ impl Likelihood {
     pub fn divergence(
         self,
         draws: &[Vec<f32>],
+        of: Share,
         rows: usize,
         reference: &Predictive,
         weights: &[f32],
     ) -> (f64, Vec<Vec<f32>>) {
         of_one_task!(T; own: Self = self, reference: Predictive = reference =>
-            T::divergence(own, draws, rows, reference, weights))
+            T::divergence(own, draws, of, rows, reference, weights))
     }
 }

@@ -3,6 +3,8 @@
 use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::super::Share;
+
 /// Normal with the output as mean and this standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gaussian {
@@ -43,9 +45,10 @@ pub(super) fn sampled_gradient(noise_std: f32, outputs: &mut [f32], rng: &mut Xo
 }
 
 /// Half of ((m̂ − m)² + v̂ + σ²) / t + ln 2πt with t = v + σ², where m and v are the draws' mean and
-/// unbiased variance and m̂ and v̂ the reference's.
+/// variance, unbiased where they are some of their law, and m̂ and v̂ the reference's.
 pub(super) fn divergence(
     draws: &[Vec<f32>],
+    of: Share,
     mean: &[f32],
     variance: &[f32],
     weights: &[f32],
@@ -58,7 +61,10 @@ pub(super) fn divergence(
     for (row, weight) in weights.iter().enumerate() {
         let own_mean = draws.iter().map(|draw| draw[row]).sum::<f32>() / count;
         let squares: f32 = draws.iter().map(|draw| (draw[row] - own_mean).powi(2)).sum();
-        let freedom = (count - 1.0).max(1.0);
+        let freedom = match of {
+            Share::Some => (count - 1.0).max(1.0),
+            Share::All => count,
+        };
         let total = squares / freedom + noise;
         let error = (mean[row] - own_mean).powi(2) + variance[row] + noise;
         loss += f64::from(weight * 0.5 * (error / total + (std::f32::consts::TAU * total).ln()));

@@ -12,7 +12,7 @@ use fiberwalk_formats::Output;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::{PerRow, Select, Task, Thresholds, Verdicts};
+use super::{PerRow, Select, Share, Task, Thresholds, Verdicts};
 use crate::metrics::mean;
 
 pub use likelihood::Gaussian;
@@ -123,11 +123,13 @@ impl Task for Regression {
     fn divergence(
         Gaussian { noise_std }: Gaussian,
         draws: &[Vec<f32>],
+        of: Share,
         _: usize,
         reference: &Predictive,
         weights: &[f32],
     ) -> (f64, Vec<Vec<f32>>) {
-        likelihood::divergence(draws, &reference.mean, &reference.variance, weights, noise_std)
+        let (mean, variance) = (&reference.mean, &reference.variance);
+        likelihood::divergence(draws, of, mean, variance, weights, noise_std)
     }
 
     fn nll(predictive: &Predictive, values: &Vec<f32>, noise: NoiseStd) -> Vec<f64> {
