@@ -1,8 +1,8 @@
 //! The checks that make every later step of the runtime total.
 
 use crate::artifact::{
-    Activation, Artifact, CodeSource, Dense, Factors, Layer, Normalisation, Output, Rescale,
-    Shifts, Trunk,
+    Activation, Artifact, CodeSource, Dense, Factors, Layer, Members, Normalisation, Output,
+    Rescale, Shifts, Trunk,
 };
 use crate::error::{DecodeError, Field};
 use crate::geometry::{Block, Geometry, Pool, Shape, Skip, Window};
@@ -203,7 +203,6 @@ impl Place {
         self.dense(&MEAN, &layer.mean, width, groups)?;
         let outputs = usize::from(layer.mean.outputs);
         match &layer.factors {
-            Factors::Frozen => {}
             Factors::LowRank(factors) => {
                 self.projection(&factors.projection, width, factors.shifts)?;
                 let rank = usize::from(factors.projection.outputs);
@@ -220,8 +219,10 @@ impl Place {
                 let found = usize::from(factors.projection.outputs);
                 self.length("outputs of the dense factors", found, count * outputs)?;
             }
-            #[cfg(feature = "mixtures")]
-            Factors::Members(members) => self.members(members, layer)?,
+            _ => {}
+        }
+        if let Some(members) = layer.factors.members() {
+            self.members(members, layer)?;
         }
         match &layer.activation {
             Activation::Tanh(rescale) | Activation::Relu(rescale) | Activation::Linear(rescale)
@@ -244,8 +245,7 @@ impl Place {
     }
 
     /// The weights of a mixture's other members.
-    #[cfg(feature = "mixtures")]
-    fn members(self, members: &crate::artifact::Members<'_>, layer: &Layer<'_>) -> Checked {
+    fn members(self, members: &Members<'_>, layer: &Layer<'_>) -> Checked {
         let others = usize::from(members.others);
         self.within("members besides the first", others, 1, MAX_LATENT_DIM - 1)?;
         let Dense { inputs, outputs, bits, .. } = layer.mean;

@@ -7,7 +7,7 @@ use fiberwalk_formats::{
     LowRank, Members, Names, Normalisation, Output, Reading, Rescale, U8s, encode,
 };
 
-use example::{Shape, Structure, dense, f32s, i8s, i16s, mixture, random, rescale, tiny};
+use example::{Shape, Structure, dense, f32s, frozen, i8s, i16s, mixture, random, rescale, tiny};
 
 type Change = fn(&mut Artifact<'static>);
 
@@ -239,17 +239,7 @@ fn dense_factors_must_fill_their_projection() {
 #[test]
 #[cfg(feature = "mixtures")]
 fn members_must_be_there() {
-    let shape = Shape {
-        features: 2,
-        layers: vec![(3, Structure::Frozen), (2, Structure::Frozen)],
-        tanh: true,
-        latent_dim: 1,
-        trunk: None,
-        stored: 1,
-        regression: false,
-        seed: 3,
-    };
-    let network = random(&shape);
+    let network = frozen(2, &[3, 2], false, 3);
     let mixture = || mixture(&network, &[0, 1], 2, &[vec![0, 0], vec![2, 1]], 5);
     assert!(encode(&mixture(), &mut [0; 4096]).is_ok());
     let refused = |change: fn(&mut Members<'static>)| {
@@ -274,9 +264,14 @@ fn members_must_be_there() {
         assert_eq!(after(mixture(), |a| a.codes.stored = stored), expected);
     }
     let with_trunk = random(&Shape {
+        features: 2,
         layers: vec![(3, Structure::LowRank(1)), (2, Structure::LowRank(1))],
+        tanh: true,
+        latent_dim: 1,
         trunk: Some(2),
-        ..shape
+        stored: 1,
+        regression: false,
+        seed: 3,
     });
     let trunk = after(mixture(), |a| a.trunk = with_trunk.trunk);
     assert!(matches!(trunk, DecodeError::WrongBlock { field: Field { name: "trunk", .. }, .. }));

@@ -225,16 +225,7 @@ fn what_does_not_go_together_is_refused() {
     assert!(matches!(error, DecodeError::WrongBlock { .. }), "{error}");
     let error = broken(|a, _| a.layers[3].activation = Activation::Linear(rescale(&[1; 2], 1)));
     assert_eq!(error, DecodeError::WrongActivation { layer: 3 });
-    let network = example::random(&Shape {
-        features: 4,
-        layers: vec![(2, Structure::Frozen)],
-        tanh: true,
-        latent_dim: 1,
-        trunk: None,
-        stored: 1,
-        regression: false,
-        seed: 3,
-    });
+    let network = example::frozen(4, &[2], false, 3);
     let members = example::mixture(&network, &[0], 1, &[vec![0], vec![1]], 3);
     let error = broken(|a, _| a.layers[3].factors = members.layers[0].factors);
     assert!(matches!(error, DecodeError::WrongBlock { .. }), "{error}");

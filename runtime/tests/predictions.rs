@@ -15,8 +15,8 @@ use fiberwalk_runtime::{
 use proptest::prelude::*;
 
 use example::{
-    Shape, Structure, convolutional, dense, f32s, i8s, mixture, named_by, random, random_maps,
-    rescale, tiny, to_bytes,
+    Shape, Structure, convolutional, dense, f32s, frozen, i8s, mixture, named_by, random,
+    random_maps, rescale, tiny, to_bytes,
 };
 
 /// What a scratch buffer may hold before it is used.
@@ -230,16 +230,7 @@ fn a_mixture_has_its_members() {
         let regression = seed % 3 == 0;
         let outputs = if regression { 1 } else { 4 };
         let widths = [1 + (seed as usize * 7) % 9, 1 + (seed as usize * 5) % 11, outputs];
-        let network = random(&Shape {
-            features: 1 + seed as usize % 6,
-            layers: widths.iter().map(|&width| (width, Structure::Frozen)).collect(),
-            tanh: seed % 2 == 0,
-            latent_dim: 1,
-            trunk: None,
-            stored: 1,
-            regression,
-            seed,
-        });
+        let network = frozen(1 + seed as usize % 6, &widths, regression, seed);
         let layers: &[usize] = match seed % 4 {
             0 | 1 => &[0, 1, 2],
             2 => &[1, 2],

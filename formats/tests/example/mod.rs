@@ -306,6 +306,20 @@ impl Random {
     }
 }
 
+/// A network of frozen layers of these widths, with random numbers in it.
+pub fn frozen(features: usize, widths: &[usize], regression: bool, seed: u64) -> Artifact<'static> {
+    random(&Shape {
+        features,
+        layers: widths.iter().map(|&width| (width, Structure::Frozen)).collect(),
+        tanh: seed.is_multiple_of(2),
+        latent_dim: 1,
+        trunk: None,
+        stored: 1,
+        regression,
+        seed,
+    })
+}
+
 /// A mixture whose first member is a network of frozen layers: `layers` are the places of those that have `others`
 /// besides, with random numbers in them; every code names a member of each.
 pub fn mixture(

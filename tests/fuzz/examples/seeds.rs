@@ -13,7 +13,9 @@ use std::path::Path;
 
 use fiberwalk::internals::import::import;
 
-use example::{Shape, Structure, convolutional, mixture, random, random_maps, tiny, to_bytes};
+use example::{
+    Shape, Structure, convolutional, frozen, mixture, random, random_maps, tiny, to_bytes,
+};
 
 const STRUCTURES: [(&str, Structure); 3] = [
     ("frozen", Structure::Frozen),
@@ -53,16 +55,7 @@ fn artifacts(corpus: &Path) -> std::io::Result<()> {
     fs::create_dir_all(corpus)?;
     fs::write(corpus.join("tiny.fwk"), to_bytes(&tiny()))?;
     fs::write(corpus.join("convolutional.fwk"), to_bytes(&convolutional().0))?;
-    let network = random(&Shape {
-        features: 3,
-        layers: vec![(5, Structure::Frozen), (4, Structure::Frozen), (3, Structure::Frozen)],
-        tanh: true,
-        latent_dim: 1,
-        trunk: None,
-        stored: 1,
-        regression: false,
-        seed: 2,
-    });
+    let network = frozen(3, &[5, 4, 3], false, 2);
     let codes = [vec![0, 0], vec![2, 2], vec![1, 0]];
     fs::write(corpus.join("mixture.fwk"), to_bytes(&mixture(&network, &[0, 2], 2, &codes, 3)))?;
     for seed in 1..=12 {

@@ -13,7 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::{Baseline, Fitted, Problem, Sizes, sizes};
-use crate::posterior::{Convergence, DualAveraging, Potential, convergence, judged_functions};
+use crate::posterior::{Convergence, Potential, convergence, judged_functions};
 use crate::random::{Purpose, stream};
 
 /// Beyond this many parameters chains would not mix within any patience.
@@ -61,6 +61,42 @@ struct Trajectory {
     steps: usize,
     /// Whether its energy was lost on the way.
     diverged: bool,
+}
+
+/// Dual averaging of the logarithm of the step size (Hoffman & Gelman 2014, algorithm 5).
+struct DualAveraging {
+    target: f64,
+    middle: f64,
+    error: f64,
+    log_mean: f64,
+    count: f64,
+}
+
+impl DualAveraging {
+    const GAMMA: f64 = 0.05;
+    const T0: f64 = 10.0;
+    const KAPPA: f64 = 0.75;
+
+    /// Starts at a step size, towards this mean acceptance probability.
+    fn from(step: f64, target: f64) -> Self {
+        Self { target, middle: (10.0 * step).ln(), error: 0.0, log_mean: step.ln(), count: 0.0 }
+    }
+
+    /// Takes in an acceptance probability; returns the next step size.
+    fn next(&mut self, acceptance: f64) -> f64 {
+        self.count += 1.0;
+        let share = 1.0 / (self.count + Self::T0);
+        self.error += share * (self.target - acceptance - self.error);
+        let log = self.middle - self.count.sqrt() / Self::GAMMA * self.error;
+        let share = self.count.powf(-Self::KAPPA);
+        self.log_mean += share * (log - self.log_mean);
+        log.exp()
+    }
+
+    /// Returns the averaged step size, to go on with.
+    fn mean(&self) -> f64 {
+        self.log_mean.exp()
+    }
 }
 
 /// A chain under way.

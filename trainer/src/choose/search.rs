@@ -56,8 +56,6 @@ const NOISE_ROUNDS: usize = 2;
 /// Prior precisions of the hidden layers and of the output layer that sampling starts from: weak ones, as particles come
 /// from wide to narrow and not back.
 const FIRST_PRECISIONS: [f32; 2] = [1.0, 0.3];
-/// Gradient steps of a sweep of the sampler.
-const SWEEP_STEPS: usize = 25;
 /// Noise is never assumed smaller than this, standardised target units.
 const SMALLEST_NOISE_STD: f32 = 0.01;
 
@@ -177,8 +175,8 @@ impl Search<'_> {
         let trained = fixed.most_maps() * self.map_schedule.steps;
         let walked = FULL_PARTICLES * fixed.map_counts().len() * self.walk_schedule.steps;
         if let Some(sampler) = &self.sampler {
-            let walked = FULL_PARTICLES * (MOST_STEPS + sampler.sweeps() * SWEEP_STEPS)
-                + Refine::tuning_sweeps(FULL_PARTICLES) * SWEEP_STEPS;
+            let walked = FULL_PARTICLES * (MOST_STEPS + sampler.sweeps() * posterior::STEPS)
+                + Refine::tuning_sweeps(FULL_PARTICLES) * posterior::STEPS;
             let each = trained + fixed.map_counts().len() * walked;
             let noise =
                 if self.needs_noise(fixed) { NOISE_ROUNDS * self.map_schedule.steps } else { 0 };
@@ -583,7 +581,7 @@ impl Search<'_> {
             let Some(sampler) = &self.sampler else { return Ok(walked) };
             let set = &context.folds[fold].training;
             let refine = sampler.on(self.architecture, set, likelihood, self.seed);
-            let report = |sweeps: usize| (context.report)(sweeps * SWEEP_STEPS);
+            let report = |sweeps: usize| (context.report)(sweeps * posterior::STEPS);
             let tuned = refine.tune(&walked, &report)?;
             let chains = refine.run(&tuned, &walked, range.start, &report);
             let states = chains.into_iter().flat_map(|chain| chain.states);

@@ -6,7 +6,7 @@ use fiberwalk_formats::{Artifact, Bits, Dense, Factors, Members, Step};
 use serde::Serialize;
 
 use crate::config::{Choice, Export};
-use crate::decoder::{DecoderShape, LatentLaw, LayerDecoder, modulation_len};
+use crate::decoder::{DecoderShape, LayerDecoder};
 use crate::network::{Architecture, PlacedBlock};
 
 /// Bytes of a bias, as the artifact stores it.
@@ -73,7 +73,7 @@ impl Work {
             pass += mean;
             // The products of a first stochastic convolution are not kept for the next sample.
             // Nor are those of a mixture's members the same.
-            let members = matches!(layer.factors, Factors::Members(_));
+            let members = layer.factors.members().is_some();
             if index < first || index == first && convolution.is_none() && !members {
                 shared += mean + projection;
             } else {
@@ -170,13 +170,8 @@ pub fn decoder_bytes(shape: &DecoderShape, export: &Export) -> usize {
         .map(|layer| matrix(layer.inputs, layer.outputs, Bits::Eight) + BIAS_BYTES * layer.outputs);
     let kept = export.codes.are_drawn() || export.trunk == Choice::Fixed(true);
     let trunk = if kept { trunk.sum() } else { 0 };
-    let codes = shape.samples(export.samples);
-    let modulations = match shape.law() {
-        LatentLaw::Normal(_) => modulation_len(&shape.structure),
-        // The member of every layer.
-        LatentLaw::UnitVectors(_) => shape.structure.iter().filter(|l| l.is_stochastic()).count(),
-    };
-    factors.sum::<usize>() + codes * modulations + trunk
+    let code: usize = shape.structure.iter().map(|layer| layer.code_bytes()).sum();
+    factors.sum::<usize>() + shape.samples(export.samples) * code + trunk
 }
 
 #[cfg(test)]

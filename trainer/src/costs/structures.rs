@@ -4,7 +4,7 @@ use super::footprint::decoder_bytes;
 use super::instructions::{Core, Counts, Operation, Operations};
 use super::precision::largest_cost;
 use crate::config::Export;
-use crate::decoder::{DecoderShape, LayerDecoder, Structure, members};
+use crate::decoder::{DecoderShape, LayerDecoder, Structure, samples_of};
 use crate::network::Architecture;
 use crate::quantise::Precision;
 
@@ -53,9 +53,7 @@ fn dearest(
     let passes = |precision: &Precision| {
         let operations = Operations::planned(decoded, structure, precision, whole);
         let pass = other_pass.unwrap_or(operations.pass);
-        // A mixture has no more samples than members.
-        let samples = members(structure).map_or(export.samples, |all| all.min(export.samples));
-        price(operations.of_samples(samples)) / price(pass)
+        price(operations.of_samples(samples_of(structure, export.samples))) / price(pass)
     };
     largest_cost(export, decoded.depth(), passes)
 }

@@ -71,8 +71,7 @@ fn run(training: &Training<'_>) -> anyhow::Result<()> {
         .collect();
     let checkpoints = Checkpoints::of(schedule.steps);
     let advance = |steps| stage.advance(steps);
-    let ends = descent.run_traced(training.device, &particles, &checkpoints, &advance)?;
-    let mut ends = ends;
+    let mut ends = descent.run_traced(training.device, &particles, &checkpoints, &advance)?;
     let (all, batch_rows) = (set.rows(), training.config.walk.batch_rows);
     if training.imported.is_none()
         && training.config.refine.sweeps > 0

@@ -21,4 +21,4 @@ pub use fit::{Fit, FitObjective, Fitted, Keeper, Refresh, State};
 pub use probes::{ProbePool, Probes};
 pub(crate) use shape::columns;
 pub use shape::{DecoderShape, LatentLaw};
-pub use structure::{LayerDecoder, Structure, members, modulation_len, structure_name};
+pub use structure::{LayerDecoder, Structure, members, modulation_len, samples_of, structure_name};

@@ -4,10 +4,12 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::structure::{LayerDecoder, Structure, members, modulation_len};
-use crate::network::{Activation, Architecture, Batch, LayerShape, outputs};
+use super::structure::{LayerDecoder, Structure, members, modulation_len, samples_of};
+use crate::network::{Activation, Architecture, Batch, LayerShape, dot, outputs};
 use crate::task::Share;
 
+/// Partial sums of a product of rows.
+const LANES: usize = 8;
 /// Width of the trunk's hidden layer.
 const TRUNK_WIDTH: usize = 32;
 
@@ -89,12 +91,9 @@ impl DecoderShape {
         }
     }
 
-    /// Samples that a prediction draws where `samples` are asked for: a mixture has no more than its members.
+    /// [`samples_of`] its structure.
     pub fn samples(&self, samples: usize) -> usize {
-        match self.law() {
-            LatentLaw::Normal(_) => samples,
-            LatentLaw::UnitVectors(count) => count.min(samples),
-        }
+        samples_of(&self.structure, samples)
     }
 
     /// The trunk g: z → s, one hidden tanh layer; a mixture has none.
@@ -224,7 +223,8 @@ impl DecoderShape {
                     }
                 }
                 LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
-                    for (&s, u) in s.iter().zip(factors.chunks_exact(outputs * (inputs + 1))) {
+                    let matrices = s.iter().zip(factors.chunks_exact(outputs * (inputs + 1)));
+                    for (&s, u) in matrices.filter(|(s, _)| place.decoder.reads(**s)) {
                         for (output, u) in u.chunks_exact(inputs + 1).enumerate() {
                             let row = &mut weights[output * inputs..(output + 1) * inputs];
                             add_scaled(row, s, &u[..inputs]);
@@ -268,7 +268,8 @@ impl DecoderShape {
                             let b = &b[k * (inputs + 1)..(k + 1) * (inputs + 1)];
                             let d_b = &mut d_b[k * (inputs + 1)..(k + 1) * (inputs + 1)];
                             let a = a[output * rank + k];
-                            let product = dot(d_row, &b[..inputs]) + d_biases[output] * b[inputs];
+                            let product =
+                                dot::<LANES>(d_row, &b[..inputs]) + d_biases[output] * b[inputs];
                             d_a[output * rank + k] += s[k] * product;
                             d_s[k] += a * product;
                             add_scaled(&mut d_b[..inputs], s[k] * a, d_row);
@@ -278,13 +279,14 @@ impl DecoderShape {
                 }
                 LayerDecoder::Dense(_) | LayerDecoder::Members(_) => {
                     let size = outputs * (inputs + 1);
-                    for j in 0..s.len() {
+                    for j in (0..s.len()).filter(|&j| place.decoder.reads(s[j])) {
                         for output in 0..outputs {
                             let start = j * size + output * (inputs + 1);
                             let u = &factors[start..start + inputs + 1];
                             let d_u = &mut d_factors[start..start + inputs + 1];
                             let d_row = &d_weights[output * inputs..(output + 1) * inputs];
-                            d_s[j] += dot(d_row, &u[..inputs]) + d_biases[output] * u[inputs];
+                            d_s[j] +=
+                                dot::<LANES>(d_row, &u[..inputs]) + d_biases[output] * u[inputs];
                             add_scaled(&mut d_u[..inputs], s[j], d_row);
                             d_u[inputs] += s[j] * d_biases[output];
                         }
@@ -303,19 +305,6 @@ pub(crate) fn columns(values: &[f32], width: usize, rows: usize) -> Vec<Vec<f32>
 
 fn add_scaled(out: &mut [f32], scale: f32, values: &[f32]) {
     out.iter_mut().zip(values).for_each(|(out, &value)| *out += scale * value);
-}
-
-/// Dot product in 8 interleaved partial sums, which vectorises.
-fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut partial = [0.0f32; 8];
-    let (left, right) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest: f32 = left.remainder().iter().zip(right.remainder()).map(|(l, r)| l * r).sum();
-    for (left, right) in left.zip(right) {
-        for ((partial, l), r) in partial.iter_mut().zip(left).zip(right) {
-            *partial += l * r;
-        }
-    }
-    partial.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

@@ -34,6 +34,19 @@ impl LayerDecoder {
         }
     }
 
+    /// Bytes of a stored code that the layer reads: of a mixture the member's number alone.
+    pub fn code_bytes(self) -> usize {
+        match self {
+            Self::Members(_) => 1,
+            _ => self.modulations(),
+        }
+    }
+
+    /// Whether a factor with this modulation has a part in the layer: of a mixture's only the member's own.
+    pub(super) fn reads(self, modulation: f32) -> bool {
+        !matches!(self, Self::Members(_)) || modulation != 0.0
+    }
+
     /// Whether the layer depends on the latent code.
     pub fn is_stochastic(self) -> bool {
         self.modulations() > 0
@@ -105,6 +118,11 @@ pub fn members(structure: &[LayerDecoder]) -> Option<usize> {
         LayerDecoder::Members(count) => Some(*count),
         _ => None,
     })
+}
+
+/// Samples that a prediction draws where `samples` are asked for: a mixture has no more than its members.
+pub fn samples_of(structure: &[LayerDecoder], samples: usize) -> usize {
+    members(structure).map_or(samples, |all| all.min(samples))
 }
 
 /// A structure for the user: every layer's decoder.

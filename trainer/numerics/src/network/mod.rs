@@ -32,4 +32,4 @@ pub use spec::LayerSpec;
 pub use tape::{Tape, outputs, outputs_of_each};
 pub use window::{Pool, PoolKind, Shape, Window};
 
-pub(crate) use simd::{BETA1, BETA2, adam_step, vectorised};
+pub(crate) use simd::{BETA1, BETA2, adam_step, dot, vectorised};

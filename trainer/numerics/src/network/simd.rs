@@ -16,6 +16,20 @@ pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Call(f))
 }
 
+/// Dot product in `LANES` interleaved partial sums, so that it runs in vector registers.
+pub(crate) fn dot<const LANES: usize>(left: &[f32], right: &[f32]) -> f32 {
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    let mut partial = [0.0f32; LANES];
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, l), r) in partial.iter_mut().zip(left).zip(right) {
+            *sum += l * r;
+        }
+    }
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum();
+    partial.iter().sum::<f32>() + rest
+}
+
 /// e^x with a relative error below 3e-7 for |x| ≤ 87; beyond, x is clamped to that range.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {

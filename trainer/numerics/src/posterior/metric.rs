@@ -3,8 +3,9 @@
 use nalgebra::DMatrix;
 
 use super::LowerFactor;
+use crate::network::dot;
 
-/// Sums that a product of vectors is spread over, so that it runs in vector registers.
+/// Partial sums of a product of vectors.
 const LANES: usize = 16;
 
 /// L⁻¹ with K = L Lᵀ the precision of a Gaussian that is near the posterior: with θ = L⁻ᵀ u the posterior of u is
@@ -37,7 +38,7 @@ impl Metric {
         narrow.extend(gradient.iter().map(|&g| g as f32));
         let mut start = 0;
         for (row, value) in into.iter_mut().enumerate() {
-            *value = f64::from(dot(&self.lower[start..=start + row], &narrow[..=row]));
+            *value = f64::from(dot::<LANES>(&self.lower[start..=start + row], &narrow[..=row]));
             start += row + 1;
         }
     }
@@ -49,23 +50,10 @@ impl Metric {
         let mut start = 0;
         for (row, value) in into.iter_mut().enumerate() {
             let length = self.size - row;
-            *value = f64::from(dot(&self.upper[start..start + length], &narrow[row..]));
+            *value = f64::from(dot::<LANES>(&self.upper[start..start + length], &narrow[row..]));
             start += length;
         }
     }
-}
-
-fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let (left, left_rest) = left.as_chunks::<LANES>();
-    let (right, right_rest) = right.as_chunks::<LANES>();
-    let mut sums = [0.0f32; LANES];
-    for (left, right) in left.iter().zip(right) {
-        for ((sum, l), r) in sums.iter_mut().zip(left).zip(right) {
-            *sum += l * r;
-        }
-    }
-    let rest: f32 = left_rest.iter().zip(right_rest).map(|(l, r)| l * r).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

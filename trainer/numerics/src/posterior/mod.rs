@@ -5,7 +5,6 @@
 mod cholesky;
 mod convergence;
 mod curvature;
-mod hamiltonian;
 mod metric;
 mod modes;
 mod potential;
@@ -15,12 +14,11 @@ mod refine;
 pub use cholesky::LowerFactor;
 pub use convergence::{Convergence, convergence, judged_functions, mixing};
 pub use curvature::{ggn, jacobians};
-pub use hamiltonian::DualAveraging;
 pub use metric::Metric;
 pub use modes::{Rest, follow, modes};
 pub use potential::Potential;
 pub use precisions::{Grouping, Groups};
-pub use refine::{Chain, Refine};
+pub use refine::{Chain, Refine, STEPS};
 
 use crate::network::Architecture;
 

@@ -20,7 +20,7 @@ use crate::random::{Purpose, stream};
 use crate::task::Likelihood;
 
 /// Steps of a trajectory, in which a normal posterior is crossed at the usual step lengths.
-const STEPS: usize = 25;
+pub const STEPS: usize = 25;
 /// Step length to tune from, in standard deviations.
 const FIRST_STEP: f64 = 0.15;
 /// Mean acceptance that the step length is tuned to.
