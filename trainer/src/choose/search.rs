@@ -175,12 +175,12 @@ impl Search<'_> {
         let trained = fixed.most_maps() * self.map_schedule.steps;
         let walked = FULL_PARTICLES * fixed.map_counts().len() * self.walk_schedule.steps;
         if let Some(sampler) = &self.sampler {
-            let walked = FULL_PARTICLES * (MOST_STEPS + sampler.sweeps() * posterior::STEPS)
-                + Refine::tuning_sweeps(FULL_PARTICLES) * posterior::STEPS;
-            let each = trained + fixed.map_counts().len() * walked;
+            let walked = FULL_PARTICLES * (MOST_STEPS + sampler.sweeps() * posterior::STEPS);
+            let tuned = Refine::tuning_sweeps(FULL_PARTICLES) * posterior::STEPS;
+            let (counts, folds) = (fixed.map_counts().len(), fold_count(self.rows.len()));
             let noise =
                 if self.needs_noise(fixed) { NOISE_ROUNDS * self.map_schedule.steps } else { 0 };
-            return fold_count(self.rows.len()) * (noise + each);
+            return folds * (noise + trained + counts * walked) + counts * tuned;
         }
         let search = if self.settled(fixed).is_some() { 0 } else { self.search_steps(fixed) };
         fold_count(self.rows.len()) * (trained + walked + search)
@@ -563,6 +563,8 @@ impl Search<'_> {
         context: &Context<'_>,
     ) -> anyhow::Result<Predictive> {
         let prior_precision = self.architecture.per_parameter(&candidate.prior_precision);
+        // Most rows of one fold are another's too, and chains go on tuning their steps.
+        let tuned = OnceCell::new();
         self.held_out(&context.folds, |fold| {
             let walk = Walk {
                 architecture: self.architecture,
@@ -582,8 +584,11 @@ impl Search<'_> {
             let set = &context.folds[fold].training;
             let refine = sampler.on(self.architecture, set, likelihood, self.seed);
             let report = |sweeps: usize| (context.report)(sweeps * posterior::STEPS);
-            let tuned = refine.tune(&walked, &report)?;
-            let chains = refine.run(&tuned, &walked, range.start, &report);
+            if tuned.get().is_none() {
+                let _ = tuned.set(refine.tune(&walked, &report)?);
+            }
+            let tuned = tuned.get().context("tuned above")?;
+            let chains = refine.run(tuned, &walked, range.start, &report);
             let states = chains.into_iter().flat_map(|chain| chain.states);
             Ok(states.map(|state| state.theta).collect())
         })

@@ -3,16 +3,23 @@
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use super::{LowerFactor, Metric, Potential, ggn};
+use super::{Metric, Potential, ggn};
 use crate::descent::Descent;
 
 /// Nats above its minimum at which a quadratic potential counts as at rest: a hundredth of what one parameter's
 /// posterior spreads over.
 const REST: f64 = 0.005;
-/// Damping to start with, as a share of the curvature's diagonal.
+/// Damping to start with, as a share of the curvature's diagonal, and how it goes on after steps that did and did not help.
+/// Up to as much, what is above the minimum is told by the damped curvature too.
 const DAMPING: f64 = 0.1;
+const LESS: f64 = 0.1;
+const MORE: f64 = 10.0;
 /// Damping beyond which no step helps.
 const MOST_DAMPING: f64 = 1e8;
+/// Most steps to a mode from where gradient steps ended.
+const MOST_STEPS: usize = 480;
+/// Least and most steps in one curvature, which in between are as many as take its time.
+const STEPS_BY_CURVATURE: [usize; 2] = [25, 100];
 /// Steps whose gradients tell of the curvature beyond the metric.
 const MEMORY: usize = 20;
 /// Decrease that a step has to bring, as a share of what its gradient promises (Armijo 1966).
@@ -56,14 +63,11 @@ impl Potential<'_> {
     }
 }
 
-/// Most steps to a mode from where gradient steps ended.
-const MOST_STEPS: usize = 60;
-
 /// Takes networks `thetas: [N][P]` that `descent` brought near modes of its loss to these modes.
 pub fn modes(descent: &Descent<'_>, thetas: &[Vec<f32>]) -> Vec<Rest> {
     let mode = |theta: &Vec<f32>| {
         let start: Vec<f64> = theta.iter().map(|&value| f64::from(value)).collect();
-        minimise(&mut potential(descent), &start, MOST_STEPS)
+        minimise(&mut potential(descent), &start)
     };
     thetas.par_iter().map(mode).collect()
 }
@@ -74,49 +78,32 @@ fn potential<'d>(descent: &'d Descent<'_>) -> Potential<'d> {
     Potential::new(architecture, set, likelihood, prior)
 }
 
-/// Descends to a mode by at most `most` steps −(K + λ diag K)⁻¹ ∇U (Levenberg 1944, Marquardt 1963), the curvature K
-/// taken anew after every step that helped.
-fn minimise(potential: &mut Potential<'_>, start: &[f64], most: usize) -> Rest {
-    let mut theta = start.to_vec();
-    let (mut gradient, mut next) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
-    let mut energy = potential.at(&theta, &mut gradient).total();
-    let (mut damping, mut above, mut steps) = (DAMPING, f64::INFINITY, 0);
-    let mut curvature = None;
-    while steps < most && damping < MOST_DAMPING {
-        let matrix = curvature.get_or_insert_with(|| potential.curvature(&theta));
-        let mut damped = matrix.clone();
-        for place in 0..theta.len() {
-            damped[(place, place)] *= 1.0 + damping;
+/// Descends to a mode by L-BFGS in the coordinates of the damped curvature K + λ diag K (Levenberg 1944, Marquardt 1963),
+/// which is taken anew after some steps: where there are many outputs it takes a thousand gradients' time.
+fn minimise(potential: &mut Potential<'_>, start: &[f64]) -> Rest {
+    let [least, most] = STEPS_BY_CURVATURE;
+    // A row's share of the curvature takes C P² products, its gradient 3 P.
+    let each = (potential.architecture.outputs() * start.len() / 6).clamp(least, most);
+    let mut rest = Rest { theta: start.to_vec(), above: f64::INFINITY, steps: 0 };
+    let mut damping = DAMPING;
+    while rest.steps < MOST_STEPS && damping < MOST_DAMPING {
+        let mut matrix = potential.curvature(&rest.theta);
+        for place in 0..start.len() {
+            matrix[(place, place)] *= 1.0 + damping;
         }
-        steps += 1;
-        let Some(factor) = LowerFactor::new(damped) else {
-            damping *= 5.0;
+        let Some(metric) = Metric::new(matrix) else {
+            damping *= MORE;
             continue;
         };
-        let mut step = DMatrix::from_column_slice(theta.len(), 1, &gradient);
-        factor.solve(&mut step);
-        let promised = 0.5 * step.norm_squared();
-        factor.solve_transposed(&mut step);
-        let moved: Vec<f64> = theta.iter().zip(step.iter()).map(|(at, by)| at - by).collect();
-        let reached = potential.at(&moved, &mut next).total();
-        if reached < energy {
-            above = promised;
-            (theta, energy) = (moved, reached);
-            std::mem::swap(&mut gradient, &mut next);
-            damping = (damping * 0.3).max(1e-9);
-            curvature = None;
-            if promised <= REST {
-                break;
-            }
-        } else if promised <= REST {
-            // What is left to gain is less than single precision tells.
-            above = promised;
+        let next = follow(potential, &metric, &rest.theta, each, &mut |_| {});
+        let stuck = next.steps < each && !next.is_reached();
+        rest = Rest { steps: rest.steps + next.steps.max(1), ..next };
+        if rest.is_reached() && damping <= DAMPING {
             break;
-        } else {
-            damping *= 5.0;
         }
+        damping *= if stuck { MORE } else { LESS };
     }
-    Rest { theta, above, steps }
+    rest
 }
 
 /// Descends from `start` to rest by at most `most` steps of L-BFGS (Liu & Nocedal 1989) in the coordinates of
