@@ -407,8 +407,9 @@ pub struct Export {
     /// passes on a Cortex-M4F, whatever bits are chosen; 1 to 1e6.
     pub cost: f64,
     /// Budget of an automatic decoder: the file takes at most this many times the bytes that the network
-    /// alone would take in int8, whatever bits are chosen; 1 to 1e6.
-    pub flash: f64,
+    /// alone would take in int8, whatever bits are chosen; 1 to 1e6, or `"auto"`: 4 where these are fewer than
+    /// 8192, else 2.
+    pub flash: Choice<f64>,
     /// Type of the readings that the board feeds: `"float"`, or `"u8"`, `"i8"` or `"i16"` where the
     /// features are whole numbers of that range. Raw readings are normalised in integers.
     pub input: InputChoice,
@@ -501,6 +502,15 @@ impl Default for Latent {
     }
 }
 
+impl Export {
+    /// How many times the bytes of a network alone the file may take.
+    pub fn times_flash(&self, network_bytes: usize) -> f64 {
+        const SMALL_BYTES: usize = 8192;
+        let auto = if network_bytes < SMALL_BYTES { 4.0 } else { 2.0 };
+        self.flash.fixed().copied().unwrap_or(auto)
+    }
+}
+
 impl Default for Calibration {
     fn default() -> Self {
         Self { fraction: 0.1, coverage: 0.9 }
@@ -513,7 +523,7 @@ impl Default for Export {
             samples: 16,
             codes: CodesChoice::Auto,
             cost: 4.0,
-            flash: 2.0,
+            flash: Choice::Auto,
             input: InputChoice::Float,
             weight_bits: Choice::Auto,
             factor_bits: Choice::Auto,
@@ -622,7 +632,7 @@ impl Config {
         within("calibration.coverage", calibration.coverage, 0.5..=0.99)?;
         within("export.samples", export.samples, SAMPLES)?;
         within("export.cost", export.cost, BUDGETS)?;
-        within("export.flash", export.flash, BUDGETS)?;
+        within("export.flash", export.flash.fixed().copied().unwrap_or(2.0), BUDGETS)?;
         for bits in export.weight_bits.fixed().into_iter().flatten() {
             check(matches!(bits, 4 | 8), "export.weight_bits", bits, "4 or 8 per layer")?;
         }

@@ -63,22 +63,24 @@ type Cost = fn(Networks<'_>, &[LayerDecoder], &Export) -> f64;
 
 /// Returns, for every first stochastic layer from index `first_walked` of the network that walked on, the decoder of
 /// the highest rank whose samples cost at most [`Export::cost`] deterministic passes and whose file takes at most
-/// [`Export::flash`] times `network_bytes`, those of the network alone. Where the network is so small that what
-/// every sample costs exceeds the budget, that is left out of account; where the flash is short even so, the flash
-/// is too. Empty where that does not help either.
+/// [`Export::flash`] times `network_bytes`, those of the network alone; before them the largest mixture within both, if
+/// it may have up to `most_members`. Where the network is so small that what every sample costs exceeds the budget, that
+/// is left out of account; where the flash is short even so, the flash is too. Empty where that does not help either.
 pub fn affordable_structures(
     networks: Networks<'_>,
     latent_dim: usize,
     first_walked: usize,
+    most_members: usize,
     network_bytes: usize,
     export: &Export,
 ) -> Vec<Structure> {
     const RANKS: [usize; 5] = [16, 8, 4, 2, 1];
+    const MEMBERS: [usize; 4] = [16, 8, 4, 2];
     let Networks { walked, decoded } = networks;
     let depth = decoded.depth();
     // What did not walk is no part of another network.
     let first_walked = if walked == decoded { first_walked } else { 0 };
-    let for_the_decoder = (export.flash - 1.0) * network_bytes as f64;
+    let for_the_decoder = (export.times_flash(network_bytes) - 1.0) * network_bytes as f64;
     let within = |cost: Cost, flash: f64| {
         let affordable = |structure: &Structure| {
             let shape = DecoderShape {
@@ -100,7 +102,13 @@ pub fn affordable_structures(
             };
             RANKS.map(structure).into_iter().find(affordable)
         };
-        (first_walked..depth).filter_map(highest_rank).collect::<Vec<Structure>>()
+        let counts = MEMBERS.into_iter().filter(|&count| count <= most_members);
+        let mixture =
+            counts.map(|count| vec![LayerDecoder::Members(count); depth]).find(affordable);
+        mixture
+            .into_iter()
+            .chain((first_walked..depth).filter_map(highest_rank))
+            .collect::<Vec<_>>()
     };
     let costs: [Cost; 2] = [cost, cost_of_decoder];
     [for_the_decoder, f64::INFINITY]
@@ -114,6 +122,8 @@ pub fn affordable_structures(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Choice;
+    use crate::decoder::members;
     use crate::network::Activation;
 
     /// Bytes of a network of 6676 and 200 of names and units.
@@ -128,18 +138,18 @@ mod tests {
         let widths = vec![64, 64, 32, 10];
         let architecture = Architecture::perceptron(&widths, Activation::Tanh);
         let export = Export::default();
-        let structures = affordable_structures(same(&architecture), 4, 0, DIGITS_BYTES, &export);
+        let structures = affordable_structures(same(&architecture), 4, 0, 0, DIGITS_BYTES, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(same(&architecture), structure, &export) <= export.cost, "{structure:?}");
         }
-        let rich = Export { cost: 1000.0, flash: 1000.0, ..export };
-        let everything = affordable_structures(same(&architecture), 4, 0, DIGITS_BYTES, &rich);
+        let rich = Export { cost: 1000.0, flash: Choice::Fixed(1000.0), ..export };
+        let everything = affordable_structures(same(&architecture), 4, 0, 0, DIGITS_BYTES, &rich);
         assert_eq!(everything[0], [LayerDecoder::LowRank(16); 3]);
-        let last = affordable_structures(same(&architecture), 4, 2, DIGITS_BYTES, &rich);
+        let last = affordable_structures(same(&architecture), 4, 2, 0, DIGITS_BYTES, &rich);
         assert_eq!(last, everything[2..]);
-        let small = Export { flash: 1.2, ..rich };
-        let structures = affordable_structures(same(&architecture), 4, 0, DIGITS_BYTES, &small);
+        let small = Export { flash: Choice::Fixed(1.2), ..rich };
+        let structures = affordable_structures(same(&architecture), 4, 0, 0, DIGITS_BYTES, &small);
         // Of 1375 bytes: factors of 512 + 384 + 168, their descriptions and biases 78, codes 16 · 12.
         assert_eq!(structures[0], [LayerDecoder::LowRank(4); 3]);
         assert_eq!(structures[2][2], LayerDecoder::LowRank(16));
@@ -149,14 +159,14 @@ mod tests {
     fn a_tiny_network_of_many_classes_still_gets_a_decoder() {
         let architecture = Architecture::perceptron(&[2, 4, 100], Activation::Tanh);
         let export = Export::default();
-        let structures = affordable_structures(same(&architecture), 4, 0, 800, &export);
+        let structures = affordable_structures(same(&architecture), 4, 0, 0, 800, &export);
         assert!(!structures.is_empty());
         for structure in &structures {
             assert!(cost(same(&architecture), structure, &export) > export.cost, "{structure:?}");
         }
         // Nor does it matter that there is no room at all.
-        let none = Export { flash: 1.0, ..export };
-        assert!(!affordable_structures(same(&architecture), 4, 0, 800, &none).is_empty());
+        let none = Export { flash: Choice::Fixed(1.0), ..export };
+        assert!(!affordable_structures(same(&architecture), 4, 0, 0, 800, &none).is_empty());
     }
 
     #[test]
@@ -169,6 +179,23 @@ mod tests {
         assert!((0.7..1.0).contains(&each), "{each}");
         assert!((passes(4) - passes(2) - 2.0 * each).abs() < 1e-9);
         assert!((each * 2.0..2.0).contains(&passes(2)), "{}", passes(2));
+    }
+
+    #[test]
+    fn a_mixture_is_tried_where_there_are_members_and_room() {
+        let architecture = Architecture::perceptron(&[4, 50, 1], Activation::Tanh);
+        let bytes = 600;
+        let mixture = |most_members, flash| {
+            let export = Export { flash, ..Export::default() };
+            let structures =
+                affordable_structures(same(&architecture), 4, 0, most_members, bytes, &export);
+            structures.iter().find_map(|structure| members(structure))
+        };
+        // Four networks in four times the flash of one, but for names and the like.
+        assert_eq!(mixture(64, Choice::Auto), Some(4));
+        assert_eq!(mixture(3, Choice::Auto), Some(2));
+        assert_eq!(mixture(64, Choice::Fixed(2.0)), Some(2));
+        assert_eq!(mixture(0, Choice::Auto), None);
     }
 
     #[test]

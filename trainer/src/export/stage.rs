@@ -176,7 +176,8 @@ impl Training<'_> {
             |trunk| Variant { precision: &precision, thresholds: record.runtime, samples, trunk };
         let with_trunk = self.artifact(&chosen, &variant(true))?;
         let network_bytes = self.network_bytes(&self.architecture, &maps[0], of_map)?;
-        let affordable = with_trunk.len() as f64 <= config.export.flash * network_bytes as f64;
+        let times_flash = config.export.times_flash(network_bytes);
+        let affordable = with_trunk.len() as f64 <= times_flash * network_bytes as f64;
         let trunk = match config.export.trunk {
             Choice::Fixed(trunk) => trunk,
             Choice::Auto => {
@@ -339,7 +340,7 @@ impl Training<'_> {
         let exported_decoder = latent
             .candidates
             .iter()
-            .position(|(structure, _)| *structure == chosen.shape.structure)
+            .position(|tried| tried.structure == chosen.shape.structure)
             .context("the decoder taken is none of those that were fitted")?;
         let fitted = latent.decoders(&self.dir)?.into_iter().enumerate();
         let decoders = fitted
@@ -398,6 +399,7 @@ impl Training<'_> {
         config.walk.temperature = Choice::Fixed(choices.chosen.temperature);
         config.latent.decoder = Choice::Fixed(shape.structure.clone());
         config.latent.foreign = Choice::Fixed(self.foreign_weight());
+        config.export.flash = Choice::Fixed(config.export.times_flash(bits.network_bytes));
         config.export.weight_bits = Choice::Fixed(bits.weight_bits.clone());
         config.export.factor_bits = Choice::Fixed(bits.factor_bits);
         config.export.trunk = Choice::Fixed(bits.trunk);

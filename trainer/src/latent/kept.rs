@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::closeness::Closeness;
 use crate::checkpoints::Checkpoints;
 use crate::decoder::{FitObjective, Fitted, Keeper, State};
 use crate::descent::Adam;
@@ -27,7 +28,7 @@ pub(super) struct KeptFit<'s> {
 /// Result of a finished fit besides its parameters.
 #[derive(Serialize, Deserialize)]
 struct Done {
-    score: f64,
+    closeness: Closeness,
     particles: usize,
 }
 
@@ -45,7 +46,7 @@ impl<'s> KeptFit<'s> {
         format!("under-way-{:02}", self.index)
     }
 
-    /// The fit with its score, where it is done. Its decoder has `parameters`, its `encoder` is of this shape,
+    /// The fit and how close it came, where it is done. Its decoder has `parameters`, its `encoder` is of this shape,
     /// and it was measured at `checkpoints`.
     ///
     /// # Errors
@@ -55,8 +56,8 @@ impl<'s> KeptFit<'s> {
         parameters: usize,
         encoder: Option<Architecture>,
         checkpoints: &Checkpoints,
-    ) -> anyhow::Result<Option<(Fitted, f64)>> {
-        let Some(Done { score, particles }) = self.scratch.record(&self.done())? else {
+    ) -> anyhow::Result<Option<(Fitted, Closeness)>> {
+        let Some(Done { closeness, particles }) = self.scratch.record(&self.done())? else {
             return Ok(None);
         };
         let count = checkpoints.steps().len();
@@ -67,7 +68,10 @@ impl<'s> KeptFit<'s> {
         Ok(vectors.map(|[decoder, own, codes, energy, divergence]| {
             let codes = codes.chunks(size.max(1)).map(<[f32]>::to_vec).collect();
             let trace = objectives(&energy, &divergence);
-            (Fitted { decoder, encoder: encoder.map(|shape| (shape, own)), codes, trace }, score)
+            (
+                Fitted { decoder, encoder: encoder.map(|shape| (shape, own)), codes, trace },
+                closeness,
+            )
         }))
     }
 
@@ -75,17 +79,17 @@ impl<'s> KeptFit<'s> {
     ///
     /// # Errors
     /// A file cannot be written.
-    pub(super) fn keep_fitted(&self, fitted: &Fitted, score: f64) -> anyhow::Result<()> {
+    pub(super) fn keep_fitted(&self, fitted: &Fitted, closeness: Closeness) -> anyhow::Result<()> {
         let Fitted { decoder, encoder, codes, trace } = fitted;
         let encoder = encoder.as_ref().map_or(&[][..], |(_, parameters)| parameters);
         let (energy, divergence) = curves(trace);
         let flat = codes.concat();
         let vectors = [decoder, encoder, &flat, &energy, &divergence];
-        if !score.is_finite() || !finite(&vectors) {
+        if !closeness.is_finite() || !finite(&vectors) {
             return Ok(());
         }
         self.scratch.keep_vectors(&self.done(), &vectors)?;
-        self.scratch.keep_record(&self.done(), &Done { score, particles: codes.len() })
+        self.scratch.keep_record(&self.done(), &Done { closeness, particles: codes.len() })
     }
 }
 

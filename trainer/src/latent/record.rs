@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use fiberwalk_formats::{MAX_LATENT_DIM, MAX_MODULATIONS};
 
+use super::closeness::Closeness;
 use crate::decoder::{DecoderShape, Structure, modulation_len, structure_name};
 use crate::network::Architecture;
 use crate::run_dir::RunDir;
@@ -27,10 +28,19 @@ pub(super) const TRACE: &str = "latent-trace.safetensors";
 pub struct LatentRecord {
     /// Network, structure and dimension of the latent code.
     pub shape: DecoderShape,
-    /// Energy score of every structure tried, at fresh probes.
-    pub candidates: Vec<(Structure, f64)>,
+    /// Every structure tried.
+    pub candidates: Vec<DecoderCandidate>,
     /// Energy score of one half of the particles against the other, for comparison.
     pub particles: f64,
+}
+
+/// A structure that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecoderCandidate {
+    /// Every layer's decoder.
+    pub structure: Structure,
+    /// How close it comes to the particles round rows that it was not fitted at.
+    pub closeness: Closeness,
 }
 
 impl LatentRecord {
@@ -51,10 +61,10 @@ impl LatentRecord {
             let found = shape.latent_dim;
             return Err(format!("latent_dim is {found}, expected 1 to {MAX_LATENT_DIM}"));
         }
-        if !self.candidates.iter().any(|(structure, _)| *structure == shape.structure) {
+        if !self.candidates.iter().any(|tried| tried.structure == shape.structure) {
             return Err("shape.structure is none of the candidates".to_owned());
         }
-        for (structure, score) in &self.candidates {
+        for DecoderCandidate { structure, closeness } in &self.candidates {
             if structure.len() != decoded.depth()
                 || !(1..=MAX_MODULATIONS).contains(&modulation_len(structure))
             {
@@ -65,8 +75,8 @@ impl LatentRecord {
                     decoded.depth()
                 ));
             }
-            if !score.is_finite() {
-                return Err(format!("found the energy score {score}"));
+            if !closeness.is_finite() {
+                return Err(format!("found {closeness:?}, expected numbers"));
             }
         }
         Ok(())
@@ -77,10 +87,10 @@ impl LatentRecord {
     /// # Errors
     /// A file cannot be read or is damaged.
     pub fn decoders(&self, dir: &RunDir) -> anyhow::Result<Vec<(DecoderShape, Vec<f32>)>> {
-        let decoder = |(index, (structure, _)): (usize, &(Structure, f64))| {
-            let shape = DecoderShape { structure: structure.clone(), ..self.shape.clone() };
+        let decoder = |(index, tried): (usize, &DecoderCandidate)| {
+            let shape = DecoderShape { structure: tried.structure.clone(), ..self.shape.clone() };
             let count = shape.parameters();
-            let parameters = match *structure == self.shape.structure {
+            let parameters = match tried.structure == self.shape.structure {
                 true => dir.read_tensor(LATENT, DECODER, count)?,
                 false => dir.read_tensor(CANDIDATES, &candidate_name(index), count)?,
             };

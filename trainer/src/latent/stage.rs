@@ -5,19 +5,21 @@ use std::slice::from_ref;
 use anyhow::{Context, bail};
 use tracing::debug;
 
+use super::closeness::{Closeness, between_particles};
 use super::kept::KeptFit;
 use super::record::{
-    CANDIDATES, CODES, DECODER, ENCODER, LATENT, LatentRecord, RECORD, TRACE, candidate_name,
+    CANDIDATES, CODES, DECODER, DecoderCandidate, ENCODER, LATENT, LatentRecord, RECORD, TRACE,
+    candidate_name,
 };
-use super::{PoolRole, ProbeSource, choose_particles, foreign_weight};
+use super::{PoolRole, ProbeSource, choose_codes, choose_particles, foreign_weight};
 use crate::checkpoints::Checkpoints;
 use crate::choose::Choices;
-use crate::config::{Choice, Config, Latent};
+use crate::config::{Choice, Config, Export, Latent};
 use crate::costs::{Networks, affordable_structures, cost};
 use crate::data::Rows;
 use crate::decoder::{
-    DecoderShape, Fit, Fitted, LayerDecoder, ProbePool, Refresh, Structure, draw_networks,
-    energy_score, members, structure_name,
+    DecoderShape, Fit, Fitted, LayerDecoder, ProbePool, Refresh, Structure, draw_networks, members,
+    structure_name,
 };
 use crate::descent::{Schedule, is_divergence};
 use crate::drift::first_of;
@@ -25,6 +27,7 @@ use crate::map;
 use crate::random::{Purpose, stream};
 use crate::refine;
 use crate::run_dir::RunDir;
+use crate::sampler::Sampler;
 use crate::stage::{Stage, Training};
 use crate::task::Share;
 use crate::trace::{Trace, curves};
@@ -36,7 +39,7 @@ const POOL_OF_MAPS: usize = 65_536;
 const POOL_BYTES: usize = 256 << 20;
 /// How often a probe of a map is met, on average, before others take its place.
 const MEETINGS: usize = 8;
-/// Fresh probes, and draws at them, that decoder structures are compared on.
+/// Probes that decoder structures are compared on, and networks where codes are drawn.
 const TEST_POOL: usize = 1024;
 const TEST_DRAWS: usize = 128;
 /// Learning rate of a mixture, whose members start at particles, relative to that of a decoder.
@@ -77,8 +80,8 @@ fn check(training: &Training<'_>) -> anyhow::Result<()> {
     training.structures(0).map(drop)
 }
 
-/// A decoder's shape, its fit, and its energy score at fresh probes.
-type ScoredFit = (DecoderShape, Fitted, f64);
+/// A decoder's shape, its fit, and how close it came.
+type JudgedFit = (DecoderShape, Fitted, Closeness);
 
 impl Training<'_> {
     /// Fits a decoder of every structure and takes the best one.
@@ -101,7 +104,10 @@ impl Training<'_> {
             }
         };
         let training = source.pool(size, PoolRole::Fit(0))?;
-        let fresh = source.pool(TEST_POOL, PoolRole::Test)?;
+        // Decoders are compared round rows that none of them was fitted at.
+        let aside = self.rows.subset(&self.record.split.calibration);
+        let fresh =
+            self.probe_source(choices, &aside, particles).pool(TEST_POOL, PoolRole::Test)?;
         let stage = self.progress.stage(STAGE.name, structures.len() * config.latent.steps);
         let validation = self.validation(&self.decoded);
         let checkpoints = Checkpoints::of(config.latent.steps);
@@ -113,7 +119,7 @@ impl Training<'_> {
             }
         };
         let scratch = STAGE.scratch(self);
-        let fits: Vec<ScoredFit> = structures
+        let fits: Vec<JudgedFit> = structures
             .into_iter()
             .enumerate()
             .map(|(index, structure)| {
@@ -154,37 +160,47 @@ impl Training<'_> {
                 let advance = |steps| stage.advance(steps);
                 let encoder = (fit.reconstruction > 0.0).then(|| fit.encoder_architecture());
                 let done = kept.fitted(shape.parameters(), encoder, &checkpoints)?;
-                if let Some((fitted, score)) = done {
+                if let Some((fitted, closeness)) = done {
                     stage.advance(config.latent.steps);
-                    return Ok((shape, fitted, score));
+                    return Ok((shape, fitted, closeness));
                 }
                 let starts = match members {
                     None => vec![self.initial(maps)],
                     Some(count) => {
-                        let chosen = choose_particles(&fresh, count);
+                        let chosen = choose_particles(&training, count);
                         chosen.into_iter().map(|index| particles[index].clone()).collect()
                     }
                 };
                 let fitted = fit.run(device, &starts, &checkpoints, &mut watch, &advance)?;
-                let score = self.fresh_score(&shape, &fitted.decoder, &fresh)?;
-                kept.keep_fitted(&fitted, score)?;
+                let (networks, share) = self.as_exported(&shape, &fitted.decoder, &training)?;
+                let foreign = self.foreign_weight();
+                let closeness =
+                    Closeness::of(&shape.architecture, &networks, share, &fresh, foreign, device)?;
+                kept.keep_fitted(&fitted, closeness)?;
                 debug!(
                     decoder = structure_name(&shape.structure),
-                    energy_score = score,
+                    ?closeness,
                     passes = cost(self.networks(), &shape.structure, &config.export),
                     parameters = fitted.decoder.len(),
                     "fitted"
                 );
-                Ok((shape, fitted, score))
+                Ok((shape, fitted, closeness))
             })
             .collect::<anyhow::Result<_>>()?;
         let fits = self.without_divergence(fits, &checkpoints)?;
         let traces = || fits.iter().map(|(_, fitted, _)| fitted.trace.as_slice());
         let energy = curves(traces(), |objective| objective.energy_score);
         let divergence = curves(traces(), |objective| objective.divergence);
-        let candidates = fits.iter().map(|(shape, _, es)| (shape.structure.clone(), *es)).collect();
+        let candidates = fits
+            .iter()
+            .map(|(shape, _, closeness)| DecoderCandidate {
+                structure: shape.structure.clone(),
+                closeness: *closeness,
+            })
+            .collect();
+        let objective = |index: usize| fits[index].2.objective(config.latent.predictive);
         let best = (0..fits.len())
-            .min_by(|&a, &b| fits[a].2.total_cmp(&fits[b].2))
+            .min_by(|&a, &b| objective(a).total_cmp(&objective(b)))
             .context("there is at least one decoder structure")?;
         let others: Vec<(String, &[Vec<f32>])> = (0..fits.len())
             .filter(|&index| index != best)
@@ -194,15 +210,16 @@ impl Training<'_> {
             let views: Vec<_> = others.iter().map(|(name, rows)| (name.as_str(), *rows)).collect();
             dir.write_tensors(CANDIDATES, &views)?;
         }
-        let (shape, fitted, score) = fits.into_iter().nth(best).expect("the place of one of them");
+        let (shape, fitted, closeness) =
+            fits.into_iter().nth(best).expect("the place of one of them");
         validate(&shape, &fitted.decoder);
-        let functions = all_functions(&fresh);
-        let (left, right) = functions.split_at(particles.len() / 2);
-        let between = energy_score(left, Share::Some, right, fresh.len()).0;
+        let between = between_particles(&fresh);
         let passes = cost(self.networks(), &shape.structure, &config.export);
         stage.finish(&format!(
-            "{}, at most {passes:.1} passes: energy score {score:.4}, between particles {between:.4}",
-            structure_name(&shape.structure)
+            "{}, at most {passes:.1} passes: divergence {:.4} nats, energy score {:.4}, between particles {between:.4}",
+            structure_name(&shape.structure),
+            closeness.divergence,
+            closeness.energy_score
         ));
         let mut tensors = vec![(DECODER, vec![fitted.decoder.clone()])];
         if let Some((_, encoder)) = fitted.encoder {
@@ -216,6 +233,21 @@ impl Training<'_> {
         dir.write_json(RECORD, &LatentRecord { shape, candidates, particles: between })
     }
 
+    /// The networks that a decoder stands for on the board: those of the codes that are stored, or some of all.
+    fn as_exported(
+        &self,
+        shape: &DecoderShape,
+        decoder: &[f32],
+        pool: &ProbePool,
+    ) -> anyhow::Result<(Vec<Vec<f32>>, Share)> {
+        let Export { codes, samples, .. } = self.config.export;
+        if codes.are_drawn() {
+            return Ok((draw_networks(shape, decoder, TEST_DRAWS, self.seed), Share::Some));
+        }
+        let stored = choose_codes(self.device, shape, decoder, pool, samples, self.seed)?;
+        Ok((stored.iter().map(|s| shape.decode(decoder, s)).collect(), Share::All))
+    }
+
     /// Structures of the decoders to fit: the one that was asked for, or all that can be afforded beside a network
     /// of so many bytes.
     fn structures(&self, network_bytes: usize) -> anyhow::Result<Vec<Structure>> {
@@ -225,8 +257,14 @@ impl Training<'_> {
             return Ok(vec![structure.clone()]);
         }
         let first = first_of(&self.walked);
-        let structures =
-            affordable_structures(self.networks(), latent.dim, first, network_bytes, export);
+        let structures = affordable_structures(
+            self.networks(),
+            latent.dim,
+            first,
+            self.most_members(),
+            network_bytes,
+            export,
+        );
         if structures.is_empty() {
             bail!(
                 "configuration field export.cost: found {}, too small for {} samples of any decoder",
@@ -235,6 +273,16 @@ impl Training<'_> {
             );
         }
         Ok(structures)
+    }
+
+    /// Most members of a mixture that is tried unasked: particles that walks alone made are one valley's, which few
+    /// modulations follow.
+    fn most_members(&self) -> usize {
+        let most = self.config.walk.particles;
+        let possible = |count| {
+            self.check_mixture(&vec![LayerDecoder::Members(count); self.decoded.depth()]).is_ok()
+        };
+        if Sampler::of(self).is_some() && possible(most.min(2)) { most } else { 0 }
     }
 
     /// Refuses a mixture that cannot be made: of networks other than those that walked, or of more than there are; with
@@ -267,17 +315,20 @@ impl Training<'_> {
     /// The fits that did not diverge.
     fn without_divergence(
         &self,
-        fits: Vec<ScoredFit>,
+        fits: Vec<JudgedFit>,
         checkpoints: &Checkpoints,
-    ) -> anyhow::Result<Vec<ScoredFit>> {
+    ) -> anyhow::Result<Vec<JudgedFit>> {
         let first = |fitted: &Fitted| fitted.trace.first().map_or(0.0, |first| first.energy_score);
-        let diverged = |fitted: &Fitted, score| is_divergence(first(fitted), score);
+        let diverged = |fitted: &Fitted, closeness: &Closeness| {
+            !closeness.divergence.is_finite()
+                || is_divergence(first(fitted), closeness.energy_score)
+        };
         let told: Vec<String> = fits
             .iter()
-            .filter(|(_, fitted, score)| diverged(fitted, *score))
+            .filter(|(_, fitted, closeness)| diverged(fitted, closeness))
             .map(|(shape, fitted, _)| {
                 let mut steps = checkpoints.steps().iter().zip(&fitted.trace);
-                let seen = steps.find(|(_, now)| diverged(fitted, now.energy_score));
+                let seen = steps.find(|(_, now)| is_divergence(first(fitted), now.energy_score));
                 let Latent { steps, learning_rate, predictive, .. } = self.config.latent;
                 format!(
                     "latent: the fit of {} diverged by step {} of {steps}: lower latent.learning_rate, found \
@@ -287,8 +338,10 @@ impl Training<'_> {
                 )
             })
             .collect();
-        let sound: Vec<ScoredFit> =
-            fits.into_iter().filter(|(_, fitted, score)| !diverged(fitted, *score)).collect();
+        let sound: Vec<JudgedFit> = fits
+            .into_iter()
+            .filter(|(_, fitted, closeness)| !diverged(fitted, closeness))
+            .collect();
         match told.first() {
             Some(message) if sound.is_empty() => bail!("{message}"),
             _ => told.iter().for_each(|message| self.progress.note(&format!("note: {message}"))),
@@ -330,26 +383,4 @@ impl Training<'_> {
             false => self.decoded.initialise(&mut stream(self.seed, Purpose::Decoder, 1)),
         }
     }
-
-    /// Energy score of random draws, or of all members of a mixture, against the particles at probes that were not
-    /// fitted to.
-    fn fresh_score(
-        &self,
-        shape: &DecoderShape,
-        decoder: &[f32],
-        fresh: &ProbePool,
-    ) -> anyhow::Result<f64> {
-        let thetas = draw_networks(shape, decoder, TEST_DRAWS, self.seed);
-        let device = self.device;
-        let mut outputs = device.outputs(&shape.architecture, &thetas, &fresh.probes.batch)?;
-        outputs.iter_mut().for_each(|outputs| fresh.probes.standardise(outputs));
-        Ok(energy_score(&outputs, shape.law().draws(), &all_functions(fresh), fresh.len()).0)
-    }
-}
-
-/// Every particle's standardised outputs at every probe.
-fn all_functions(pool: &ProbePool) -> Vec<Vec<f32>> {
-    let (particles, probes): (Vec<_>, Vec<_>) =
-        ((0..pool.particles()).collect(), (0..pool.len()).collect());
-    pool.functions_at(&particles, &probes)
 }

@@ -177,11 +177,11 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
                 &asked.latent.decoder,
                 "latent.decoder",
                 &format!(
-                    "the least energy score of {} within the budgets export.cost = {} passes and \
+                    "the closest to the particles of {} within the budgets export.cost = {} passes and \
                      export.flash = {} times the network alone",
                     records.latent.candidates.len(),
                     used.export.cost,
-                    used.export.flash
+                    used.export.times_flash(records.precision.network_bytes)
                 ),
             ),
         ),
@@ -204,8 +204,9 @@ fn all(evidence: &Evidence) -> Vec<Decision> {
                 &format!(
                     "with it the file has {} bytes, where export.flash = {} allows {:.0}",
                     records.precision.bytes_with_trunk,
-                    used.export.flash,
-                    used.export.flash * records.precision.network_bytes as f64
+                    used.export.times_flash(records.precision.network_bytes),
+                    used.export.times_flash(records.precision.network_bytes)
+                        * records.precision.network_bytes as f64
                 ),
             ),
         ),

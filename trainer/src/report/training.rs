@@ -7,6 +7,7 @@ use super::figure::Figure;
 use super::plot::{Axis, Mark, Plot, QUIET, number};
 use crate::data::evenly;
 use crate::decoder::structure_name;
+use crate::latent::DecoderCandidate;
 
 /// Size of a candidate's little plot.
 const STRIP_WIDTH: f64 = 160.0;
@@ -138,7 +139,7 @@ pub fn fit(evidence: &Evidence) -> Option<Figure> {
     });
     let curves: Vec<_> = curves.collect();
     let (x, y) = axes("objective", &curves);
-    let structures = records.latent.candidates.iter().map(|(structure, _)| structure);
+    let structures = records.latent.candidates.iter().map(|tried| &tried.structure);
     let (own, others): (Vec<_>, Vec<_>) = structures
         .zip(&curves)
         .partition(|(structure, _)| **structure == records.latent.shape.structure);
@@ -244,20 +245,31 @@ pub fn structures(evidence: &Evidence) -> Markup {
     let mut candidates: Vec<Candidate> = record
         .candidates
         .iter()
-        .map(|(structure, score)| Candidate {
-            cells: vec![structure_name(structure), number(*score, 4)],
-            score: *score,
+        .map(|DecoderCandidate { structure, closeness }| Candidate {
+            cells: vec![
+                structure_name(structure),
+                number(closeness.energy_score, 4),
+                number(closeness.divergence, 4),
+            ],
+            score: closeness.divergence,
             error: 0.0,
             chosen: *structure == record.shape.structure,
         })
         .collect();
     candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
     let caption = format!(
-        "Energy score between draws of the decoder and the particles at fresh inputs, best first; \
-         one half of the particles against the other scores {}.",
-        number(record.particles, 4)
+        "Closeness to the particles round the rows set aside: energy score of functions, near and far, where one half of \
+         the particles against the other scores {}; divergence of the predictive near the rows, nats. Taken is what \
+         makes the former and {} times the latter least together.",
+        number(record.particles, 4),
+        evidence.records.config.latent.predictive
     );
-    table("Decoder structures tried", &["layers", "energy score"], &candidates, &caption)
+    table(
+        "Decoder structures tried",
+        &["layers", "energy score", "divergence"],
+        &candidates,
+        &caption,
+    )
 }
 
 /// Precisions that were tried.
