@@ -94,6 +94,13 @@ fn decode(bytes: &[u8]) -> Result<(Shape, Vec<u8>), String> {
         ));
     }
     let mut reader = decoder.read_info().map_err(no_image)?;
+    // The library takes three bytes a colour as given.
+    let palette = reader.info().palette.as_ref().map_or(0, |palette| palette.len());
+    if palette % 3 != 0 {
+        return Err(format!(
+            "not a PNG image that can be read: found a palette of {palette} bytes, expected three a colour"
+        ));
+    }
     let channels = match reader.output_color_type() {
         (ColorType::Grayscale, BitDepth::Eight) => 1,
         (ColorType::Rgb, BitDepth::Eight) => 3,
@@ -202,6 +209,27 @@ mod tests {
             let message = images(&[("a.png", bytes)]).err().expect("too large").to_string();
             let expected = format!("found an image of {height} × {width}");
             assert!(message.contains(&expected) && message.contains("at most"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_palette_of_broken_colours_is_refused() {
+        let palette_of = |bytes: usize| {
+            let mut file = Vec::new();
+            let mut encoder = png::Encoder::new(&mut file, 2, 1);
+            encoder.set_color(ColorType::Indexed);
+            encoder.set_depth(BitDepth::Eight);
+            encoder.set_palette((0..bytes as u8).collect::<Vec<_>>());
+            let mut writer = encoder.write_header().expect("a vector grows");
+            writer.write_image_data(&[1, 0]).expect("as many as the size says");
+            writer.finish().expect("a vector grows");
+            images(&[("a.png", file)])
+        };
+        let Images { numbers, .. } = palette_of(6).expect("two colours");
+        assert_eq!(*numbers.values, Values::Bytes(vec![3, 4, 5, 0, 1, 2].into()));
+        for bytes in [7, 8] {
+            let message = palette_of(bytes).err().expect("a colour is broken").to_string();
+            assert!(message.contains(&format!("a palette of {bytes} bytes")), "{message}");
         }
     }
 
