@@ -35,15 +35,14 @@ impl Closeness {
         let calibration = Calibration::of(pool.likelihood);
         let theirs = &pool.predictive;
         let own = pool.likelihood.mixture(outputs.clone(), pool.len());
-        let excess = own
+        let excess: Vec<f64> = own
             .cross_entropy(calibration, theirs, calibration)
             .into_iter()
             .zip(theirs.cross_entropy(calibration, theirs, calibration))
-            .map(|(of_own, entropy)| of_own - entropy);
-        let (near, far): (Vec<_>, Vec<_>) =
-            excess.enumerate().partition(|&(probe, _)| probe < pool.len() / 2);
-        let [near, far] =
-            [near, far].map(|part| mean(&part.into_iter().map(|(_, own)| own).collect::<Vec<_>>()));
+            .map(|(of_own, entropy)| of_own - entropy)
+            .collect();
+        let (near, far) = excess.split_at(pool.len() / 2);
+        let (near, far) = (mean(near), mean(far));
         let foreign = f64::from(foreign);
         outputs.iter_mut().for_each(|outputs| pool.probes.standardise(outputs));
         let (energy_score, _) = energy_score(&outputs, share, &all_functions(pool), pool.len());
